@@ -1,0 +1,245 @@
+"""Which partitions this worker owns, and how their stores come and go.
+
+Rules:
+- Revoked: the task is suspended: no batch reaches it, its store stays open. Rebalances are eager, so most
+  partitions come straight back.
+- Assigned: whatever the store held, its changelog is read on from the local position (somebody else may have
+  owned the partition in between), then the input is sought to the position found in the state.
+- Not assigned any more: closed. The folder stays, for the day the partition returns.
+- Rows are restored in threads, so that a large store delays neither heartbeats nor other partitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from stream_app.engine.changelog import Progress, RestoreCancelledError, Restorer
+from stream_app.engine.errors import EngineError, FatalError
+from stream_app.engine.store import MemoryRows, Rows, wipe
+from stream_app.engine.task import Clockwork, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from faust.types import TP
+    from rocksdict import Cache
+
+    from stream_app.engine.epoch import Epoch
+    from stream_app.engine.observer import Observer
+    from stream_app.engine.stage import Stage
+    from stream_app.engine.transport import Gate
+
+log = structlog.get_logger(__name__)
+
+_THREADS = 2
+_RETRIES = 10
+_SLOW_S = 2.0
+_TOMBSTONES_KEPT_S = 3 * 24 * 3600
+"""Local rows older than this are rebuilt; changelogs keep tombstones for longer (see `topics`)."""
+
+
+class Assignment:
+    """The tasks of this worker.
+
+    Args:
+        stages: all stages that it runs.
+        partitions: topic -> number of partitions.
+        folder: where the stores live.
+        client: settings of Kafka clients.
+        stable_timeout_s: how long a changelog may have an open transaction.
+        cache: block cache shared by all stores.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        partitions: Mapping[str, int],
+        *,
+        folder: Path,
+        client: Mapping[str, Any],
+        stable_timeout_s: float,
+        clockwork: Clockwork,
+        gate: Gate,
+        epoch: Epoch,
+        observer: Observer,
+        cache: Cache | None = None,
+    ) -> None:
+        self.tasks: dict[TP, Task] = {}
+        self.gate = gate
+        self._stages = {topic: stage for stage in stages for topic in stage.topics}
+        self._partitions = partitions
+        self._folder = folder
+        self._client = dict(client)
+        self._stable_timeout = stable_timeout_s
+        self._clockwork = clockwork
+        self._epoch = epoch
+        self._observer = observer
+        self._cache = cache
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="restore")
+        self._local = threading.local()
+        self._restorers: list[Restorer] = []
+        self._opening: dict[TP, asyncio.Task[None]] = {}
+        self._kept: dict[TP, Rows | MemoryRows] = {}
+        self._error: BaseException | None = None
+        self._ready: list[Task] = []
+
+    def ready(self) -> list[Task]:
+        """Return the tasks that process batches."""
+        return self._ready
+
+    def check(self) -> None:
+        """Raise what made opening a store fail for good.
+
+        Raises:
+            FatalError: a store can't be opened or restored.
+        """
+        if self._error is not None:
+            error, self._error = self._error, None
+            if isinstance(error, FatalError):
+                raise error
+            msg = f"a store could not be restored: {error}"
+            raise FatalError(msg) from error
+
+    def suspend(self) -> None:
+        """Stop reading all partitions; stores stay open until the next assignment."""
+        self.gate.close(self.tasks)
+        for task in self.tasks.values():
+            if task.ready:
+                task.store.abort()
+                task.ready = False
+                self._kept[task.tp] = task.store.rows
+                self._observer.suspended(task)
+            else:
+                task.cancelled.set()
+            self._epoch.forget(task)
+        self._refresh()
+
+    def assign(self, tps: set[TP]) -> None:
+        """Make these the partitions that this worker owns."""
+        for tp in [tp for tp in self.tasks if tp not in tps]:
+            task = self.tasks.pop(tp)
+            task.cancelled.set()
+            rows = self._kept.pop(tp, None)
+            if rows is not None:
+                rows.close()
+            self._observer.closed(task)
+        for tp in sorted(tps):
+            if tp.topic in self._stages:
+                self._open(tp)
+
+    def reopen_all(self) -> None:
+        """Read every task's changelog on: what the last commit did is only known there."""
+        tps = set(self.tasks)
+        self.suspend()
+        self.assign(tps)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.suspend()
+        self.assign(set())
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for restorer in self._restorers:
+            restorer.close()
+
+    def _refresh(self) -> None:
+        self._ready = [task for task in self.tasks.values() if task.ready]
+
+    def _open(self, tp: TP) -> None:
+        stage = self._stages[tp.topic]
+        upstreams = [f"{topic}/{p}" for topic in stage.upstream for p in range(self._partitions[topic])]
+        task = self.tasks[tp] = Task(stage, tp, upstreams, self._clockwork)
+        before = self._opening.get(tp)
+        self._opening[tp] = asyncio.ensure_future(self._restored(task, before))
+
+    async def _restored(self, task: Task, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])  # it may still hold the folder
+        started = time.monotonic()
+        rows = self._kept.pop(task.tp, None)
+        try:
+            rows = await asyncio.get_running_loop().run_in_executor(self._pool, self._restore, task, rows)
+        except RestoreCancelledError:
+            return
+        except BaseException as error:  # noqa: BLE001 - handed to the engine's loop, which ends the worker
+            self._error = error
+            return
+        if task.cancelled.is_set():
+            rows.close()
+            return
+        try:
+            task.open(rows, self._epoch.producer)
+        except FatalError as error:
+            rows.close()
+            self._error = error
+            return
+        task.since = self.gate.reopen(task.tp, task.position)
+        task.ready = True
+        self._refresh()
+        self._observer.ready(task, time.monotonic() - started)
+
+    def _restore(self, task: Task, rows: Rows | MemoryRows | None) -> Rows | MemoryRows:
+        """Open the rows and read the changelog on; runs in a thread."""
+        rows = rows or self._open_rows(task)
+        try:
+            for attempt in range(_RETRIES):
+                try:
+                    self._restorer().restore(
+                        task.stage.changelog,
+                        task.tp.partition,
+                        rows,
+                        cancelled=task.cancelled,
+                        wanted=task.owns,
+                        progress=lambda progress: self._progress(task, progress),
+                    )
+                except RestoreCancelledError:
+                    raise
+                except EngineError as error:
+                    log.warning("restore_failed", task=task.id, reason=str(error), attempt=attempt + 1, of=_RETRIES)
+                    if attempt == _RETRIES - 1 or task.cancelled.wait(1.0):
+                        raise
+                else:
+                    return rows
+        except BaseException:
+            rows.close()
+            raise
+        return rows
+
+    def _open_rows(self, task: Task) -> Rows | MemoryRows:
+        if not task.stage.tables:
+            return MemoryRows()
+        folder = self._folder / f"{task.stage.name}-{task.tp.partition}"
+        rows = Rows(folder, self._cache)
+        if rows.age > _TOMBSTONES_KEPT_S:
+            rows.close()
+            wipe(folder)
+            rows = Rows(folder, self._cache)
+        return rows
+
+    def _restorer(self) -> Restorer:
+        restorer: Restorer | None = getattr(self._local, "restorer", None)
+        if restorer is None:
+            restorer = self._local.restorer = Restorer(self._client, self._stable_timeout)
+            self._restorers.append(restorer)
+        return restorer
+
+    def _progress(self, task: Task, progress: Progress) -> None:
+        self._observer.restoring(task, progress)
+        if progress.seconds > _SLOW_S:
+            rate = progress.rows / progress.seconds
+            done = progress.done / max(1, progress.total)
+            left = progress.seconds * (1 - done) / max(done, 0.001)
+            log.info(
+                "restoring",
+                task=task.id,
+                rows=progress.rows,
+                rows_per_s=int(rate),
+                percent=int(100 * done),
+                seconds_left=int(left),
+            )

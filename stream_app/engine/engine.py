@@ -1,0 +1,354 @@
+"""The engine: hands batches to tasks, paces epochs, and rolls back what fails.
+
+Everything here runs in the worker's event loop and nothing in it awaits between a batch's first record and its
+last, so an epoch always sees whole batches. What fails is told apart:
+- a handler raises: the epoch is rolled back, the batch comes again in halves, each committed alone, until the
+  one record that does it is found; that one goes to the dead letters in the same transaction as its neighbours;
+- a delivery or commit fails: rolled back and tried again, a few times, then `FatalError`;
+- the group fenced us: rolled back, and nothing is read before the next assignment;
+- a commit is left unanswered: stores are reopened from their changelogs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from stream_app.engine.codec import WATERMARK_HEADER, decode_marker, decode_watermarks
+from stream_app.engine.epoch import local_ms
+from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, OutcomeUnknownError
+from stream_app.engine.watermark import MergedWatermark, SourceWatermark, TimeMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from faust.types import TP
+
+    from stream_app.engine.assignment import Assignment
+    from stream_app.engine.epoch import Epoch
+    from stream_app.engine.observer import Observer
+    from stream_app.engine.stage import Dispatcher
+    from stream_app.engine.task import Task
+    from stream_app.engine.transport import Batch
+    from stream_app.engine.watermark import BrokerClock
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often epochs are committed, and how much is done in one.
+
+    Attributes:
+        interval_s: between two commits under load.
+        least_s: between two commits when there is little to do.
+        watermark_s: between two commits that only carry watermarks.
+        timers: timers fired between two looks at the input.
+        failures: commits that may fail in a row before the worker gives up.
+        fenced_s: how long to wait for a new assignment after being fenced.
+    """
+
+    interval_s: float = 0.1
+    least_s: float = 0.02
+    watermark_s: float = 0.2
+    timers: int = 2_000
+    failures: int = 8
+    fenced_s: float = 60.0
+
+
+class Engine:
+    """Drives the tasks of one worker. `lag` gives a partition's unread records, None when unknown."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        epoch: Epoch,
+        *,
+        dispatcher: Dispatcher,
+        observer: Observer,
+        broker_clock: BrokerClock,
+        lag: Callable[[TP], int | None],
+        pace: Pace,
+        mode: TimeMode,
+    ) -> None:
+        self.assignment = assignment
+        self.epoch = epoch
+        self.dispatcher = dispatcher
+        self.observer = observer
+        self.pace = pace
+        self.stopping = False
+        self._broker_clock = broker_clock
+        self._lag = lag
+        self._mode = mode
+        self._failures = 0
+        self._fenced_at: float | None = None
+        self._records = 0
+        self._busy = 0.0
+        self._last_commit = time.monotonic()
+        self._last_took = 0.0
+        self._poison_timer: tuple[str, int, bytes] | None = None
+
+    def process(self, tp: TP, batch: Batch) -> None:
+        """Take one batch of one partition; stale ones and records from before its position are skipped.
+
+        Raises:
+            FatalError: the worker can't go on.
+        """
+        task = self.assignment.tasks.get(tp)
+        if task is None or not task.ready or batch.incarnation <= task.since or self.stopping:
+            return
+        records = batch.records
+        if records[0].offset < task.position:
+            records = [record for record in records if record.offset >= task.position]
+        started = time.monotonic()
+        while records:
+            piece = records if task.suspect is None else _first_half(records, task.suspect)
+            if not self._attempt(task, piece):
+                return
+            records = records[len(piece) :]
+            if task.suspect is not None:
+                self._cleared(task, piece[-1].offset + 1)
+                if not self.commit():
+                    return
+        self._busy += time.monotonic() - started
+        if time.monotonic() - self._last_commit > max(self.pace.interval_s, 2 * self._last_took):
+            self.commit()
+
+    def _attempt(self, task: Task, records: Sequence[Any]) -> bool:
+        started = time.monotonic()
+        task.dirty = True
+        poison = len(records) == 1 and task.suspect == (records[0].offset, -1)
+        try:
+            if poison:
+                self.dispatcher.poison(task, records[0], RuntimeError("its handler failed twice"))
+                task.position = records[0].offset + 1
+            else:
+                self._run(task, records)
+        except FatalError:
+            raise
+        except EpochAbortedError as error:
+            self._rolled_back(error)
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, nothing may be acknowledged
+            self._handler_failed(task, records, error)
+            return False
+        self._records += len(records)
+        self.observer.batch(task, len(records), time.monotonic() - started)
+        return True
+
+    def _run(self, task: Task, records: Sequence[Any]) -> None:
+        """Give data records to the handler, and take watermarks out of the stream, in order."""
+        if any(record.headers for record in records):
+            start = 0
+            for index, record in enumerate(records):
+                if record.headers and record.headers[0][0] == WATERMARK_HEADER:
+                    if index > start:
+                        task.handler.process(records[start:index])
+                    start = index + 1
+                    self._advance(task, record)
+            records_left = records[start:]
+            if records_left:
+                task.handler.process(records_left)
+        else:
+            task.handler.process(records)
+        task.position = records[-1].offset + 1
+
+    def _advance(self, task: Task, record: Any) -> None:
+        mark = task.watermark
+        if isinstance(mark, MergedWatermark):
+            if mark.advance(decode_watermarks(record.value)) and task.stage.tables:
+                self._fire(task)
+        else:
+            time_ms = decode_marker(record.value)
+            if time_ms is not None:
+                mark.mark(time_ms)
+
+    def _fire(self, task: Task) -> None:
+        for due, key in task.timers.due(task.clock, self.pace.timers):
+            task.dirty = True
+            if self._poison_timer == (task.id, due, key):
+                self.dispatcher.poison_timer(task, due, key)
+                self._poison_timer = None
+                continue
+            try:
+                task.handler.fire(due, key)
+            except EpochAbortedError:
+                raise
+            except Exception:
+                self._poison_timer = (task.id, due, key)
+                raise
+
+    def _handler_failed(self, task: Task, records: Sequence[Any], error: Exception) -> None:
+        first, last = records[0].offset, records[-1].offset
+        # One failing record is tried twice: the second time its neighbours are out of the way.
+        if len(records) == 1 and task.suspect == (first, first + 1):
+            task.suspect = (first, -1)
+        else:
+            task.suspect = (first, last + 1)
+        log.warning(
+            "handler_failed",
+            stage=task.stage.name,
+            task=task.id,
+            offsets=f"{first}-{last}",
+            error=type(error).__name__,
+            where=_where(error),
+        )
+        self.epoch.producer.abort()
+        self.observer.aborted("handler")
+        self._rewind()
+
+    def _cleared(self, task: Task, position: int) -> None:
+        """A piece of a suspect stretch went through: look further on, or stop looking."""
+        if task.suspect is not None and position > task.suspect[0]:
+            end = task.suspect[1]
+            task.suspect = (position, end) if position < end else None
+
+    def tick(self) -> None:
+        """Advance clocks, fire what is due, and commit if there is anything to commit."""
+        if self._fenced_at is not None and time.monotonic() - self._fenced_at > self.pace.fenced_s:
+            msg = f"fenced by the group, and no partitions assigned for {self.pace.fenced_s:.0f} s"
+            raise FatalError(msg)
+        ready = self.assignment.ready()
+        if self.stopping or not ready:
+            return
+        try:
+            for task in ready:
+                if isinstance(task.watermark, SourceWatermark):
+                    self._follow_clock(task, task.watermark)
+                elif task.stage.tables and task.timers.earliest < task.clock:
+                    self._fire(task)
+        except EpochAbortedError as error:
+            self._rolled_back(error)
+            return
+        except FatalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a timer's handler may raise anything
+            log.warning("timer_failed", error=type(error).__name__, where=_where(error))
+            self.epoch.producer.abort()
+            self.observer.aborted("handler")
+            self._rewind()
+            return
+        quiet = time.monotonic() - self._last_commit
+        if any(task.dirty for task in ready) or (quiet > self.pace.watermark_s and self.epoch.unsaid(ready)):
+            self.commit()
+
+    def _follow_clock(self, task: Task, mark: SourceWatermark) -> None:
+        lag = self._lag(task.tp)
+        if lag is not None:
+            self.observer.lag(task, lag)
+        if self._mode is TimeMode.WALL and lag == 0 and task.position >= self.assignment.gate.delivered(task.tp):
+            now = self._broker_clock.now(local_ms())
+            if now is not None:
+                mark.caught_up(now)
+
+    def commit(self) -> bool:
+        """Commit the epoch; return whether it was committed."""
+        tasks = self.assignment.ready()
+        try:
+            written = self.epoch.commit(tasks)
+        except EpochAbortedError as error:
+            self._rolled_back(error)
+            return False
+        except OutcomeUnknownError as error:
+            self._failed(error)
+            self.observer.aborted("unknown")
+            self.assignment.reopen_all()
+            return False
+        self._failures = 0
+        self._last_commit = time.monotonic()
+        self._last_took = written.seconds
+        self.observer.committed(self._records, written.changes, written.seconds)
+        now = self._broker_clock.now(local_ms())
+        for task in tasks:
+            self.observer.watermark(task, task.clock)
+            if task.tally or task.fired:
+                self.observer.counted(task, now)
+                task.tally.clear()
+                task.fired.clear()
+        self._records = 0
+        return True
+
+    def _rolled_back(self, error: EpochAbortedError) -> None:
+        self.epoch.producer.abort()  # once more where the commit did it already: an empty one costs nothing
+        if isinstance(error, FencedError):
+            log.info("fenced", reason=str(error))
+            self.observer.aborted("fenced")
+            self._fenced_at = self._fenced_at or time.monotonic()
+            self.assignment.suspend()
+            return
+        self._failed(error)
+        self.observer.aborted("delivery")
+        self._rewind()
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        log.warning("epoch_failed", reason=str(error), attempt=self._failures, of=self.pace.failures)
+        if self._failures >= self.pace.failures:
+            msg = f"{self._failures} epochs failed in a row, the last one because {error}"
+            raise FatalError(msg) from error
+        # Nothing better to do than to wait: the whole worker shares the transaction that failed.
+        time.sleep(min(0.05 * 2**self._failures, 5.0))
+
+    def _rewind(self) -> None:
+        """Go back to the last commit: drop what this epoch wrote, and read its input again."""
+        self._records = 0
+        for task in self.assignment.ready():
+            if task.dirty:
+                task.abort()
+                task.since = self.assignment.gate.reopen(task.tp, task.position)
+
+    def revoked(self) -> None:
+        """Finish the epoch and let go of all partitions; those that come straight back keep their stores."""
+        if any(task.dirty for task in self.assignment.ready()):
+            self.commit()
+        self.assignment.suspend()
+
+    def assigned(self, tps: set[TP]) -> None:
+        """Take over partitions."""
+        self._fenced_at = None
+        self.assignment.assign(tps)
+
+    async def run(self) -> None:
+        """Pace epochs until stopped.
+
+        Raises:
+            FatalError: the worker can't go on.
+        """
+        while not self.stopping:
+            busy, self._busy = self._busy, 0.0
+            pause = max(self.pace.least_s, min(4 * self._last_took, 1.0))
+            if busy > pause / 2:
+                pause = max(self.pace.interval_s, pause)
+            await asyncio.sleep(pause)
+            self.assignment.check()
+            self.tick()
+
+    def stop(self) -> None:
+        """Finish the epoch and close everything: the worker is leaving the group."""
+        if not self.stopping:
+            self.revoked()
+            self.stopping = True
+            self.assignment.close()
+            self.epoch.producer.close()
+
+
+def _first_half(records: Sequence[Any], suspect: tuple[int, int]) -> Sequence[Any]:
+    """Return the records before the suspect stretch; when there are none, the first half of those in it."""
+    start, end = suspect
+    before = sum(1 for record in records if record.offset < start)
+    if before:
+        return records[:before]
+    inside = sum(1 for record in records if start <= record.offset < end)
+    return records[: max(1, inside // 2)]
+
+
+def _where(error: BaseException) -> str:
+    """Return file and line of an error: its text may hold an event's values, its place can't."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -1,0 +1,139 @@
+"""One epoch = one Kafka transaction, for all tasks of a worker.
+
+The order of a commit, which is the whole point:
+1. produce what changed in the stores to the changelogs, with one row that holds the input position;
+2. flush, then send the offsets with this worker's group generation and member id: fenced if it lost them;
+3. commit the transaction: outputs, forwarded messages, changelogs and offsets become visible together;
+4. write the same changes, and the changelog position, to RocksDB, one batch per store;
+5. begin the next transaction.
+
+A crash before 3 leaves nothing; a crash between 3 and 4 leaves RocksDB behind the changelog, from which it
+catches up. Whatever fails before 3 rolls back: overlays dropped, transaction aborted, inputs sought back. When
+3 itself is left unanswered, the changelog is asked (`OutcomeUnknownError`).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stream_app.engine.codec import WATERMARK_HEADER, encode_watermarks
+from stream_app.engine.errors import FencedError
+from stream_app.engine.group_metadata import group_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from stream_app.engine.producer import TransactionalProducer
+    from stream_app.engine.task import Task
+    from stream_app.engine.watermark import BrokerClock
+
+Membership = tuple[str, int, str]
+
+_LOG_APPEND_TIME = 2
+
+
+class Written(NamedTuple):
+    """What one commit did: changed rows, seconds."""
+
+    changes: int
+    seconds: float
+
+
+class Epoch:
+    """Commits what a worker's tasks did since the last commit."""
+
+    def __init__(
+        self,
+        producer: TransactionalProducer,
+        membership: Callable[[], Membership | None],
+        partitions: Mapping[str, int],
+        broker_clock: BrokerClock,
+    ) -> None:
+        self.producer = producer
+        self._membership = membership
+        self._partitions = partitions
+        self._broker_clock = broker_clock
+        self._emitted: dict[str, int] = {}
+
+    def unsaid(self, tasks: Collection[Task]) -> bool:
+        """Say whether a watermark moved that the next stage has not been told of."""
+        said = self._emitted
+        return any(
+            task.stage.watermarks_to is not None and task.clock > said.get(task.id, task.clock - 1)
+            for task in tasks
+        )
+
+    def commit(self, tasks: Collection[Task]) -> Written:
+        """Commit the tasks' work.
+
+        Raises:
+            EpochAbortedError: nothing happened; the caller rewinds its tasks.
+            FencedError: nothing happened, and the tasks may be others' by now.
+            OutcomeUnknownError: the caller reopens its tasks from their changelogs.
+        """
+        started = time.monotonic()
+        working = [task for task in tasks if task.dirty]
+        for task in working:
+            task.handler.flush()
+        changed = [(task, task.store.changes()) for task in working]
+        for task, changes in changed:
+            self._log(task, changes)
+        said = self._announce(tasks)
+        member = self._membership()
+        if member is None and changed:
+            self.producer.abort()
+            msg = "this worker is in no group at the moment"
+            raise FencedError(msg)
+        offsets = [(task.tp.topic, task.tp.partition, task.position) for task, _ in changed]
+        self.producer.commit(offsets, None if member is None else group_metadata(*member))
+        for task, changes in changed:
+            task.store.commit(changes, task.changelog_position)
+            task.dirty = False
+        self._emitted.update(said)
+        return Written(sum(len(changes) for _, changes in changed), time.monotonic() - started)
+
+    def forget(self, task: Task) -> None:
+        """Say a task's watermark anew when it comes back."""
+        self._emitted.pop(task.id, None)
+
+    def _log(self, task: Task, changes: list[tuple[bytes, bytes | None]]) -> None:
+        topic, partition, send = task.stage.changelog, task.tp.partition, self.producer.send
+        for key, value in changes:
+            send(topic, value, key, partition)
+        key, value = task.meta()
+        changes.append((key, value))
+
+        def delivered(error: Any, message: Any) -> None:
+            # The position row is the last of the epoch in this partition: the changelog is complete up to it.
+            if error is None:
+                task.changelog_position = message.offset() + 1
+
+        send(topic, value, key, partition, on_delivery=delivered)
+
+    def _announce(self, tasks: Collection[Task]) -> dict[str, int]:
+        """Tell the next stages, in-band and behind all data of this epoch, how far these tasks have come."""
+        by_topic: dict[str, dict[str, int]] = {}
+        for task in tasks:
+            topic = task.stage.watermarks_to
+            if topic is not None and task.clock > self._emitted.get(task.id, task.clock - 1):
+                by_topic.setdefault(topic, {})[task.id] = task.clock
+        for topic, said in by_topic.items():
+            value = encode_watermarks(said)
+            for partition in range(self._partitions[topic]):
+                self.producer.send(
+                    topic, value, None, partition, [(WATERMARK_HEADER, b"1")], on_delivery=self._timestamped
+                )
+        return {task: value for said in by_topic.values() for task, value in said.items()}
+
+    def _timestamped(self, error: Any, message: Any) -> None:
+        """Learn the broker's time from the timestamp that it gave to one of our own messages."""
+        if error is None:
+            kind, timestamp = message.timestamp()
+            if kind == _LOG_APPEND_TIME:
+                self._broker_clock.observe(timestamp, local_ms())
+
+
+def local_ms() -> int:
+    """Return this machine's monotonic clock in ms: only differences mean anything."""
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,197 @@
+"""One worker's transactional producer: what is sent between two commits becomes visible together, or not at all.
+
+Errors are told apart by what the epoch must do (librdkafka's own three kinds, see "Transactional Producer API"
+in its documentation):
+- `EpochAbortedError`: the transaction was aborted; nothing of it is visible; read the input again.
+  `FencedError`, a kind of it: the group's coordinator refused the offsets; wait for the next assignment.
+- `OutcomeUnknownError`: the commit was sent and never answered, or the producer was fenced. It is made anew;
+  `init_transactions` ends what was open; what became of the epoch is read from the changelog.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+Headers = list[tuple[str, bytes]]
+
+_MAX_RETRIES = 5
+
+_FENCED_BY_GROUP = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+
+
+class TransactionalProducer:
+    """A confluent-kafka producer that always is inside a transaction.
+
+    Args:
+        config: client settings (`bootstrap.servers`, security, ...).
+        transactional_id: stable for a worker's slot, so that a restart aborts its predecessor's transaction.
+        timeout_s: bound of each blocking call, and of the transaction itself on the broker.
+    """
+
+    def __init__(self, config: Mapping[str, Any], transactional_id: str, timeout_s: float) -> None:
+        self._config: dict[str, Any] = {
+            "linger.ms": 20,
+            "batch.size": 512 * 1024,
+            "batch.num.messages": 20_000,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 1_048_576,
+            "compression.type": "lz4",
+            "message.max.bytes": 16_777_216,
+            **config,
+            "partitioner": "murmur2_random",
+            "enable.idempotence": True,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(timeout_s * 1000),
+        }
+        self._timeout = timeout_s
+        self._failed: Any = None
+        self._producer = self._open()
+
+    def _open(self) -> Producer:
+        producer = Producer({**self._config, "on_delivery": self._delivered})
+        deadline = time.monotonic() + 6 * self._timeout
+        while True:
+            try:
+                producer.init_transactions(self._timeout)
+            except KafkaException as error:
+                if error.args[0].fatal() or time.monotonic() > deadline:
+                    msg = (
+                        f"the broker would not open transactions for {self._config['transactional.id']}: "
+                        f"{error.args[0].str()} - check that it is reachable and that the id is not in use"
+                    )
+                    raise FatalError(msg) from error
+                time.sleep(0.2)
+            else:
+                producer.begin_transaction()
+                return producer
+
+    def _delivered(self, error: Any, _message: Any) -> None:
+        if error is not None:
+            self._failed = error
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int = -1,
+        headers: Headers | None = None,
+        on_delivery: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        """Put one message into the transaction; waits while the local queue is full.
+
+        Raises:
+            EpochAbortedError: the client refused the message (too large, transaction already failed, ...).
+        """
+        options: dict[str, Any] = {}
+        if headers:
+            options["headers"] = headers
+        if on_delivery is not None:
+            options["on_delivery"] = on_delivery
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, **options)
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                msg = f"a message to {topic} was refused: {error.args[0].str()}"
+                raise EpochAbortedError(msg) from error
+            else:
+                return
+
+    def poll(self) -> None:
+        """Let delivery reports through."""
+        self._producer.poll(0)
+
+    def commit(self, offsets: Iterable[tuple[str, int, int]], group: bytes | None) -> None:
+        """Commit the transaction, with the group's offsets in it, and begin the next one.
+
+        Messages are flushed *before* the offsets are sent. The group coordinator fences a worker that lost its
+        partitions when the offsets arrive; what was accepted then must already lie in the changelog, where the
+        next owner waits for it (see `changelog`), and not still in a local queue.
+
+        Args:
+            offsets: (topic, partition, next offset) of each input.
+            group: see `group_metadata`; None leaves the offsets out.
+
+        Raises:
+            EpochAbortedError: nothing of the transaction is visible.
+            OutcomeUnknownError: nobody here knows; the producer is new.
+        """
+        positions = [TopicPartition(topic, partition, offset) for topic, partition, offset in offsets]
+        try:
+            self._flush()
+            if group is not None and positions:
+                self._retried(lambda: self._producer.send_offsets_to_transaction(positions, group, self._timeout))
+        except KafkaException as error:
+            self._give_up(error)
+        try:
+            self._retried(lambda: self._producer.commit_transaction(self._timeout))
+        except KafkaException as error:
+            self._give_up(error)
+        self._producer.begin_transaction()
+
+    def abort(self) -> None:
+        """Abort the transaction and begin the next one; a producer that can't is made anew."""
+        self._failed = None
+        try:
+            self._retried(lambda: self._producer.abort_transaction(self._timeout))
+            self._producer.begin_transaction()
+        except KafkaException:
+            self._reopen()
+
+    def close(self) -> None:
+        """Abort what is open and leave."""
+        try:
+            self._producer.abort_transaction(self._timeout)
+        except KafkaException:
+            pass  # the broker aborts it by itself after transaction.timeout.ms
+        self._producer.close()
+
+    def _flush(self) -> None:
+        remaining = self._producer.flush(self._timeout)
+        if remaining or self._failed is not None:
+            reason = self._failed.str() if self._failed is not None else f"{remaining} messages not delivered"
+            self.abort()
+            msg = f"delivery failed: {reason}"
+            raise EpochAbortedError(msg)
+
+    def _retried(self, call: Callable[[], Any]) -> None:
+        for attempt in range(_MAX_RETRIES):
+            try:
+                call()
+            except KafkaException as error:
+                if not error.args[0].retriable() or attempt == _MAX_RETRIES - 1:
+                    raise
+            else:
+                return
+
+    def _give_up(self, error: KafkaException) -> None:
+        cause = error.args[0]
+        if cause.txn_requires_abort() and not cause.fatal():
+            self.abort()
+            msg = f"the transaction was aborted: {cause.str()}"
+            raise (FencedError if cause.code() in _FENCED_BY_GROUP else EpochAbortedError)(msg) from error
+        self._reopen()
+        msg = f"the commit's outcome is unknown: {cause.str()}"
+        raise OutcomeUnknownError(msg) from error
+
+    def _reopen(self) -> None:
+        self._failed = None
+        self._producer.purge()
+        self._producer = self._open()

@@ -1,0 +1,319 @@
+"""The rows of one task: this epoch's writes, over a cache of decoded rows, over RocksDB.
+
+Rules:
+- Reads see this epoch's own writes. Nothing reaches RocksDB before the epoch's transaction is committed; then
+  one `WriteBatch` takes the changed rows and the changelog position, so that both are always of one epoch.
+- A changed row is encoded once an epoch, however often it was put (`changes`).
+- No write-ahead log: the changelog topic is the log, and the stored changelog position tells where to resume.
+- Values are shared with the cache and are changed in place by their owners, so an aborted epoch empties the
+  cache: what is in memory may be half-changed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
+
+from stream_app.engine.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+V = TypeVar("V")
+
+ROW_FORMAT = b"1"
+"""Version of the rows' format. A folder with another one is refused, not misread."""
+
+_FORMAT_KEY = b"\x00format"
+_CHANGELOG_KEY = b"\x00changelog"
+_MIB = 1024 * 1024
+
+
+class _Missing:
+    """Stands for "not in this layer", where None means "deleted" or "no such row"."""
+
+
+_MISSING = _Missing()
+
+
+class TableSpec(NamedTuple):
+    """A named table: one prefix byte, and how its values become bytes and back."""
+
+    name: str
+    prefix: bytes
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+
+
+def identity(raw: bytes) -> bytes:
+    """Codec of tables whose values are bytes already."""
+    return raw
+
+
+def successor(prefix: bytes) -> bytes | None:
+    """Return the smallest key above every key that begins with `prefix`; None when there is none."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+
+
+class Rows:
+    """RocksDB for one task. Keys carry their table's prefix; values are encoded rows."""
+
+    def __init__(self, folder: Path, cache: Cache | None = None, memtable_bytes: int = 16 * _MIB) -> None:
+        """Open or make the folder.
+
+        Raises:
+            FormatError: the folder holds rows of a format that this version does not know.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        blocks = BlockBasedOptions()
+        blocks.set_bloom_filter(10, block_based=False)
+        blocks.set_cache_index_and_filter_blocks(True)
+        if cache is not None:
+            blocks.set_block_cache(cache)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_size(memtable_bytes)
+        options.set_max_write_buffer_number(3)
+        options.set_keep_log_file_num(2)
+        options.set_max_open_files(256)
+        # Without column_families the options of the default one are silently dropped on reopening.
+        self._db = Rdict(str(folder), options, column_families={"default": options})
+        self._write = WriteOptions()
+        self._write.disable_wal = True
+        self.folder = folder
+        self._check_format()
+
+    def _check_format(self) -> None:
+        found = self._db.get(_FORMAT_KEY)
+        if found is None:
+            self._db.put(_FORMAT_KEY, ROW_FORMAT, write_opt=self._write)
+        elif found != ROW_FORMAT:
+            self._db.close()
+            msg = (
+                f"the state in {self.folder} has row format {found!r}, this version reads {ROW_FORMAT!r}: "
+                "start the version that wrote it, or delete the folder and let the changelog rebuild it"
+            )
+            raise FormatError(msg)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the encoded row of a whole key."""
+        return self._db.get(key)  # type: ignore[no-any-return]
+
+    def scan(self, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield rows from `start` on, ascending, to `end` (exclusive)."""
+        options = ReadOptions()
+        if end is not None:
+            options.set_iterate_upper_bound(end)
+        cursor = self._db.iter(options)
+        cursor.seek(start)
+        while cursor.valid():
+            yield cursor.key(), cursor.value()
+            cursor.next()
+
+    def write(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+        """Write rows (None deletes) and the changelog position they belong to, at once."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in rows:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_CHANGELOG_KEY, b"%d %d" % (changelog_position, time.time()))
+        self._db.write(batch, write_opt=self._write)
+
+    @property
+    def changelog_position(self) -> int:
+        """The changelog offset up to which (exclusive) these rows are complete."""
+        return int((self._db.get(_CHANGELOG_KEY) or b"0").split()[0])
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last write, by this machine's clock; 0 for a new folder."""
+        written = self._db.get(_CHANGELOG_KEY)
+        return 0.0 if written is None else max(0.0, time.time() - float(written.split()[1]))
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk and in memtables, roughly."""
+        names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        return sum(self._db.property_int_value(name) or 0 for name in names)
+
+    def close(self) -> None:
+        """Flush what is in memory and close."""
+        self._db.flush()
+        self._db.close()
+
+
+class MemoryRows:
+    """Rows of a task that has no tables: only its position, small enough to be read anew at every start."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, bytes] = {}
+        self.changelog_position = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the encoded row of a whole key."""
+        return self._rows.get(key)
+
+    def scan(self, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield rows from `start` on, ascending, to `end` (exclusive)."""
+        for key in sorted(self._rows):
+            if key >= start and (end is None or key < end):
+                yield key, self._rows[key]
+
+    def write(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+        """Write rows (None deletes) and the changelog position they belong to."""
+        for key, value in rows:
+            if value is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = value
+        self.changelog_position = changelog_position
+
+    @property
+    def size(self) -> int:
+        """Bytes held, roughly."""
+        return sum(len(key) + len(value) for key, value in self._rows.items())
+
+    def close(self) -> None:
+        """Forget the rows."""
+        self._rows.clear()
+
+
+class Table(Generic[V]):
+    """One named table of a store (see `stream_app.domain.ports.Table` for its users' side)."""
+
+    def __init__(self, spec: TableSpec, rows: Rows | MemoryRows, cached: int) -> None:
+        self.spec = spec
+        self._rows = rows
+        self._cached = cached
+        self._prefix = spec.prefix
+        self._decode = spec.decode
+        self.overlay: dict[bytes, V | None] = {}
+        self.cache: dict[bytes, V | None] = {}
+
+    def get(self, key: bytes) -> V | None:
+        """Return the row of `key`, or None. Sees this epoch's own writes."""
+        value = self.overlay.get(key, _MISSING)
+        if value is not _MISSING:
+            return value  # type: ignore[return-value]
+        value = self.cache.get(key, _MISSING)
+        if value is not _MISSING:
+            return value  # type: ignore[return-value]
+        raw = self._rows.get(self._prefix + key)
+        found: V | None = None if raw is None else self._decode(raw)
+        if self._cached:
+            self.cache[key] = found
+        return found
+
+    def put(self, key: bytes, value: V) -> None:
+        """Write a row."""
+        self.overlay[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Remove a row; nothing happens when there is none."""
+        self.overlay[key] = None
+
+    def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, V]]:
+        """Yield the rows whose key begins with `prefix`, ascending, from `start` (a whole key) on if given."""
+        first = prefix if start is None or start < prefix else start
+        mine = self._prefix
+        overlay = self.overlay
+        fresh = sorted(key for key in overlay if key.startswith(prefix) and key >= first)
+        position = 0
+        for raw_key, raw in self._rows.scan(mine + first, successor(mine + prefix)):
+            key = raw_key[len(mine) :]
+            while position < len(fresh) and fresh[position] < key:
+                value = overlay[fresh[position]]
+                if value is not None:
+                    yield fresh[position], value
+                position += 1
+            if position < len(fresh) and fresh[position] == key:
+                continue  # the overlay has a newer row, which comes next round
+            yield key, self._decode(raw)
+        for key in fresh[position:]:
+            value = overlay[key]
+            if value is not None:
+                yield key, value
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Return this epoch's writes, encoded, under whole keys."""
+        prefix, encode = self._prefix, self.spec.encode
+        return [
+            (prefix + key, None if value is None else encode(value)) for key, value in self.overlay.items()
+        ]
+
+    def committed(self) -> None:
+        """Make this epoch's writes the cached truth, and keep the cache within its bound."""
+        if self._cached:
+            self.cache.update(self.overlay)
+            excess = len(self.cache) - self._cached
+            if excess > 0:
+                for key in list(self.cache)[: excess + self._cached // 8]:
+                    del self.cache[key]
+        self.overlay.clear()
+
+    def aborted(self) -> None:
+        """Forget this epoch's writes, and every value that they may have changed in place."""
+        self.overlay.clear()
+        self.cache.clear()
+
+
+class Store:
+    """All tables of one task, over one RocksDB."""
+
+    def __init__(self, specs: Iterable[TableSpec], rows: Rows | MemoryRows, cached: int = 20_000) -> None:
+        self.rows = rows
+        self.tables: dict[str, Table[Any]] = {spec.name: Table(spec, rows, cached) for spec in specs}
+        self._all = tuple(self.tables.values())
+
+    def table(self, name: str) -> Table[Any]:
+        """Return a table by its name."""
+        return self.tables[name]
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Return this epoch's writes of all tables, encoded, under whole keys."""
+        changes: list[tuple[bytes, bytes | None]] = []
+        for table in self._all:
+            if table.overlay:
+                changes.extend(table.changes())
+        return changes
+
+    @property
+    def dirty(self) -> bool:
+        """Whether this epoch wrote anything."""
+        return any(table.overlay for table in self._all)
+
+    def commit(self, changes: list[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+        """Write what the committed transaction made true."""
+        self.rows.write(changes, changelog_position)
+        for table in self._all:
+            table.committed()
+
+    def abort(self) -> None:
+        """Forget this epoch."""
+        for table in self._all:
+            table.aborted()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.rows.close()
+
+
+def wipe(folder: Path) -> None:
+    """Delete a task's local state; its changelog rebuilds it."""
+    shutil.rmtree(folder, ignore_errors=True)

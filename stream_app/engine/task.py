@@ -1,0 +1,146 @@
+"""One input partition of one stage, owned by this worker: its position, rows, timers and watermark."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from stream_app.engine.codec import Meta, decode_meta, encode_meta
+from stream_app.engine.errors import FormatError
+from stream_app.engine.timers import TIMERS, Timers
+from stream_app.engine.store import Store
+from stream_app.engine.watermark import UNSET, MergedWatermark, SourceWatermark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from faust.types import TP
+
+    from stream_app.engine.producer import Headers, TransactionalProducer
+    from stream_app.engine.stage import Handler, Stage
+    from stream_app.engine.store import MemoryRows, Rows
+    from stream_app.engine.watermark import TimeMode
+
+
+class Clockwork:
+    """Settings of event time, the same for all tasks (ms)."""
+
+    def __init__(self, mode: TimeMode, tolerance: int, max_ahead: int) -> None:
+        self.mode = mode
+        self.tolerance = tolerance
+        self.max_ahead = max_ahead
+
+
+class Task:
+    """What a handler is given, and what an epoch commits.
+
+    `ready` means: rows are restored and the input is being read from `position` on; batches of incarnations up
+    to `since` were fetched before that and are stale. `fired` notes (what, due time in ms) of what was sent on
+    time, for latency figures.
+    """
+
+    def __init__(self, stage: Stage, tp: TP, upstreams: Iterable[str], clockwork: Clockwork) -> None:
+        self.stage = stage
+        self.tp = tp
+        self.id = f"{tp.topic}/{tp.partition}"
+        self.ready = False
+        self.since = 0
+        self.cancelled = threading.Event()
+        self.position = 0
+        self.dirty = False
+        self.suspect: tuple[int, int] | None = None
+        self.tally: dict[tuple[str, ...], int] = {}
+        self.fired: list[tuple[str, int]] = []
+        self.changelog_position = 0
+        self.watermark: SourceWatermark | MergedWatermark
+        self.store: Store
+        self.timers: Timers
+        self.handler: Handler
+        self.producer: TransactionalProducer
+        self._upstreams = tuple(upstreams)
+        self._clockwork = clockwork
+        self._meta_key = b"\x01" + self.id.encode()
+
+    @property
+    def clock(self) -> int:
+        """The watermark: no event with a time below it is outstanding (ms)."""
+        return self.watermark.value
+
+    def owns(self, key: bytes) -> bool:
+        """Say whether a changelog row belongs to this task (stateless tasks share changelog partitions)."""
+        return key == self._meta_key if not self.stage.tables else True
+
+    def open(self, rows: Rows | MemoryRows, producer: TransactionalProducer) -> None:
+        """Take restored rows, and stand where they say.
+
+        Raises:
+            FormatError: they were written under another configuration.
+        """
+        self.producer = producer
+        self.store = Store((TIMERS, *self.stage.tables) if self.stage.tables else (), rows)
+        if self.stage.tables:
+            self.timers = Timers(self.store.table(TIMERS.name))
+        self.rewind()
+        self.handler = self.stage.handler(self)
+
+    def rewind(self) -> None:
+        """Stand where the committed rows say: at the start, and after an epoch was aborted."""
+        raw = self.store.rows.get(self._meta_key)
+        meta = Meta(0, {}, self.stage.form) if raw is None else decode_meta(raw)
+        if meta.form != self.stage.form:
+            msg = (
+                f"the state of {self.id} was written under {meta.form!r}, this worker runs {self.stage.form!r}: go back "
+                "to that configuration, or give the deployment another prefix and replay its channels"
+            )
+            raise FormatError(msg)
+        self.position = meta.position
+        self.changelog_position = self.store.rows.changelog_position
+        self.dirty = False
+        self.tally.clear()
+        self.fired.clear()
+        if self._upstreams:
+            self.watermark = MergedWatermark(self._upstreams, meta.watermarks)
+        else:
+            value = meta.watermarks.get(self.id, UNSET)
+            clock = self._clockwork
+            self.watermark = SourceWatermark(clock.mode, clock.tolerance, clock.max_ahead, value)
+        if self.stage.tables:
+            self.timers.reset()
+
+    def meta(self) -> tuple[bytes, bytes]:
+        """Return the row that holds the position, as it goes into the changelog."""
+        mark = self.watermark
+        said = mark.said if isinstance(mark, MergedWatermark) else {self.id: mark.value}
+        return self._meta_key, encode_meta(Meta(self.position, said, self.stage.form))
+
+    def observe(self, event_time: int, record_time: int) -> None:
+        """Tell the source watermark of an event: its own time and its record's, ms."""
+        mark = self.watermark
+        if isinstance(mark, SourceWatermark):
+            mark.observe(event_time, record_time)
+
+    def count(self, *what: str) -> None:
+        """Count something for the metrics; it is reported when, and only if, the epoch is committed."""
+        tally = self.tally
+        tally[what] = tally.get(what, 0) + 1
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int = -1,
+        headers: Headers | None = None,
+    ) -> None:
+        """Send a message with this epoch: it becomes visible when, and only if, the epoch is committed."""
+        self.producer.send(topic, value, key, partition, headers)
+
+    def table(self, name: str) -> Any:
+        """Return one of the stage's tables."""
+        return self.store.table(name)
+
+    def abort(self) -> None:
+        """Forget this epoch, and stand where the committed rows say."""
+        self.store.abort()
+        self.handler.reset()
+        self.rewind()

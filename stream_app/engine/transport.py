@@ -1,0 +1,252 @@
+"""A Faust transport that hands out one fetched batch of records per partition as one message.
+
+Faust stays the shell: group membership, rebalancing, flow control, agents. Its per-record path, its offset
+commits and its assignor are not used. Rules:
+
+- A message's value is a `Batch`: the records of one partition from one fetch, and the partition's incarnation
+  as it was *before* that fetch began.
+- Seeks are only applied here, by the fetch loop, between two fetches. Each raises the partition's incarnation
+  number. So a batch fetched before a seek can be told from one fetched after it, which offsets can't tell:
+  behind transactions they have holes (markers, aborted records).
+- Only partitions that are open are fetched: one whose store is still being restored stays closed.
+- Group offsets are committed by the epoch's transaction; Faust's own commits do nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiokafka
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+SCHEME = "raccord"
+"""URL scheme under which the transport is registered with Faust: `raccord://host:port`."""
+
+_POLL_SECONDS = 0.2
+_FETCH_WAIT_MS = 500
+_FETCH_FRESH_MS = 2_000
+
+
+class Batch(NamedTuple):
+    """Records of one partition from one fetch (`aiokafka.ConsumerRecord`), and its incarnation before it."""
+
+    incarnation: int
+    records: Sequence[Any]
+
+
+class Gate:
+    """What the engine tells the fetch loop: which partitions are open, and where to read from.
+
+    Both sides run in the worker's event loop; seeks wait here until the loop is between two fetches.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[TP] = set()
+        self._seeks: dict[TP, int] = {}
+        self._incarnations: dict[TP, int] = {}
+        self._last = 0
+        self._delivered: dict[TP, int] = {}
+
+    def reopen(self, tp: TP, offset: int) -> int:
+        """Have `tp` read from `offset` on. Batches of incarnations up to the returned number are stale."""
+        self._seeks[tp] = offset
+        self._delivered[tp] = offset
+        self._open.add(tp)
+        return self._last
+
+    def close(self, tps: Iterable[TP]) -> None:
+        """Stop fetching partitions, and forget seeks that are still waiting for them."""
+        for tp in tps:
+            self._open.discard(tp)
+            self._seeks.pop(tp, None)
+
+    def take_seeks(self) -> dict[TP, int]:
+        """Return the waiting seeks: the fetch loop is about to apply them."""
+        seeks, self._seeks = self._seeks, {}
+        return seeks
+
+    def put_back(self, seeks: Mapping[TP, int]) -> None:
+        """Keep seeks that failed for the next round, unless newer ones came or the partition was closed."""
+        for tp, offset in seeks.items():
+            if tp in self._open:
+                self._seeks.setdefault(tp, offset)
+
+    def applied(self, tps: Iterable[TP]) -> None:
+        """Count a new incarnation of each partition that was just sought."""
+        for tp in tps:
+            self._last += 1
+            self._incarnations[tp] = self._last
+
+    def fetchable(self, active: set[TP]) -> set[TP]:
+        """Return the active partitions that are open and not about to be sought elsewhere."""
+        return {tp for tp in active if tp in self._open and tp not in self._seeks}
+
+    def deliver(self, tp: TP, offset: int) -> None:
+        """Note that records up to `offset` (exclusive) were handed to the stream."""
+        self._delivered[tp] = offset
+
+    def delivered(self, tp: TP) -> int:
+        """Return the offset up to which (exclusive) records were handed to the stream."""
+        return self._delivered.get(tp, 0)
+
+    def snapshot(self) -> dict[TP, int]:
+        """Return the incarnations as they are now, before a fetch."""
+        return dict(self._incarnations)
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's consumer thread around an aiokafka consumer with our settings."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        # Faust would pick the assignor by its own tables, which we don't have: partitions would wander.
+        self._assignor = StickyPartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[StickyPartitionAssignor],
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=conf.broker_max_poll_records,
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_poll_interval_ms=int((conf.broker_max_poll_interval or 300) * 1000),
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+            connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
+            check_crcs=conf.broker_check_crcs,
+            **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+        )
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, fetching whole batches through a `Gate`."""
+
+    gate: Gate
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gate = self.app.raccord_gate
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Apply waiting seeks, fetch once, and yield one message per partition."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if self.should_stop:
+            return
+        await self._apply_seeks()
+        incarnations = self.gate.snapshot()
+        wanted = self.gate.fetchable(self._get_active_partitions())
+        if not wanted:
+            await self.sleep(0.02)
+            return
+        records = await self._thread.getmany(wanted, min(timeout, _POLL_SECONDS))
+        if not records or self.should_stop:
+            return
+        generation = self.app.consumer_generation_id
+        for tp, batch in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return  # a rebalance began: what is dropped here is read again after the next seek
+            self.gate.deliver(tp, batch[-1].offset + 1)
+            yield tp, _message(tp, Batch(incarnations.get(tp, 0), batch), generation)
+
+    async def _apply_seeks(self) -> None:
+        seeks = self.gate.take_seeks()
+        if not seeks:
+            return
+        assigned = self.assignment()
+        seeks = {tp: offset for tp, offset in seeks.items() if tp in assigned}
+        try:
+            await self._thread.seek_wait(seeks)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the seek is still owed
+            self.log.warning("seeking %d partitions failed, trying again: %r", len(seeks), error)
+            self.gate.put_back(seeks)
+            await self.sleep(0.1)
+            return
+        self.gate.applied(seeks)
+
+    async def perform_seek(self) -> None:
+        """Do nothing: the state's position decides where reading begins, not the group's offset."""
+
+    async def commit(self, *_args: Any, **_kwargs: Any) -> bool:
+        """Do nothing: offsets are committed in the epoch's transaction."""
+        return True
+
+    def ack(self, message: Any) -> bool:
+        """Mark a batch as processed; Faust's bookkeeping for commits would only grow."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: Faust's stall detector watches its own commits, which don't happen."""
+
+    def membership(self) -> tuple[str, int, str] | None:
+        """Return (group id, generation, member id), or None while this worker is in no group."""
+        consumer = self._thread._consumer  # noqa: SLF001 - Faust has no accessor for it
+        coordinator = None if consumer is None else consumer._coordinator  # noqa: SLF001 - nor aiokafka
+        if coordinator is None or coordinator.generation < 0 or not coordinator.member_id:
+            return None
+        return coordinator.group_id, coordinator.generation, coordinator.member_id
+
+    def lag(self, tp: TP, wall_ms: int) -> int | None:
+        """Return how many records of `tp` are still to be fetched; None when it is not known just now.
+
+        A figure is known while fetch responses arrive: an unreachable broker means unknown, not zero.
+        """
+        consumer = self._thread._consumer  # noqa: SLF001
+        assignment = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
+        assignment = None if assignment is None else assignment.assignment
+        state = None if assignment is None else assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        if state is None or not state.has_valid_position or state.lso is None or state.timestamp is None:
+            return None
+        if wall_ms - state.timestamp > _FETCH_FRESH_MS:
+            return None
+        return max(0, state.lso - state.position)
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """The driver that Faust picks for `raccord://` URLs."""
+
+    Consumer = BatchConsumer
+
+
+def register() -> None:
+    """Make Faust know the transport's scheme."""
+    drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:BatchTransport"
+
+
+def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
+    last = batch.records[-1]
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        last.offset,
+        last.timestamp / 1000,
+        last.timestamp_type,
+        None,
+        None,
+        batch,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )

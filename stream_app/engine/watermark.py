@@ -1,0 +1,108 @@
+"""Event time as a stage sees it: pure arithmetic, no clock of its own. All times are ms since the epoch, UTC.
+
+A watermark W says: no event with a time below W is outstanding. Rules:
+
+- A source partition's watermark is, while it lags, the highest event time seen; once caught up and in `WALL`
+  mode, the broker's clock less a tolerance. In `EVENTS` mode (a replay) it is the highest event time seen, or
+  what a clock marker in the partition says.
+- No event moves it further ahead than its own record's Kafka timestamp plus a tolerance: a phone whose clock
+  is in 2031 must not fire everybody's timers. (A marker is the operator's word and is taken as it is.)
+- A stage's watermark is the minimum over all its upstream partitions (Flink's rule); one that was not heard
+  of yet holds it back. It never goes down.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+UNSET = -(2**62)
+"""Before any time: nothing is known."""
+
+
+class TimeMode(StrEnum):
+    """Where a source partition's clock comes from: `wall` (live) or `events` (a replay)."""
+
+    WALL = "wall"
+    EVENTS = "events"
+
+
+class SourceWatermark:
+    """The watermark of one partition of a topic that producers write to.
+
+    Args:
+        mode: see `TimeMode`.
+        tolerance: how far events may lag behind the broker's clock without being late, ms.
+        max_ahead: how far an event's time may lie ahead of its record's Kafka timestamp, ms.
+        value: where it stood before (from the state).
+    """
+
+    def __init__(self, mode: TimeMode, tolerance: int, max_ahead: int, value: int = UNSET) -> None:
+        self.mode = mode
+        self.tolerance = tolerance
+        self.max_ahead = max_ahead
+        self.value = value
+
+    def observe(self, event_time: int, record_time: int) -> None:
+        """Take in an event's time, given its record's Kafka timestamp."""
+        ceiling = record_time + self.max_ahead
+        time = event_time if event_time < ceiling else ceiling
+        if self.mode is TimeMode.WALL:
+            time = min(time, record_time) - self.tolerance
+        if time > self.value:
+            self.value = time
+
+    def mark(self, time: int) -> None:
+        """Take in a clock marker: in a replay it says that everything before `time` has been written."""
+        if self.mode is TimeMode.EVENTS and time > self.value:
+            self.value = time
+
+    def caught_up(self, broker_clock: int) -> None:
+        """Say that every record up to `broker_clock` has been read."""
+        if self.mode is TimeMode.WALL and broker_clock - self.tolerance > self.value:
+            self.value = broker_clock - self.tolerance
+
+
+class MergedWatermark:
+    """The watermark of a partition fed by other tasks: the minimum of what each of them said last."""
+
+    def __init__(self, upstreams: Iterable[str], said: Mapping[str, int] | None = None) -> None:
+        said = said or {}
+        self.said = {upstream: said.get(upstream, UNSET) for upstream in upstreams}
+        self.value = min(self.said.values(), default=UNSET)
+
+    def advance(self, said: Mapping[str, int]) -> bool:
+        """Take in what upstream tasks say; return whether the minimum moved. Unknown ones are ignored."""
+        mine = self.said
+        for upstream, time in said.items():
+            if time > mine.get(upstream, time):
+                mine[upstream] = time
+        value = min(mine.values(), default=UNSET)
+        if value > self.value:
+            self.value = value
+            return True
+        return False
+
+
+class BrokerClock:
+    """The broker's clock, estimated from timestamps that it gave out (LogAppendTime), never ahead of it.
+
+    The two clocks are compared through a local monotonic clock, which the caller passes in (ms): each
+    observation says "at local time t the broker's clock showed at least b".
+    """
+
+    def __init__(self) -> None:
+        self._offset: int | None = None
+
+    def observe(self, broker_time: int, local: int) -> None:
+        """Take in a timestamp that the broker gave at or before the local time `local`."""
+        offset = broker_time - local
+        if self._offset is None or offset > self._offset:
+            self._offset = offset
+
+    def now(self, local: int) -> int | None:
+        """Return a time that the broker's clock has surely reached, or None before any observation."""
+        return None if self._offset is None else local + self._offset

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.engine.watermark import UNSET, BrokerClock, MergedWatermark, SourceWatermark, TimeMode
+
+TIMES = st.integers(min_value=0, max_value=10_000)
+
+
+def test_in_a_replay_the_watermark_is_the_highest_event_time_seen():
+    mark = SourceWatermark(TimeMode.EVENTS, tolerance=100, max_ahead=1_000)
+    mark.observe(500, record_time=10_000)
+    mark.observe(300, record_time=10_000)
+    assert mark.value == 500
+
+
+def test_an_event_far_in_the_future_moves_the_clock_no_further_than_its_records_timestamp_allows():
+    mark = SourceWatermark(TimeMode.EVENTS, tolerance=100, max_ahead=1_000)
+    mark.observe(10**12, record_time=10_000)
+    assert mark.value == 11_000
+
+
+def test_a_live_event_never_moves_the_clock_past_its_own_arrival_less_the_tolerance():
+    mark = SourceWatermark(TimeMode.WALL, tolerance=100, max_ahead=60_000)
+    mark.observe(20_000, record_time=10_000)
+    assert mark.value == 9_900
+
+
+def test_markers_move_a_replays_clock_and_no_live_one():
+    replay = SourceWatermark(TimeMode.EVENTS, 0, 0)
+    live = SourceWatermark(TimeMode.WALL, 0, 0)
+    replay.mark(700)
+    live.mark(700)
+    assert (replay.value, live.value) == (700, UNSET)
+
+
+def test_a_live_partition_that_has_caught_up_follows_the_brokers_clock():
+    mark = SourceWatermark(TimeMode.WALL, tolerance=200, max_ahead=0)
+    mark.caught_up(5_000)
+    assert mark.value == 4_800
+
+
+def test_an_upstream_that_was_never_heard_of_holds_time_back():
+    mark = MergedWatermark(["a", "b"])
+    assert not mark.advance({"a": 100})
+    assert mark.value == UNSET
+    assert mark.advance({"b": 50})
+    assert mark.value == 50
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), TIMES)))
+def test_a_merged_watermark_is_the_minimum_and_never_goes_down(said):
+    mark = MergedWatermark("abc")
+    highest = dict.fromkeys("abc", UNSET)
+    before = UNSET
+    for upstream, time in said:
+        mark.advance({upstream: time})
+        highest[upstream] = max(highest[upstream], time)
+        assert mark.value == min(highest.values())
+        assert mark.value >= before
+        before = mark.value
+
+
+@given(st.lists(st.tuples(TIMES, TIMES), min_size=1))
+def test_the_brokers_clock_is_never_estimated_ahead_of_it(observations):
+    # The broker's true clock is `local + 5`; a timestamp is seen some time after it was given.
+    clock = BrokerClock()
+    for local, delay in observations:
+        clock.observe(local + 5, local + delay)
+        now = clock.now(local + delay)
+        assert now is not None
+        assert now <= local + delay + 5
