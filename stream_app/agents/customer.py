@@ -1,0 +1,187 @@
+"""Third hop: a component's events -> customers, timelines, profiles, triggers, on the output topics."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from stream_app.agents.publish import (
+    MAX_EVIDENCE,
+    addresses,
+    change_fields,
+    channel_event,
+    decision_fields,
+    trigger_fields,
+)
+from stream_app.agents.rules import Rules
+from stream_app.domain.component import Components
+from stream_app.domain.customer import ComponentTables
+from stream_app.domain.messages import Message, Topic, decode_component, encode
+from stream_app.wire import encode_payload, frame_single_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stream_app.agents.dead_letters import DeadLetters
+    from stream_app.domain.customer import Customer
+    from stream_app.domain.effects import IdentityChange
+    from stream_app.domain.event import Event
+    from stream_app.domain.policy import IdentityPolicy
+    from stream_app.domain.profile import Profile
+    from stream_app.domain.rules import Decision, RuleBook
+    from stream_app.engine.task import Task
+    from stream_app.topology import Topics
+    from stream_app.wire import Encoder
+
+ADDRESSES = {"email": "email", "phone": "sms", "device": "push"}
+"""Which channel an identifier's namespace reaches."""
+
+
+class CustomerStage:
+    """The handler of one partition of `identity.components`."""
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        policy: IdentityPolicy,
+        key: bytes,
+        book: RuleBook,
+        topics: Topics,
+        encoder: Encoder,
+        dead_letters: DeadLetters,
+    ) -> None:
+        self.task = task
+        self.rules = Rules(task, book, self._decided)
+        self.output = Outputs(task, topics, encoder, dead_letters)
+        tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
+        self.components = Components(policy, key, tables, self.output, self.rules)
+
+    def process(self, records: Sequence[Any]) -> None:
+        """Take messages of the protocol."""
+        handle = self.components.handle
+        for record in records:
+            handle(decode_component(record.value))
+
+    def fire(self, due: int, key: bytes) -> None:
+        """Take a customer's timer; `key` is its component's label."""
+        customer = self.components.customer(key.decode())
+        if customer is not None and self.rules.fire(customer, due):
+            self.components.save(customer)
+
+    def flush(self) -> None:
+        """Publish the profiles that changed in this epoch, each once."""
+        self.output.flush()
+
+    def reset(self) -> None:
+        """Forget the profiles of an epoch that was rolled back."""
+        self.output.reset()
+
+    def _decided(self, customer: Customer, decision: Decision) -> None:
+        reachable: dict[str, list[str]] = {}
+        evidence: list[dict[str, str]] = []
+        if decision.action != "held_back":
+            members = self.components.members(customer.label)
+            reachable = addresses((identifier for identifier, _ in members), ADDRESSES)
+            links = self.components.links(customer.label)
+            evidence = [{"a": a, "b": b} for a, b, _ in islice(links, MAX_EVIDENCE)]
+        self.output.decision(customer, decision, reachable, evidence)
+
+
+class Outputs:
+    """Implements the domain's `Effects`: everything that leaves the customer stage."""
+
+    def __init__(self, task: Task, topics: Topics, encoder: Encoder, dead_letters: DeadLetters) -> None:
+        self.task = task
+        self.topics = topics
+        self.encoder = encoder
+        self.dead_letters = dead_letters
+        self._routes: Mapping[Topic, str] = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
+        self._profiles: dict[str, Profile | None] = {}
+        self._send = task.producer.send
+
+    def send(self, topic: Topic, key: str, message: Message) -> None:
+        """Send a message of the protocol."""
+        self._send(self._routes[topic], encode(message), key.encode())
+
+    def applied(self, customer: str, event: Event, payload: bytes, *, late: bool) -> None:  # noqa: ARG002
+        """Publish a new timeline row."""
+        record = self.encoder.timeline(customer, 0, None, "upsert", payload)
+        self._send(self.topics.timeline, record, customer.encode())
+        self.task.count("events", event.channel, "applied")
+
+    def moved(self, customer: str, previous: str, event: Event, revision: int) -> None:
+        """Publish a timeline row again, under another customer."""
+        payload = encode_payload(channel_event(event))
+        record = self.encoder.timeline(customer, revision, previous, "upsert", payload)
+        self._send(self.topics.timeline, record, customer.encode())
+
+    def duplicate(self, event: Event) -> None:
+        """Count a copy."""
+        self.task.count("events", event.channel, "duplicate")
+
+    def conflict(self, event: Event, standing: Event) -> None:
+        """Dead-letter an event under whose id another content stands; its source says where the original is."""
+        value = frame_single_object(encode_payload(channel_event(event)))
+        detail = f"the event at {standing.source} has the same id and another content, and came first"
+        key = event.identifiers[0].encode()
+        self.dead_letters.refuse_bytes(self.task, event.source, event.received, key, value, detail)
+        self.task.count("events", event.channel, "dead_lettered")
+
+    def identity(self, change: IdentityChange) -> None:
+        """Publish a change of customers; the profile under the previous id ends."""
+        record = self.encoder.identity_change(change_fields(change))
+        self._send(self.topics.changes, record, change.customer.encode())
+        self.task.count("identity_changes", change.change.value)
+        if change.previous:
+            self._profiles[change.previous] = None
+
+    def profile(self, customer: str, profile: Profile) -> None:
+        """Note a changed profile; the last one of the epoch is published."""
+        self._profiles[customer] = profile
+
+    def forwarded(self) -> None:
+        """Count a message that was passed on."""
+        self.task.count("forwarded")
+
+    def union_refused(self, loser: str, winner: str, size: int) -> None:  # noqa: ARG002 - labels are identifiers
+        """Count a union that the cap forbids."""
+        self.task.count("unions_refused")
+
+    def decision(
+        self,
+        customer: Customer,
+        decision: Decision,
+        reachable: dict[str, list[str]],
+        evidence: list[dict[str, str]],
+    ) -> None:
+        """Publish a decision about a trigger, and the trigger itself where one is sent or taken back."""
+        key = customer.id.encode()
+        record = self.encoder.decision(decision_fields(decision, customer.id, self.task.clock))
+        self._send(self.topics.decisions, record, key)
+        self.task.count("triggers", decision.rule, decision.action, decision.reason)
+        if decision.action == "held_back":
+            return
+        value = self.encoder.trigger(trigger_fields(decision, customer, reachable, evidence))
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", f"{decision.trigger_id}-{decision.action}-{decision.sent}".encode()),
+            ("ce_type", f"raccord.trigger.{decision.action}".encode()),
+            ("ce_source", b"/raccord/customer"),
+            ("ce_subject", decision.trigger_id.encode()),
+        ]
+        self._send(self.topics.triggers[decision.rule], value, key, -1, headers)
+        if decision.action == "fire" and decision.sent == decision.due:
+            self.task.fired.append((decision.rule, decision.due))
+
+    def flush(self) -> None:
+        """Publish the profiles that changed."""
+        topic, send, encode_profile = self.topics.profiles, self._send, self.encoder.profile
+        for customer, profile in self._profiles.items():
+            value = None if profile is None else encode_profile(customer, profile.events, (), profile)
+            send(topic, value, customer.encode())
+        self._profiles.clear()
+
+    def reset(self) -> None:
+        """Forget them."""
+        self._profiles.clear()

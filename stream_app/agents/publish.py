@@ -1,0 +1,119 @@
+"""What customers' changes look like on the output topics: domain values -> the fields of `schemas/avro`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stream_app.domain.event import ChannelEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from stream_app.domain.customer import Customer
+    from stream_app.domain.effects import IdentityChange
+    from stream_app.domain.event import Event
+    from stream_app.domain.rules import Decision
+
+MAX_EVIDENCE = 50
+"""Links of evidence that a trigger carries; more stay readable in the component."""
+
+
+def channel_event(event: Event) -> ChannelEvent:
+    """Return the published form of an event that is published again: its identifiers are the normalised ones."""
+    identifiers: dict[str, Any] = {}
+    for identifier in event.identifiers:
+        namespace, _, value = identifier.partition(":")
+        known = identifiers.get(namespace)
+        if known is None:
+            identifiers[namespace] = value
+        else:
+            identifiers[namespace] = [*(known if isinstance(known, list) else [known]), value]
+    return ChannelEvent(
+        event.event_id,
+        event.time,
+        event.channel,
+        event.type,
+        identifiers,
+        event.properties,
+        received_at=event.received,
+        context=event.context,
+    )
+
+
+def change_fields(change: IdentityChange) -> dict[str, Any]:
+    """Return the fields of a change of customers."""
+    strongest = change.evidence[0] if change.evidence else ""
+    return {
+        "change": change.change.value,
+        "from": [change.previous] if change.previous else [],
+        "into": [change.customer],
+        "time": change.stamp,
+        "cause": {
+            "event_id": change.event_id,
+            "evidence": [{"a": strongest, "b": other} for other in change.evidence[1:] or change.evidence],
+        },
+    }
+
+
+def addresses(identifiers: Iterable[str], namespaces: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return channel -> addresses, among a customer's identifiers; `namespaces` maps namespace -> channel."""
+    found: dict[str, list[str]] = {}
+    for identifier in identifiers:
+        namespace, _, value = identifier.partition(":")
+        channel = namespaces.get(namespace)
+        if channel is not None:
+            found.setdefault(channel, []).append(value)
+    return found
+
+
+def trigger_fields(
+    decision: Decision,
+    customer: Customer,
+    reachable: dict[str, list[str]],
+    evidence: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Return the fields of a trigger message."""
+    because = decision.because
+    return {
+        "trigger_id": decision.trigger_id,
+        "action": decision.action,
+        "rule": decision.rule,
+        "version": decision.version,
+        "key": key_text(decision),
+        "purpose": decision.purpose,
+        "customer_id": customer.id,
+        "addresses": reachable,
+        "due": decision.due,
+        "sent": decision.sent,
+        "opened_by": decision.opened_by,
+        "payload": decision.payload,
+        "because": {
+            "events": [
+                {"event_id": e.event_id, "time": e.time, "type": e.type, "role": e.role} for e in because.events
+            ],
+            "values": because.values,
+            "decision": {"reason": decision.reason} if decision.reason else {},
+            "evidence": evidence,
+        },
+    }
+
+
+def decision_fields(decision: Decision, customer_id: str, decided_at: int) -> dict[str, Any]:
+    """Return the fields of a record of a decision."""
+    return {
+        "trigger_id": decision.trigger_id,
+        "rule": decision.rule,
+        "version": decision.version,
+        "key": key_text(decision),
+        "customer_id": customer_id,
+        "due": decision.due,
+        "decided_at": decided_at,
+        "outcome": {"fire": "fired", "retract": "retracted"}.get(decision.action, decision.action),
+        "reason": decision.reason or None,
+        "opened_by": decision.opened_by,
+    }
+
+
+def key_text(decision: Decision) -> str:
+    """Return an instance's key as text: its values with "/" between, empty where there is one per customer."""
+    return "/".join("" if value is None else str(value) for value in decision.key)

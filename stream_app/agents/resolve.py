@@ -1,0 +1,41 @@
+"""Second hop: which component does this identifier live in? (`domain.resolver` has the protocol.)"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stream_app.domain.messages import Message, Topic, decode_lookup, encode
+from stream_app.domain.resolver import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stream_app.domain.policy import IdentityPolicy
+    from stream_app.engine.task import Task
+
+
+class Resolve:
+    """The handler of one partition of `identity.lookup`."""
+
+    def __init__(self, task: Task, *, policy: IdentityPolicy, topics: Mapping[Topic, str]) -> None:
+        self.task = task
+        self.topics = topics
+        self.resolver = Resolver(policy, task.table("identifiers"), task.table("neighbours"), self._send)
+
+    def process(self, records: Sequence[Any]) -> None:
+        """Take messages of the protocol."""
+        handle = self.resolver.handle
+        for record in records:
+            handle(decode_lookup(record.value))
+
+    def fire(self, due: int, key: bytes) -> None:
+        """Never called: this stage sets no timers."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def reset(self) -> None:
+        """Nothing is held back."""
+
+    def _send(self, topic: Topic, key: str, message: Message) -> None:
+        self.task.producer.send(self.topics[topic], encode(message), key.encode())

@@ -1,0 +1,167 @@
+"""Composition root: settings in, a worker out. The only module that knows every other."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import schemas
+from stream_app import metrics
+from stream_app.agents.customer import CustomerStage
+from stream_app.agents.dead_letters import DeadLetters
+from stream_app.agents.ingest import Ingest
+from stream_app.agents.resolve import Resolve
+from stream_app.agents.rules import RulesRow
+from stream_app.domain.identifiers import Identifier
+from stream_app.domain.messages import Topic
+from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
+from stream_app.domain.rules import RuleBook, load_rule
+from stream_app.engine import topics as kafka_topics
+from stream_app.engine.engine import Pace
+from stream_app.engine.stage import Stage
+from stream_app.engine.store import TableSpec
+from stream_app.engine.worker import Worker, WorkerConfig
+from stream_app.topology import Topics
+from stream_app.wire import Decoder, Encoder, Limits, open_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.domain import rows
+    from stream_app.engine.task import Task
+    from stream_app.settings import Settings
+
+VERSION = version("raccord")
+
+
+def load_rules(settings: Settings) -> RuleBook:
+    """Read the rule files of a deployment.
+
+    Raises:
+        RuleError: a file is wrong; the message says which, where (line and column) and what to do.
+    """
+    if settings.rules is None:
+        sources = [(name, schemas.read_text(name)) for name in schemas.files("rules", ".yaml")]
+    else:
+        sources = [(str(path), path.read_text()) for path in sorted(settings.rules.glob("*.yaml"))]
+    return RuleBook([load_rule(text, source) for source, text in sources])
+
+
+def load_policy(settings: Settings) -> IdentityPolicy:
+    """Read the identity policy of a deployment.
+
+    Raises:
+        PolicyError: the file is wrong.
+    """
+    path = settings.identity_policy
+    return IdentityPolicy.from_yaml(schemas.read_text("policies/identity.yaml") if path is None else path.read_text())
+
+
+def topics_of(settings: Settings) -> Topics:
+    """Return the topics of a deployment."""
+    return Topics.of(settings, tuple(rule.name for rule in load_rules(settings).rules))
+
+
+def build(settings: Settings) -> Worker:
+    """Compose a worker.
+
+    Raises:
+        TopicsError: topics are missing or wrongly configured.
+        FatalError: no broker answers.
+    """
+    book, policy = load_rules(settings), load_policy(settings)
+    topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
+    kafka_topics.check(settings.bootstrap_servers, topics.specs(settings))
+    stages = _stages(settings, book, policy, topics)
+    return Worker(
+        _config(settings, topics),
+        [stage for stage in stages if stage.name in settings.stages],
+        dispatcher=DeadLetters(topics.dead_letters, VERSION),
+        observer=metrics.EngineMetrics(),
+    )
+
+
+def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: Topics) -> tuple[Stage, ...]:
+    registry = open_registry(settings.registry_url) if settings.registry_url else None
+    limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
+    decoder, identifier = Decoder(registry, limits), Identifier(policy)
+    encoder, dead_letters = Encoder(registry), DeadLetters(topics.dead_letters, VERSION)
+    key = settings.customer_key.get_secret_value().encode()
+    channel_of = {topic: channel for channel, topic in topics.channels.items()}
+    routes = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
+
+    def ingest(task: Task) -> Ingest:
+        return Ingest(
+            task,
+            channel=channel_of[task.tp.topic],
+            lookup=topics.lookup,
+            decoder=decoder,
+            identifier=identifier,
+            dead_letters=dead_letters,
+        )
+
+    def resolve(task: Task) -> Resolve:
+        return Resolve(task, policy=policy, topics=routes)
+
+    def customer(task: Task) -> CustomerStage:
+        return CustomerStage(
+            task,
+            policy=policy,
+            key=key,
+            book=book,
+            topics=topics,
+            encoder=encoder,
+            dead_letters=dead_letters,
+        )
+
+    inputs = tuple(topics.channels.values())
+    return (
+        Stage("ingest", inputs, topics.changelogs["ingest"], ingest, watermarks_to=topics.lookup),
+        Stage(
+            "resolve",
+            (topics.lookup,),
+            topics.changelogs["resolve"],
+            resolve,
+            _tables(RESOLVER_TABLES),
+            upstream=inputs,
+            watermarks_to=topics.components,
+            form=policy.order_digest,
+        ),
+        Stage(
+            "customer",
+            (topics.components,),
+            topics.changelogs["customer"],
+            customer,
+            _tables(customer_tables(RulesRow)),
+            upstream=(topics.lookup,),
+            form=policy.order_digest,
+        ),
+    )
+
+
+def _tables(specs: Sequence[rows.TableSpec]) -> tuple[TableSpec, ...]:
+    """Give each of the domain's tables its prefix: the first free letter of its name."""
+    taken: dict[bytes, TableSpec] = {}
+    for spec in specs:
+        prefix = next(bytes([letter]) for letter in spec.name.encode() if bytes([letter]) not in taken)
+        taken[prefix] = TableSpec(spec.name, prefix, spec.encode, spec.decode)
+    return tuple(taken.values())
+
+
+def _config(settings: Settings, topics: Topics) -> WorkerConfig:
+    return WorkerConfig(
+        group=f"{settings.prefix}raccord",
+        worker=settings.worker,
+        bootstrap_servers=settings.bootstrap_servers,
+        partitions=topics.partitions(settings),
+        folder=settings.data / settings.worker,
+        mode=settings.time,
+        tolerance_ms=settings.tolerance_ms,
+        max_ahead_ms=settings.max_ahead_ms,
+        session_timeout_ms=settings.session_timeout_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        batch=settings.batch,
+        cache_bytes=settings.cache_mib * 1024 * 1024,
+        pace=Pace(interval_s=settings.epoch_ms / 1000),
+    )

@@ -1,0 +1,57 @@
+"""`raccord demo`: simulated shoppers through the whole pipeline, and the books checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from connectors.simulators import Simulation
+from stream_app.errors import Exit
+from stream_app.runs import report
+from stream_app.runs.feed import Speed
+from stream_app.runs.session import HOUR_MS, Options, Session
+from stream_app.runs.show import Show
+
+CLOSING_MS = 48 * HOUR_MS
+"""How far the clock runs on after the last record: whatever is pending falls due."""
+
+
+def demo(
+    shoppers: Annotated[int, typer.Option(min=1, help="How many shoppers are simulated.")] = 1_500,
+    days: Annotated[int, typer.Option(min=1, help="For how many days they shop.")] = 3,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same shoppers.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="Worker processes.")] = 1,
+    folder: Annotated[Path, typer.Option(help="For the report, logs and state.")] = Path(".raccord/demo"),
+    keep: Annotated[bool, typer.Option(help="Leave the topics and the state behind.")] = False,
+) -> None:
+    """Play simulated shoppers through the whole pipeline and check the books."""
+    show = Show()
+    with show.step(f"simulating {shoppers:,} shoppers for {days} days, seed {seed}"):
+        simulation = Simulation(seed, shoppers=shoppers, days=days)
+        records = list(simulation.records())
+        truth = simulation.truth
+    with Session(Options("demo", folder, workers=workers, keep=keep), show) as session:
+        session.feed(records, Speed(None), len(records), CLOSING_MS)
+        session.drain()
+        books = session.audit()
+    expected = {
+        "customers": len(truth.components),
+        "events": truth.events,
+        "dead_letters": dict(sorted(truth.dead_letters.items())),
+    }
+    found = report.as_json(books, {"seed": seed, "shoppers": shoppers, "days": days, "expected": expected})
+    ok = (
+        books.balanced
+        and books.customers == expected["customers"]
+        and sum(books.applied.values()) == truth.events
+        and found["dead_letters"] == expected["dead_letters"]
+    )
+    report.write(folder / "report.json", {**found, "ok": ok})
+    report.tables(Console(highlight=False), books, expected["customers"])
+    typer.echo(f"report: {folder / 'report.json'}")
+    typer.echo(report.closing_line("demo", books, ok=ok))
+    if not ok:
+        raise typer.Exit(Exit.FAILED)

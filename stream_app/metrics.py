@@ -1,0 +1,170 @@
+"""Every metric's name, once, with what it says. Labels never hold an identifier or a customer.
+
+Counted once a batch or once an epoch, never once an event.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from stream_app.engine.observer import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.engine.changelog import Progress
+    from stream_app.engine.task import Task
+
+REGISTRY = CollectorRegistry()
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+EVENTS = Counter(
+    "raccord_events", "Events by channel and outcome: applied, duplicate, dead_lettered, dropped",
+    ["channel", "outcome"], registry=REGISTRY,
+)
+DEAD_LETTERS = Counter("raccord_dead_letters", "Records sent to the dead letters", ["reason"], registry=REGISTRY)
+REJECTED_IDENTIFIERS = Counter(
+    "raccord_rejected_identifiers", "Identifiers left out of an event: blocked or invalid",
+    ["namespace", "why"], registry=REGISTRY,
+)
+IDENTITY_CHANGES = Counter("raccord_identity_changes", "Changes of customers", ["change"], registry=REGISTRY)
+FORWARDED = Counter(
+    "raccord_forwarded", "Messages passed on to where their component has gone", registry=REGISTRY
+)
+UNIONS_REFUSED = Counter(
+    "raccord_unions_refused", "Unions refused because the component would be too large", registry=REGISTRY
+)
+TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
+EVENT_TO_TRIGGER = Histogram(
+    "raccord_event_to_trigger_seconds", "From a trigger's due time to its being sent (on-time fires only)",
+    ["rule"], buckets=_SECONDS, registry=REGISTRY,
+)
+
+RECORDS = Counter("raccord_stage_records", "Input records processed", ["stage"], registry=REGISTRY)
+HANDLER_SECONDS = Counter(
+    "raccord_stage_handler_seconds", "Time spent in a stage's code", ["stage"], registry=REGISTRY
+)
+EPOCH_SECONDS = Histogram(
+    "raccord_epoch_commit_seconds", "Time that committing an epoch took", buckets=_SECONDS, registry=REGISTRY
+)
+EPOCH_RECORDS = Histogram(
+    "raccord_epoch_records", "Input records of an epoch", buckets=(1, 10, 100, 1_000, 5_000, 20_000, 100_000),
+    registry=REGISTRY,
+)
+CHANGED_ROWS = Counter("raccord_changed_rows", "Rows written to changelogs", registry=REGISTRY)
+ABORTED = Counter(
+    "raccord_epochs_aborted", "Epochs rolled back: handler, delivery, fenced, unknown", ["cause"], registry=REGISTRY
+)
+LAG = Gauge("raccord_lag_records", "Input records not read yet", ["topic", "partition"], registry=REGISTRY)
+WATERMARK = Gauge(
+    "raccord_watermark_seconds", "Watermark of an input partition, seconds since the epoch",
+    ["stage", "topic", "partition"], registry=REGISTRY,
+)
+TASKS = Gauge("raccord_tasks", "Input partitions that this worker processes", ["stage"], registry=REGISTRY)
+RESTORE_RATIO = Gauge(
+    "raccord_restore_ratio", "How much of a store is restored, 0 to 1", ["stage", "partition"], registry=REGISTRY
+)
+RESTORED_ROWS = Gauge(
+    "raccord_restored_rows", "Rows applied by the latest restore", ["stage", "partition"], registry=REGISTRY
+)
+RESTORE_SECONDS = Gauge(
+    "raccord_restore_seconds", "Time that the latest restore took", ["stage", "partition"], registry=REGISTRY
+)
+STATE_BYTES = Gauge("raccord_state_bytes", "Size of a store", ["stage", "partition"], registry=REGISTRY)
+INFO = Gauge("raccord_info", "Always 1; the labels say what runs", ["version", "worker"], registry=REGISTRY)
+
+COUNTERS = {
+    "events": EVENTS,
+    "dead_letters": DEAD_LETTERS,
+    "rejected_identifiers": REJECTED_IDENTIFIERS,
+    "identity_changes": IDENTITY_CHANGES,
+    "triggers": TRIGGERS,
+    "forwarded": FORWARDED,
+    "unions_refused": UNIONS_REFUSED,
+}
+"""Counters that stages count in, by the first word of a tally's key."""
+
+_NEVER = -(2**61)
+_SIZE_EVERY_S = 10.0
+
+
+class EngineMetrics(Observer):
+    """The engine's figures."""
+
+    def __init__(self) -> None:
+        self._sized: dict[str, float] = {}
+
+    def batch(self, task: Task, records: int, seconds: float) -> None:
+        """A batch was processed."""
+        RECORDS.labels(task.stage.name).inc(records)
+        HANDLER_SECONDS.labels(task.stage.name).inc(seconds)
+
+    def committed(self, records: int, changes: int, seconds: float) -> None:
+        """An epoch was committed."""
+        EPOCH_SECONDS.observe(seconds)
+        EPOCH_RECORDS.observe(records)
+        CHANGED_ROWS.inc(changes)
+
+    def counted(self, task: Task, now: int | None) -> None:
+        """Add what a committed epoch counted: a tally's key is a counter's name and its labels."""
+        for (name, *labels), count in task.tally.items():
+            counter = COUNTERS[name]
+            (counter.labels(*labels) if labels else counter).inc(count)
+        if now is not None:
+            for rule, due in task.fired:
+                EVENT_TO_TRIGGER.labels(rule).observe(max(0, now - due) / 1000)
+
+    def aborted(self, cause: str) -> None:
+        """An epoch was rolled back."""
+        ABORTED.labels(cause).inc()
+
+    def restoring(self, task: Task, progress: Progress) -> None:
+        """Rows of a task are being restored."""
+        labels = (task.stage.name, str(task.tp.partition))
+        RESTORE_RATIO.labels(*labels).set(progress.done / max(1, progress.total))
+        RESTORED_ROWS.labels(*labels).set(progress.rows)
+
+    def ready(self, task: Task, seconds: float) -> None:
+        """A task's rows are restored."""
+        labels = (task.stage.name, str(task.tp.partition))
+        RESTORE_RATIO.labels(*labels).set(1)
+        RESTORE_SECONDS.labels(*labels).set(seconds)
+        TASKS.labels(task.stage.name).inc()
+
+    def closed(self, task: Task) -> None:
+        """A task was taken away: its gauges must not linger beside the new owner's."""
+        for metric, labels in (
+            (LAG, (task.tp.topic, str(task.tp.partition))),
+            (WATERMARK, (task.stage.name, task.tp.topic, str(task.tp.partition))),
+            (STATE_BYTES, (task.stage.name, str(task.tp.partition))),
+        ):
+            metric.remove(*labels)
+
+    def suspended(self, task: Task) -> None:
+        """A ready task stopped reading."""
+        TASKS.labels(task.stage.name).dec()
+
+    def lag(self, task: Task, records: int) -> None:
+        """How many records of a task's input are still to be read."""
+        LAG.labels(task.tp.topic, str(task.tp.partition)).set(records)
+
+    def watermark(self, task: Task, value: int) -> None:
+        """Where a task's watermark stands; every now and then also how large its store is."""
+        partition = str(task.tp.partition)
+        if value > _NEVER:
+            WATERMARK.labels(task.stage.name, task.tp.topic, partition).set(value / 1000)
+        now = time.monotonic()
+        if task.stage.tables and now - self._sized.get(task.id, 0.0) > _SIZE_EVERY_S:
+            self._sized[task.id] = now
+            STATE_BYTES.labels(task.stage.name, partition).set(task.store.rows.size)
+
+
+def serve(host: str, port: int, labels: Mapping[str, str]) -> int:
+    """Serve the metrics page; return the port. Loopback unless the deployment says otherwise."""
+    INFO.labels(**labels).set(1)
+    server, _ = start_http_server(port, addr=host, registry=REGISTRY)
+    return int(server.server_port)

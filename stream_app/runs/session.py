@@ -1,0 +1,207 @@
+"""One run from end to end on topics of its own: broker, topics, workers, feed, drain, audit.
+
+`demo` and `replay` are such runs; so are tests. Everything that was started is stopped, however the run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kafka.admin import KafkaAdminClient
+
+from stream_app.app import topics_of
+from stream_app.embedded.broker import EmbeddedKafka
+from stream_app.engine import topics as kafka_topics
+from stream_app.engine.errors import FatalError
+from stream_app.errors import EnvironmentMissing
+from stream_app.runs.audit import Auditor, Books
+from stream_app.runs.drain import Watcher
+from stream_app.runs.feed import Feed
+from stream_app.runs.workers import WorkerProcess
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from connectors.planned import Planned
+    from stream_app.runs.feed import Speed
+    from stream_app.runs.show import Playing, Show
+
+DRAIN_SECONDS = 600.0
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class Options:
+    """How a run is set up.
+
+    Attributes:
+        name: of the run; in its topics' prefix.
+        folder: for the workers' state and logs.
+        workers: how many processes.
+        partitions: of each topic.
+        keep: leave topics and state behind.
+        settings: further settings (`RACCORD_...`) of the workers.
+    """
+
+    name: str
+    folder: Path
+    workers: int = 1
+    partitions: int = 4
+    keep: bool = False
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+class Session:
+    """A deployment of its own for one run; a context manager."""
+
+    def __init__(self, options: Options, show: Show) -> None:
+        self.options = options
+        self.show = show
+        self._stack = ExitStack()
+        self.workers: list[WorkerProcess] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _begin(self) -> None:
+        options = self.options
+        options.folder.mkdir(parents=True, exist_ok=True)
+        prefix = f"{options.name}-{int(time.time())}-{os.getpid()}."
+        self.environment = {
+            "RACCORD_BOOTSTRAP_SERVERS": self._broker(),
+            "RACCORD_PREFIX": prefix,
+            "RACCORD_PARTITIONS": str(options.partitions),
+            "RACCORD_DATA": str(options.folder / "state"),
+            "RACCORD_TIME": "events",
+            "RACCORD_METRICS_PORT": "0",
+            **options.settings,
+        }
+        self.settings = _settings(self.environment)
+        self.topics = topics_of(self.settings)
+        specs = self.topics.specs(self.settings)
+        with self.show.step(f"creating {len(specs)} topics"):
+            self._create(specs)
+        shutil.rmtree(options.folder / "state", ignore_errors=True)
+        with self.show.step(f"starting {options.workers} worker{'s' * (options.workers > 1)}"):
+            for number in range(1, options.workers + 1):
+                log = options.folder / f"worker-{number}.log"
+                log.unlink(missing_ok=True)
+                worker = WorkerProcess(f"worker-{number}", self.environment, log)
+                worker.start()
+                self._stack.callback(worker.stop)
+                self.workers.append(worker)
+        self.watcher = Watcher(
+            self.settings.bootstrap_servers, f"{self.settings.prefix}raccord", options.partitions
+        )
+        self._stack.callback(self.watcher.close)
+        self.inputs = [*self.topics.channels.values(), self.topics.lookup, self.topics.components]
+        self.outputs = [
+            self.topics.timeline,
+            self.topics.decisions,
+            self.topics.dead_letters,
+            *self.topics.triggers.values(),
+        ]
+
+    def _broker(self) -> str:
+        given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+        if given:
+            return given
+        folder = Path(".raccord/kafka")
+        running = EmbeddedKafka(folder).state
+        if running is not None:
+            return running.bootstrap_servers
+        kafka = EmbeddedKafka(folder, report=self.show.line)
+        self._stack.callback(kafka.stop)
+        with self.show.step("starting Apache Kafka"):
+            return kafka.start()
+
+    def _create(self, specs: list[kafka_topics.TopicSpec]) -> None:
+        try:
+            kafka_topics.create(self.settings.bootstrap_servers, specs, self.settings.replicas)
+        except FatalError as error:
+            raise EnvironmentMissing(str(error)) from error
+        if not self.options.keep:
+            self._stack.callback(self._delete, [spec.name for spec in specs])
+
+    def _delete(self, names: list[str]) -> None:
+        admin = KafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers.split(","))
+        admin.delete_topics(names, raise_errors=False)
+        admin.close()
+
+    def feed(self, records: Iterable[Planned], speed: Speed, total: int | None, closing_ms: int) -> int:
+        """Play records in, then one marker `closing_ms` after the last, so that all that is pending falls due."""
+        feed = Feed(self.settings.bootstrap_servers, self.topics.channels, self.settings.partitions)
+        with self.show.playing(total) as playing:
+            clock = feed.play(records, speed, progress=lambda sent, at: self._watch(playing, sent, at))
+        feed.mark(clock + closing_ms)
+        feed.flush()
+        return feed.sent
+
+    def _watch(self, playing: Playing, sent: int, at: int) -> None:
+        for worker in self.workers:
+            worker.check()
+        playing.sent(sent, at)
+
+    def drain(self) -> None:
+        """Wait until the workers have done everything there is to do."""
+        with self.show.processing() as processing:
+            self.watcher.wait(
+                self.inputs,
+                self.outputs,
+                timeout_s=DRAIN_SECONDS,
+                check=lambda: [worker.check() for worker in self.workers] and None,
+                progress=lambda: processing.lag(
+                    {stage: self.watcher.lag(topics) for stage, topics in self._stages().items()}
+                ),
+            )
+
+    def _stages(self) -> Mapping[str, list[str]]:
+        topics = self.topics
+        return {
+            "ingest": list(topics.channels.values()),
+            "resolve": [topics.lookup],
+            "customer": [topics.components],
+        }
+
+    def audit(self) -> Books:
+        """Have the books checked by the independent reader."""
+        topics = self.topics
+        with self.show.step("checking the books"):
+            return Auditor(self.settings.bootstrap_servers).audit(
+                topics.channels,
+                timeline=topics.timeline,
+                profiles=topics.profiles,
+                dead_letters=topics.dead_letters,
+                decisions=topics.decisions,
+                triggers=topics.triggers,
+            )
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    """Read settings as a worker with this environment would."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        return Settings()  # type: ignore[call-arg] - pydantic-settings fills them in
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,68 @@
+"""The road on one screen: topics, and the stages between them.
+
+    channel.<name>  ->  ingest  ->  identity.lookup  ->  resolve  ->  identity.components  ->  customer  ->  outputs
+
+`resolve` and `customer` also write to each other's input: that is the resolver protocol (`domain.resolver`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stream_app.engine.topics import TopicSpec, log_topic, table_topic
+
+if TYPE_CHECKING:
+    from stream_app.settings import Settings
+
+DAY_MS = 24 * 3600 * 1000
+INTERNAL_RETENTION_MS = 2 * DAY_MS
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Every topic's name, with the deployment's prefix."""
+
+    channels: dict[str, str]
+    lookup: str
+    components: str
+    dead_letters: str
+    timeline: str
+    profiles: str
+    changes: str
+    decisions: str
+    triggers: dict[str, str]
+    changelogs: dict[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings, rules: tuple[str, ...]) -> Topics:
+        """Name the topics of a deployment with these rules."""
+        p = settings.prefix
+        return cls(
+            channels={name: f"{p}channel.{name}" for name in settings.channels},
+            lookup=f"{p}identity.lookup",
+            components=f"{p}identity.components",
+            dead_letters=f"{p}dead-letters",
+            timeline=f"{p}customer.timeline",
+            profiles=f"{p}customer.profiles",
+            changes=f"{p}identity.changes",
+            decisions=f"{p}triggers.decisions",
+            triggers={rule: f"{p}triggers.{rule}" for rule in rules},
+            changelogs={stage: f"{p}raccord-{stage}-changelog" for stage in ("ingest", "resolve", "customer")},
+        )
+
+    def specs(self, settings: Settings) -> list[TopicSpec]:
+        """Return every topic as it must be."""
+        n, size = settings.partitions, settings.topic_max_bytes
+        kept = log_topic(settings.retention_days * DAY_MS, size)
+        return [
+            *(TopicSpec(t, n, {**kept, "message.timestamp.type": "LogAppendTime"}) for t in self.channels.values()),
+            *(TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True)) for t in (self.lookup, self.components)),
+            *(TopicSpec(t, n, kept) for t in (self.dead_letters, self.timeline, self.changes, self.decisions)),
+            *(TopicSpec(t, n, kept) for t in self.triggers.values()),
+            *(TopicSpec(t, n, table_topic(size)) for t in (self.profiles, *self.changelogs.values())),
+        ]
+
+    def partitions(self, settings: Settings) -> dict[str, int]:
+        """Return topic -> number of partitions."""
+        return {spec.name: spec.partitions for spec in self.specs(settings)}
