@@ -1,0 +1,49 @@
+"""Bytes <-> what the domain works with. Knows Avro, CloudEvents and schema registries, and no Kafka."""
+
+from __future__ import annotations
+
+from stream_app.wire.avro_writer import encode_payload
+from stream_app.wire.dead_letter import DeadLetter, dead_letter_headers, parse_dead_letter
+from stream_app.wire.decoding import Decoded, Decoder, read_payload
+from stream_app.wire.encoding import (
+    encode_cloudevent_binary,
+    encode_cloudevent_structured,
+    encode_confluent,
+    encode_single_object,
+    frame_single_object,
+)
+from stream_app.wire.limits import Limits
+from stream_app.wire.outputs import Encoder, Output, OutputReader, decode_output, timeline_record
+from stream_app.wire.registry import (
+    Registry,
+    RegistryRefused,
+    RegistryUnavailable,
+    open_registry,
+    subject_of,
+)
+
+__all__ = [
+    "DeadLetter",
+    "Decoded",
+    "Decoder",
+    "Encoder",
+    "Limits",
+    "Output",
+    "OutputReader",
+    "Registry",
+    "RegistryRefused",
+    "RegistryUnavailable",
+    "dead_letter_headers",
+    "decode_output",
+    "encode_cloudevent_binary",
+    "encode_cloudevent_structured",
+    "encode_confluent",
+    "encode_payload",
+    "encode_single_object",
+    "frame_single_object",
+    "open_registry",
+    "parse_dead_letter",
+    "read_payload",
+    "subject_of",
+    "timeline_record",
+]

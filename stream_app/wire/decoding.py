@@ -1,0 +1,213 @@
+"""Bytes -> `ChannelEvent`, whichever of the formats a record is in; refusals say what is wrong.
+
+A record is, in this order:
+1. a CloudEvent when its headers say so (`content-type: application/cloudevents+json`, or `ce_*`);
+2. Avro single-object encoding when it begins with C3 01: the fingerprint names a version of our own schema;
+3. Confluent's wire format when it begins with 00: the registry knows the number that follows;
+4. a CloudEvent in JSON when it begins with `{`.
+
+What comes out is the event and its payload: Avro in the current schema without framing. When the record
+already is in the current schema, the payload is the record's own bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stream_app.domain.refusal import Reason, Refused
+from stream_app.wire.avro_reader import read_event
+from stream_app.wire.avro_writer import encode_payload
+from stream_app.wire.cloudevents import (
+    attribute_parts,
+    attributes_of,
+    binary_parts,
+    is_structured,
+    structured_parts,
+)
+from stream_app.wire.known import (
+    FINGERPRINT_END,
+    SINGLE_OBJECT,
+    Known,
+    UnfitSchema,
+    current,
+    versions,
+    writer_of,
+)
+from stream_app.wire.limits import Limits
+from stream_app.wire.shape import check_event, event_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_app.domain.event import ChannelEvent
+    from stream_app.wire.registry import Registry
+
+SUBJECT = "channel_event"
+CONFLUENT_END = 5
+"""Where the value begins in Confluent's wire format: behind 00 and four bytes of number."""
+
+_UNKNOWN_FOR_S = 60.0
+_UNKNOWN_AT_MOST = 4096
+
+
+class Decoded(msgspec.Struct, gc=False):
+    """An event and its payload: the same event as Avro in the current schema, without framing."""
+
+    event: ChannelEvent
+    payload: bytes
+
+
+class Decoder:
+    """Tells the formats apart, record by record, and reads them within limits.
+
+    Registry look-ups are remembered: for good when a schema was found, for a minute when it wasn't.
+    """
+
+    def __init__(self, registry: Registry | None = None, limits: Limits | None = None) -> None:
+        self._registry = registry
+        self._limits = limits or Limits()
+        self._current = current(SUBJECT)
+        self._mark = self._current.mark
+        self._by_mark = {known.mark: known for known in versions(SUBJECT)}
+        self._by_id: dict[int, Known] = {}
+        self._unknown_until: dict[int, tuple[float, str]] = {}
+
+    def decode(
+        self,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes | None]] | None = None,
+        channel: str = "",
+        timestamp: int | None = None,
+    ) -> Decoded:
+        """Read a record.
+
+        Args:
+            value: the record's value.
+            headers: the record's headers.
+            channel: the channel that its topic belongs to: the event's, when it names none itself.
+            timestamp: the record's, in ms; the event's times may be at most `max_future` after it.
+
+        Raises:
+            Refused: the record can't be taken; it will never be, by this version.
+            RegistryUnavailable: the registry gave no answer; try again.
+        """
+        if not value:
+            raise Refused(Reason.EMPTY, "the record has no value")
+        limits = self._limits
+        if len(value) > limits.value_bytes:
+            raise Refused(Reason.TOO_LARGE, f"the value is longer than {limits.value_bytes} bytes")
+        attributes = attributes_of(headers) if headers else None
+        payload: bytes | None = None
+        if attributes is not None:
+            event, payload = self._cloudevent(attributes, value)
+        elif value.startswith(self._mark):
+            event, end = read_event(value, FINGERPRINT_END, limits)
+            if end != len(value):
+                _trailing()
+            payload = value[FINGERPRINT_END:]
+        elif value.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"{":
+            event = event_of(structured_parts(value, limits), limits)
+        else:
+            event, payload = self._avro(value)
+        if not event.channel and channel:
+            event.channel = channel
+            payload = None
+        check_event(event, limits, timestamp)
+        if payload is None:
+            payload = _encode(event)
+        return Decoded(event, payload)
+
+    def _cloudevent(self, attributes: dict[str, str], value: bytes) -> tuple[ChannelEvent, bytes | None]:
+        limits = self._limits
+        if is_structured(attributes):
+            return event_of(structured_parts(value, limits), limits), None
+        if value[0] not in (SINGLE_OBJECT[0], 0):
+            return event_of(binary_parts(attributes, value, limits), limits), None
+        event, payload = self._avro(value)
+        changed = False
+        for field, part in attribute_parts(attributes).items():
+            if getattr(event, field) != part:
+                setattr(event, field, part)
+                changed = True
+        return event, None if changed else payload
+
+    def _avro(self, value: bytes) -> tuple[ChannelEvent, bytes | None]:
+        """Read single-object encoding or Confluent's wire format; no payload when the writer was another."""
+        if value.startswith(SINGLE_OBJECT):
+            start = FINGERPRINT_END
+            known = self._by_mark.get(value[:start])
+            if known is None:
+                raise Refused(
+                    Reason.UNKNOWN_SCHEMA, "no version of channel_event has the record's fingerprint"
+                )
+        elif value[0] == 0 and len(value) >= CONFLUENT_END:
+            start = CONFLUENT_END
+            known = self._registered(int.from_bytes(value[1:start], "big"))
+        else:
+            raise Refused(
+                Reason.UNDECODABLE,
+                "neither Avro (single-object encoding, Confluent's wire format) nor a CloudEvent in JSON",
+            )
+        if known.canonical != self._current.canonical:
+            return event_of(known.read(value, start, self._current), self._limits), None
+        event, end = read_event(value, start, self._limits)
+        if end != len(value):
+            _trailing()
+        return event, value[start:]
+
+    def _registered(self, schema_id: int) -> Known:
+        known = self._by_id.get(schema_id)
+        if known is None:
+            known = self._by_id[schema_id] = self._look_up(schema_id)
+        return known
+
+    def _look_up(self, schema_id: int) -> Known:
+        if self._registry is None:
+            raise Refused(
+                Reason.UNKNOWN_SCHEMA, "Confluent's wire format needs a schema registry: configure its URL"
+            )
+        until, why = self._unknown_until.get(schema_id, (0.0, ""))
+        if time.monotonic() >= until:
+            text = self._registry.schema(schema_id)
+            why = f"the schema registry has no Avro schema {schema_id}"
+            if text is not None:
+                try:
+                    return writer_of(SUBJECT, text)
+                except UnfitSchema as error:
+                    why = f"schema {schema_id} of the registry: {error}"
+            if len(self._unknown_until) >= _UNKNOWN_AT_MOST:
+                self._unknown_until.clear()
+            self._unknown_until[schema_id] = (time.monotonic() + _UNKNOWN_FOR_S, why)
+        raise Refused(Reason.UNKNOWN_SCHEMA, why)
+
+
+def read_payload(payload: bytes, limits: Limits | None = None) -> ChannelEvent:
+    """Read an event of its payload, as `Decoded` has it.
+
+    Raises:
+        Refused: the bytes are no payload.
+    """
+    event, end = read_event(payload, 0, limits or _UNBOUNDED)
+    if end != len(payload):
+        _trailing()
+    return event
+
+
+_UNBOUNDED = Limits(
+    string_bytes=1 << 31, name_chars=1 << 31, identifiers=1 << 31, identifier_values=1 << 31,
+    properties=1 << 31, items=1 << 31,
+)  # fmt: skip
+
+
+def _encode(event: ChannelEvent) -> bytes:
+    try:
+        return encode_payload(event)
+    except ValueError as error:
+        raise Refused(Reason.INVALID_FIELD, f"the event doesn't fit the schema: {error}") from None
+
+
+def _trailing() -> None:
+    raise Refused(Reason.UNDECODABLE, "there are bytes behind the Avro value")

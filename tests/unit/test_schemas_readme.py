@@ -1,0 +1,46 @@
+"""What the README tells producers to send is taken."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import schemas
+from stream_app.domain.event import Position
+from stream_app.domain.refusal import Reason
+from stream_app.wire import Decoder
+from stream_app.wire.limits import MIB, Limits
+
+README = schemas.read_text("README.md")
+
+
+def block(language: str) -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_avro_example_is_taken():
+    names: dict[str, Any] = {}
+    exec(block("python"), names)  # noqa: S102 - it is our own documentation
+    event = Decoder().decode(names["value"], [], "web", 1_700_000_000_000).event
+    assert (event.event_id, event.time, event.properties["price"]) == ("web-0001", 1_700_000_000_000, 24.9)
+
+
+def test_the_cloudevents_example_is_taken():
+    event = Decoder().decode(block("json").encode(), [], "chatbot", 1_700_000_000_000).event
+    assert (event.channel, event.time, event.sent_at) == ("chatbot", 1_700_000_000_000, 1_700_000_001_000)
+    assert event.context is not None
+    assert event.context.position == Position(48.85, 2.35, 20.0)
+
+
+def test_every_reason_and_limit_is_documented():
+    assert all(f"`{reason}`" in README for reason in Reason)
+    assert Limits().value_bytes == MIB
+    assert "at most 1 MiB" in README
+    assert f"at most {Limits().json_depth} levels" in README
+    assert f"1 to {Limits().event_id_chars} characters" in README
+
+
+def test_every_schema_is_in_the_table():
+    assert all(f"`{subject}`" in README for subject in schemas.SUBJECTS)

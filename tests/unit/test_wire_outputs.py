@@ -1,0 +1,258 @@
+"""What goes out can be read back, in both framings, and is the same for the same content."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import avro.io
+import avro.schema
+import msgspec
+import pytest
+
+import schemas
+from stream_app.domain.cart import Cart, Line
+from stream_app.domain.event import ChannelEvent
+from stream_app.domain.profile import Answer, Latest, Profile, Seen, Viewed
+from stream_app.domain.refusal import Reason, Refused
+from stream_app.wire import (
+    Encoder,
+    Output,
+    OutputReader,
+    decode_output,
+    encode_payload,
+    encode_single_object,
+    timeline_record,
+)
+from stream_app.wire.outputs import TOPICS, fitted
+from stream_app.wire.registry import MemoryRegistry
+
+CHANGE = {
+    "change": "merged",
+    "from": ["c-1", "c-2"],
+    "into": ["c-1"],
+    "time": 5,
+    "cause": {"event_id": "e-1", "evidence": [{"a": "cookie:1", "b": "email:a@example.org"}]},
+}
+DECISION = {
+    "trigger_id": "ab",
+    "rule": "abandoned_cart",
+    "version": 2,
+    "key": "cart-1",
+    "customer_id": "c-1",
+    "due": 10,
+    "decided_at": 11,
+    "outcome": "held_back",
+    "reason": "at_most",
+    "opened_by": "e-1",
+}
+TRIGGER = {
+    "trigger_id": "ab",
+    "action": "fire",
+    "rule": "abandoned_cart",
+    "version": 2,
+    "key": "cart-1",
+    "purpose": "marketing",
+    "customer_id": "c-1",
+    "addresses": {"email": ["a@example.org"]},
+    "due": 10,
+    "sent": 11,
+    "opened_by": "e-1",
+    "payload": {
+        "cart": {"value": 20.5, "items": {"S-1": {"quantity": 1, "price": 20.5}}, "skus": ["S-1"]},
+        "customer.first_name": None,
+    },
+    "because": {
+        "events": [{"event_id": "e-1", "time": 1, "type": "Product Added", "role": "opened"}],
+        "values": {"cart.value": 20.5, "products": [{"sku": "S-1"}]},
+        "decision": {"consent": "yes"},
+        "evidence": [{"a": "cookie:1", "b": "email:a@example.org"}],
+    },
+}
+PROFILE = Profile(
+    events=3,
+    first=(1, "e-1"),
+    last=(9, "e-3"),
+    seen={"web": Seen(1, 9, 2), "app": Seen(2, 2, 1)},
+    orders=1,
+    revenue={"EUR": 12_500_000},
+    first_order=2,
+    last_order=3,
+    carts={
+        "cart-1": Cart(
+            (9, "e-3"), {"S-2": Line(2, 0.1, "EUR"), "S-1": Line(1, None, "EUR"), "S-3": Line(1, 0.2)}
+        )
+    },
+    cart_last=(9, "e-3"),
+    viewed=[Viewed("S-1", 4, "e-1"), Viewed("S-2", 5, "e-2")],
+    traits={
+        "size": Latest(42, 1, "e-1"),
+        "first_name": Latest("Ana", 1, "e-1"),
+        "city": Latest(None, 2, "e-2"),
+    },
+    consent={"marketing/*": Answer(granted=True, time=1)},
+    locale=Latest("fr-FR", 1, "e-1"),
+)
+PROFILE_FIELDS = {
+    "customer_id": "c-1",
+    "version": 7,
+    "identifiers": ["cookie:1", "email:a@example.org"],
+    "first_seen": 1,
+    "last_seen": 9,
+    "event_count": 3,
+    "channels": {
+        "app": {"first_seen": 2, "last_seen": 2, "events": 1},
+        "web": {"first_seen": 1, "last_seen": 9, "events": 2},
+    },
+    "orders": 1,
+    "revenue": {"EUR": 12.5},
+    "last_order_at": 3,
+    "carts": {
+        "cart-1": {
+            "items": {
+                "S-1": {"quantity": 1.0, "price": None},
+                "S-2": {"quantity": 2.0, "price": 0.1},
+                "S-3": {"quantity": 1.0, "price": 0.2},
+            },
+            "value": 0.4,
+            "currency": None,
+            "updated_at": 9,
+        }
+    },
+    "recently_viewed": [{"sku": "S-2", "time": 5}, {"sku": "S-1", "time": 4}],
+    "traits": {"first_name": "Ana", "size": 42},
+    "consent": {"marketing/*": True},
+    "locale": "fr-FR",
+    "timezone": None,
+}
+EVENT = ChannelEvent("e-1", 1, "web", "Page Viewed", {"cookie": "c"}, {"path": "/"})
+
+
+def all_of(encoder: Encoder) -> dict[Output, bytes]:
+    return {
+        Output.TIMELINE: encoder.timeline("c-1", 1, "c-2", "remove", encode_payload(EVENT)),
+        Output.PROFILE: encoder.profile("c-1", 7, ["cookie:1", "email:a@example.org"], PROFILE),
+        Output.IDENTITY_CHANGE: encoder.identity_change(CHANGE),
+        Output.TRIGGER: encoder.trigger(TRIGGER),
+        Output.DECISION: encoder.decision(DECISION),
+    }
+
+
+def check(read: dict[Output, dict[str, Any]]) -> None:
+    assert read[Output.PROFILE] == PROFILE_FIELDS
+    assert read[Output.IDENTITY_CHANGE] == CHANGE
+    assert read[Output.TRIGGER] == TRIGGER
+    assert read[Output.DECISION] == DECISION
+    timeline = read[Output.TIMELINE]
+    assert (timeline["customer_id"], timeline["revision"], timeline["operation"]) == ("c-1", 1, "remove")
+    assert timeline["previous_customer_id"] == "c-2"
+    assert timeline["event"]["properties"] == {"path": "/"}
+
+
+def test_what_goes_out_is_read_back():
+    reader = OutputReader()
+    check(dict(reader.read(value) for value in all_of(Encoder()).values()))
+
+
+def test_with_a_registry_every_schema_is_registered_and_the_framing_is_confluents():
+    registry = MemoryRegistry()
+    encoder = Encoder(registry, {Output.TRIGGER: ["triggers.a", "triggers.b"]})
+    values = all_of(encoder)
+    assert all(value[:4] == b"\x00\x00\x00\x00" for value in values.values())
+    assert {registry.schema(value[4]) for value in values.values()} == {schemas.avro(o) for o in Output}
+    check({output: decode_output(output, value, registry) for output, value in values.items()})
+
+
+def test_the_official_reader_reads_what_goes_out():
+    for output, value in all_of(Encoder()).items():
+        schema = avro.schema.parse(schemas.avro(output))
+        decoder = avro.io.BinaryDecoder(io.BytesIO(value[10:]))
+        record = avro.io.DatumReader(schema).read(decoder)
+        assert record[next(iter(record))] == decode_output(output, value)[next(iter(record))]
+        assert decoder.reader.read() == b""
+
+
+def test_an_empty_profile_is_encoded():
+    value = Encoder().profile("c-1", 0, [], Profile())
+    record = decode_output(Output.PROFILE, value)
+    assert record["carts"] == record["channels"] == record["traits"] == {}
+    assert (record["event_count"], record["last_order_at"]) == (0, None)
+
+
+def test_equal_profiles_have_equal_bytes_in_whatever_order_they_came_about():
+    turned = msgspec.structs.replace(
+        PROFILE,
+        seen=dict(reversed(PROFILE.seen.items())),
+        traits=dict(reversed(PROFILE.traits.items())),
+        carts={"cart-1": Cart((9, "e-3"), dict(reversed(PROFILE.carts["cart-1"].lines.items())))},
+    )
+    assert Encoder().profile("c-1", 1, [], turned) == Encoder().profile("c-1", 1, [], PROFILE)
+
+
+def test_a_basket_of_one_currency_has_it():
+    profile = Profile(carts={"": Cart((1, "e"), {"a": Line(2, 1.5, "EUR"), "b": Line(1, 1, "EUR")})})
+    record = decode_output(Output.PROFILE, Encoder().profile("c", 1, [], profile))
+    assert (record["carts"][""]["value"], record["carts"][""]["currency"]) == (4.0, "EUR")
+
+
+class Cause(msgspec.Struct):
+    event_id: str | None = "e-1"
+    evidence: tuple[dict[str, str], ...] = ({"a": "cookie:1", "b": "email:a@example.org"},)
+
+
+class Change(msgspec.Struct, rename={"from_": "from"}):
+    change: str = "merged"
+    into: tuple[str, ...] = ("c-1",)
+    time: int = 5
+    cause: Cause = msgspec.field(default_factory=Cause)
+    from_: tuple[str, ...] = ("c-1", "c-2")
+
+
+def test_records_may_be_structs():
+    assert Encoder().identity_change(Change()) == Encoder().identity_change(CHANGE)
+
+
+def test_a_record_that_does_not_fit_is_an_error():
+    with pytest.raises((ValueError, TypeError)):
+        Encoder().decision(DECISION | {"outcome": "nonsense"})
+    with pytest.raises((ValueError, TypeError)):
+        Encoder().decision({})
+    with pytest.raises(KeyError):
+        timeline_record("c", 0, None, "nonsense", b"")
+
+
+def test_a_triggers_payload_is_made_to_fit():
+    deep = {"a": {"b": {"c": {"d": 1}}}}
+    assert fitted(deep) == {"a": {"b": {"c": '{"d":1}'}}}
+    assert fitted([[1], {"a": [1]}, (1,)]) == ["[1]", {"a": "[1]"}, "[1]"]
+    assert fitted({"n": 2**63, "x": float("inf")}) == {"n": "9223372036854775808", "x": None}
+    payload = {"deep": {"a": {"b": {"c": [deep]}}, "list": [deep, [1]]}, "flat": [1, None, "x", True]}
+    record = decode_output(Output.TRIGGER, Encoder().trigger(TRIGGER | {"payload": payload}))
+    assert record["payload"]["deep"]["a"]["b"]["c"].startswith("[{")
+    assert record["payload"]["flat"] == [1, None, "x", True]
+
+
+def test_a_reader_refuses_what_it_does_not_know():
+    value = Encoder().decision(DECISION)
+    for broken in (b"", b"\x00", value[:-1], value + b"\x00", b"hello"):
+        with pytest.raises(Refused) as caught:
+            OutputReader().read(broken)
+        assert caught.value.reason is Reason.UNDECODABLE
+    registry = MemoryRegistry()
+    foreign = registry.register("s", '{"type": "record", "name": "Other", "fields": []}')
+    unknown = [
+        encode_single_object(EVENT),
+        b"\x00\x00\x00\x00\x09x",
+        b"\x00\x00\x00\x00" + bytes([foreign]) + b"x",
+    ]
+    for other in unknown:
+        with pytest.raises(Refused) as caught:
+            OutputReader(registry).read(other)
+        assert caught.value.reason is Reason.UNKNOWN_SCHEMA
+    with pytest.raises(Refused, match="not a trigger"):
+        decode_output(Output.TRIGGER, value)
+
+
+def test_every_output_has_topics():
+    assert set(TOPICS) == set(Output)
+    assert {output.value for output in Output} < set(schemas.SUBJECTS)
