@@ -1,0 +1,1 @@
+"""What stands around the pipeline: simulated shoppers, and readers of recorded data."""

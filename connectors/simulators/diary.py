@@ -1,0 +1,71 @@
+"""What a shopper does, act by act, before anything goes wrong on the way to Kafka."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from connectors.simulators.people import Cart, Identifier, Shopper  # noqa: TC001 - msgspec reads field types
+from stream_app.domain.event import Context  # noqa: TC001 - msgspec reads field types
+
+
+class Act(msgspec.Struct):
+    """One thing done; `time` in ms, as a right clock has it; `key` is the Kafka key of who reports it."""
+
+    event_id: str
+    time: int
+    channel: str
+    type: str
+    identifiers: tuple[Identifier, ...]
+    properties: dict[str, Any]
+    key: str
+    shopper: str
+    context: Context | None
+
+
+class Diary:
+    """Collects one shopper's acts. Event ids come from her own random stream."""
+
+    def __init__(self, shopper: Shopper) -> None:
+        """Open an empty diary."""
+        self.shopper = shopper
+        self.acts: list[Act] = []
+
+    def note(
+        self,
+        time: int,
+        channel: str,
+        type_: str,
+        identifiers: tuple[Identifier, ...],
+        properties: dict[str, Any],
+        *,
+        key: str | None = None,
+        context: Context | None = None,
+    ) -> None:
+        """Write one act down; the key is the first identifier's value, the context her own, unless given."""
+        shopper = self.shopper
+        self.acts.append(
+            Act(
+                f"{shopper.random.getrandbits(96):024x}",
+                time,
+                channel,
+                type_,
+                identifiers,
+                properties,
+                identifiers[0].value if key is None else key,
+                shopper.name,
+                shopper.context if context is None else context,
+            )
+        )
+
+    def order(self, cart: Cart, prefix: str) -> dict[str, Any]:
+        """Return the properties of an order of what lies in the basket, without the basket's own id."""
+        total = sum(product.price * quantity for product, quantity in cart.lines.items())
+        return {
+            "order_id": f"{prefix}-{self.shopper.random.getrandbits(48):012x}",
+            "total": round(total, 2),
+            "revenue": round(total, 2),
+            "currency": "EUR",
+            "products": [product.line(quantity) for product, quantity in cart.lines.items()],
+        }

@@ -1,0 +1,171 @@
+"""Everything beside visits (shops, mailings, calls, chats, coupons, marketplaces), and a whole day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connectors.simulators.chances import MINUTE, SECOND, chance, moment, poisson, shop_moment
+from connectors.simulators.people import Cart, Device, Shopper
+from connectors.simulators.visits import buy_at_till, visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from connectors.simulators.catalogue import Catalogue
+    from connectors.simulators.diary import Diary
+    from connectors.simulators.settings import Habits
+
+Arrivals = list[tuple[int, Device]]
+"""Visits to come: when, and on which device."""
+
+
+def live_a_day(diary: Diary, day: int, goods: Catalogue, habits: Habits) -> None:
+    """Play the day that begins at `day` (ms) into the diary; some of it may happen on days to come."""
+    shopper = diary.shopper
+    random = shopper.random
+    arrivals: Arrivals = []
+    for errand, rate in _MAILINGS:
+        if chance(random, rate):
+            errand(diary, day, arrivals)
+    for _ in range(poisson(random, habits.visits * shopper.activity)):
+        arrivals.append((moment(random, day), random.choice(shopper.devices)))
+    arrivals.sort(key=_when)
+    for start, device in arrivals:
+        visit(diary, device, start, goods, habits)
+    for trip, rate in _TRIPS:
+        if chance(random, rate):
+            trip(diary, day, goods)
+
+
+def _when(arrival: tuple[int, Device]) -> int:
+    return arrival[0]
+
+
+def _own_browser(shopper: Shopper) -> Device:
+    return next(device for device in shopper.devices if device.channel == "web")
+
+
+def _newsletter(diary: Diary, day: int, arrivals: Arrivals) -> None:
+    shopper, random = diary.shopper, diary.shopper.random
+    if shopper.email is None:
+        return
+    campaign = {"campaign_id": f"newsletter-{day // 86_400_000}"}
+    sent = day + 8 * 60 * MINUTE + random.randrange(20 * MINUTE)
+    diary.note(sent, "email", "Email Delivered", (shopper.email,), campaign)
+    if chance(random, 0.4):
+        opened = sent + int(random.expovariate(1 / (90 * MINUTE))) + SECOND
+        diary.note(opened, "email", "Email Opened", (shopper.email,), campaign)
+        if chance(random, 0.3):
+            browser, clicked = _own_browser(shopper), opened + random.randrange(5 * SECOND, MINUTE)
+            both = (shopper.email, browser.mark)
+            diary.note(clicked, "email", "Link Clicked", both, {**campaign, "link_url": "/new"})
+            arrivals.append((clicked + 3 * SECOND, browser))
+
+
+def _text_message(diary: Diary, day: int, arrivals: Arrivals) -> None:
+    shopper, random = diary.shopper, diary.shopper.random
+    if shopper.phone is None:
+        return
+    campaign, sent = {"campaign_id": f"sms-{day // 86_400_000}"}, shop_moment(random, day)
+    diary.note(sent, "sms", "SMS Delivered", (shopper.phone,), campaign)
+    if chance(random, 0.2):
+        browser, clicked = _own_browser(shopper), sent + random.randrange(MINUTE, 40 * MINUTE)
+        diary.note(clicked, "sms", "Link Clicked", (shopper.phone, browser.mark), campaign)
+        arrivals.append((clicked + 3 * SECOND, browser))
+
+
+def _advertisement(diary: Diary, day: int, arrivals: Arrivals) -> None:
+    shopper, random = diary.shopper, diary.shopper.random
+    browser, clicked = _own_browser(shopper), moment(random, day)
+    network = random.choice(("instagram", "pinterest", "tiktok"))
+    diary.note(clicked, "social", "Link Clicked", (browser.mark,), {"network": network})
+    arrivals.append((clicked + 3 * SECOND, browser))
+    if shopper.email is not None and chance(random, 0.1):
+        lead = (shopper.email, browser.mark)
+        diary.note(clicked + 40 * SECOND, "social", "Identify", lead, {"first_name": shopper.first_name})
+
+
+def _chat(diary: Diary, day: int, arrivals: Arrivals) -> None:
+    """Chat on the web site, or from a messenger with nothing but the e-mail address."""
+    shopper, random = diary.shopper, diary.shopper.random
+    start, browser = moment(random, day), _own_browser(shopper)
+    asks = {"intent": random.choice(("delivery", "size", "stock", "return"))}
+    who = (shopper.email,) if shopper.email is not None and chance(random, 0.3) else (browser.mark,)
+    diary.note(start, "chatbot", "Conversation Started", who, asks)
+    clock = start + random.randrange(20 * SECOND, 2 * MINUTE)
+    if shopper.email is not None and chance(random, 0.4):
+        both = (shopper.email, browser.mark)
+        diary.note(clock, "chatbot", "Identify", both, {"first_name": shopper.first_name})
+        clock += random.randrange(20 * SECOND, 2 * MINUTE)
+    diary.note(clock, "chatbot", "Conversation Ended", who, {"duration_s": (clock - start) // SECOND})
+    if chance(random, 0.4):
+        diary.note(
+            clock + 10 * SECOND, "chatbot", "Satisfaction Rated", who, {"rating": random.randint(1, 5)}
+        )
+    if chance(random, 0.3):
+        arrivals.append((clock + MINUTE, browser))
+
+
+def _shop(diary: Diary, day: int, goods: Catalogue) -> None:
+    """Go to the shop; the app notices her coming in, the till what she buys."""
+    shopper, random = diary.shopper, diary.shopper.random
+    enters = shop_moment(random, day)
+    app = next((device for device in shopper.devices if device.channel == "app"), None)
+    if app is not None and chance(random, 0.5):
+        who = (app.mark,) if app.account is None else (app.mark, app.account)
+        where = {"store_id": shopper.store.store_id}
+        diary.note(enters, "app", "Visit Started", who, where, context=shopper.store.context)
+    if chance(random, 0.75):
+        cart = Cart("")  # a till knows no basket of the web shop: its order carries no cart_id
+        for product in random.sample(goods.products, random.randint(1, 4)):
+            cart.lines[product] = 1 if chance(random, 0.8) else 2
+        buy_at_till(diary, enters + random.randrange(5 * MINUTE, 40 * MINUTE), cart)
+
+
+def _call(diary: Diary, day: int, _goods: Catalogue) -> None:
+    shopper, random = diary.shopper, diary.shopper.random
+    if shopper.phone is None:
+        return
+    start, phone = shop_moment(random, day), shopper.phone
+    diary.note(start, "call_center", "Call Started", (phone,), {"direction": "inbound"})
+    account = shopper.user_id if chance(random, 0.6) else shopper.loyalty
+    who = (phone,) if account is None else (phone, account)
+    clock = start + random.randrange(MINUTE, 4 * MINUTE)
+    if chance(random, 0.35):
+        diary.note(clock, "call_center", "Complaint Raised", who, {"subject": "delivery"})
+        clock += random.randrange(MINUTE, 6 * MINUTE)
+    diary.note(clock, "call_center", "Call Ended", who, {"duration_s": (clock - start) // SECOND})
+    if chance(random, 0.3):
+        diary.note(clock + MINUTE, "call_center", "Satisfaction Rated", who, {"rating": random.randint(1, 5)})
+
+
+def _coupon(diary: Diary, day: int, _goods: Catalogue) -> None:
+    shopper, random = diary.shopper, diary.shopper.random
+    shown = shopper.loyalty or shopper.email
+    if shown is not None:
+        coupon = {"coupon": f"spring-{random.randrange(1000):03d}", "store_id": shopper.store.store_id}
+        diary.note(shop_moment(random, day), "catalog", "Coupon Redeemed", (shown,), coupon)
+
+
+def _marketplace(diary: Diary, day: int, goods: Catalogue) -> None:
+    shopper, random = diary.shopper, diary.shopper.random
+    if shopper.email is None:
+        return
+    cart = Cart("", {random.choice(goods.products): 1})
+    who = (shopper.email,) if shopper.phone is None or chance(random, 0.7) else (shopper.email, shopper.phone)
+    diary.note(moment(random, day), "marketplace", "Order Completed", who, diary.order(cart, "market"))
+
+
+_MAILINGS: tuple[tuple[Callable[[Diary, int, Arrivals], None], float], ...] = (
+    (_newsletter, 0.3),
+    (_text_message, 0.06),
+    (_advertisement, 0.05),
+    (_chat, 0.04),
+)
+_TRIPS: tuple[tuple[Callable[[Diary, int, Catalogue], None], float], ...] = (
+    (_shop, 0.15),
+    (_call, 0.03),
+    (_coupon, 0.02),
+    (_marketplace, 0.03),
+)
+"""What may happen on a day, and how likely."""

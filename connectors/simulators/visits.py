@@ -1,0 +1,217 @@
+"""Visits to the web shop and the app: looking around, the basket, the order, or leaving it behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connectors.simulators.chances import DAY, HOUR, MINUTE, SECOND, chance
+from connectors.simulators.people import Cart, Device, Identifier, Shopper
+
+if TYPE_CHECKING:
+    from connectors.simulators.catalogue import Catalogue, Product
+    from connectors.simulators.diary import Diary
+    from connectors.simulators.settings import Habits
+
+SIGNS_IN_TO_PAY = 0.5
+SIGNS_IN_ON_APP = 0.8
+SIGNS_IN_ON_TABLET = 0.5
+LEAVES_BASKET_FOR_NEXT_TIME = 0.3
+EMPTIES_BASKET = 0.03
+
+
+class Visit:
+    """One visit on one device: a clock that each act moves on, and what the device says of who it is."""
+
+    def __init__(self, diary: Diary, device: Device, start: int) -> None:
+        """Begin at `start` (ms), as whoever is signed in on the device."""
+        self.diary = diary
+        self.shopper: Shopper = diary.shopper
+        self.random = self.shopper.random
+        self.device = device
+        self.clock = start
+        self.known = device.account is not None
+        self.identifiers: tuple[Identifier, ...] = (
+            (device.mark,) if device.account is None else (device.mark, device.account)
+        )
+
+    def do(self, type_: str, properties: dict[str, Any]) -> None:
+        """Do one thing, then take a moment (half a minute or so)."""
+        device = self.device
+        self.diary.note(
+            self.clock, device.channel, type_, self.identifiers, properties, context=device.context
+        )
+        self.clock += 2 * SECOND + int(self.random.expovariate(1 / (35 * SECOND)))
+
+    def also(self, one: Identifier | None) -> None:
+        """From now on the events of the visit carry this identifier too."""
+        if one is not None and one not in self.identifiers:
+            self.identifiers = (*self.identifiers, one)
+            self.known = True
+
+    def sign_in(self) -> None:
+        """Sign in, where she has an account."""
+        if self.shopper.user_id is None or self.device.account is not None:
+            return
+        self.device.account = self.shopper.user_id
+        self.also(self.shopper.user_id)
+        remembered = self.identifiers
+        if chance(self.random, 0.3):
+            self.also(self.shopper.email)
+        self.do("Signed In", {"device_type": _device_type(self.device)})
+        self.identifiers = remembered
+        if chance(self.random, 0.2):
+            self.tell_about_herself()
+
+    def tell_about_herself(self) -> None:
+        """Fill in a form: traits, perhaps a second address, perhaps what she consents to."""
+        shopper, remembered = self.shopper, self.identifiers
+        for one in (shopper.email, shopper.second_email, shopper.phone):
+            self.also(one)
+        self.do("Identify", {"first_name": shopper.first_name, "city": shopper.store.city})
+        self.identifiers = remembered
+        if chance(self.random, 0.4):
+            channel = self.random.choice(("email", "sms", "push"))
+            consent = chance(self.random, 0.7)
+            self.do("Consent Changed", {"purpose": "marketing", "channel": channel, "consent": consent})
+
+
+def visit(diary: Diary, device: Device, start: int, goods: Catalogue, habits: Habits) -> None:
+    """Play one whole visit into the diary; what it leads to later (a purchase elsewhere) too."""
+    one = Visit(diary, device, start)
+    random = one.random
+    if device.channel == "app":
+        one.do("Screen Viewed", {"screen": random.choice(("home", "offers", "account"))})
+    if device.account is None and chance(random, _sign_in_chance(device, habits)):
+        one.sign_in()
+    seen = _look_around(one, goods)
+    wants = chance(random, habits.adds)
+    if wants or device.cart is not None:
+        cart = _fill(one, seen if wants else [])
+        if chance(random, habits.abandonment):
+            _leave(one, cart, habits)
+        else:
+            _pay(one, cart)
+            device.cart = None
+    if device.shared:
+        if device.account is not None:
+            one.do("Signed Out", {})
+        device.account = device.cart = None
+
+
+def _sign_in_chance(device: Device, habits: Habits) -> float:
+    if device.shared:
+        return SIGNS_IN_ON_TABLET
+    return SIGNS_IN_ON_APP if device.channel == "app" else habits.sign_in
+
+
+def _device_type(device: Device) -> str:
+    if device.shared:
+        return "tablet"
+    return "phone" if device.channel == "app" else "desktop"
+
+
+def _look_around(one: Visit, goods: Catalogue) -> list[Product]:
+    random = one.random
+    category = random.choice(tuple(goods.by_category))
+    shelf = goods.by_category[category]
+    if chance(random, 0.35):
+        one.do("Products Searched", {"query": random.choice(shelf).name.partition(",")[0]})
+    if chance(random, 0.6):
+        shown = random.sample(shelf, 3)
+        products = [{"product_id": product.sku, "sku": product.sku} for product in shown]
+        one.do("Product List Viewed", {"list_id": category, "category": category, "products": products})
+    seen: list[Product] = []
+    while not seen or chance(random, 0.68):
+        product = random.choice(shelf)
+        seen.append(product)
+        one.do("Product Viewed", product.line())
+    return seen
+
+
+def _fill(one: Visit, seen: list[Product]) -> Cart:
+    """Put some of what was seen into the basket (the device's old one, if there is one)."""
+    random, device = one.random, one.device
+    if device.cart is None:
+        device.cart = Cart(f"cart-{random.getrandbits(56):014x}")
+    cart = device.cart
+    for product in seen[-1 - random.randrange(3) :]:
+        quantity = 1 if chance(random, 0.8) else random.randint(2, 4)
+        cart.lines[product] = cart.lines.get(product, 0) + quantity
+        one.do("Product Added", {"cart_id": cart.cart_id, **product.line(quantity)})
+    if len(cart.lines) > 1 and chance(random, 0.15):
+        product = random.choice(tuple(cart.lines))
+        one.do("Product Removed", {"cart_id": cart.cart_id, **product.line(cart.lines.pop(product))})
+    if not seen or chance(random, 0.5):
+        _show_cart(one, cart)
+    return cart
+
+
+def _show_cart(one: Visit, cart: Cart) -> None:
+    products = [product.line(quantity) for product, quantity in cart.lines.items()]
+    one.do("Cart Viewed", {"cart_id": cart.cart_id, "products": products})
+
+
+def _pay(one: Visit, cart: Cart) -> None:
+    """Order as an account holder, or as a guest who leaves an address (else a telephone number)."""
+    shopper, random = one.shopper, one.random
+    if chance(random, SIGNS_IN_TO_PAY):
+        one.sign_in()
+    if not one.known:
+        one.also(shopper.email or shopper.phone)
+    order = one.diary.order(cart, one.device.channel)
+    one.do("Checkout Started", {"cart_id": cart.cart_id, **order})
+    one.do("Order Completed", {"cart_id": cart.cart_id, **order})
+    if shopper.email is not None and chance(random, 0.06):
+        later = one.clock + DAY + random.randrange(DAY)
+        answer = {"order_id": order["order_id"], "rating": random.choice((1, 2, 3, 4, 4, 5, 5, 5))}
+        one.diary.note(later, "email", "Satisfaction Rated", (shopper.email,), answer)
+
+
+def _leave(one: Visit, cart: Cart, habits: Habits) -> None:
+    """Abandon the basket; a shopper who is known may buy it in a shop or on another device later."""
+    random, device = one.random, one.device
+    if chance(random, 0.3):
+        one.do("Checkout Started", {"cart_id": cart.cart_id, **one.diary.order(cart, device.channel)})
+    if chance(random, EMPTIES_BASKET):
+        one.do("Cart Emptied", {"cart_id": cart.cart_id})
+        device.cart = None
+        return
+    fate, keeps = random.random(), chance(random, LEAVES_BASKET_FOR_NEXT_TIME)
+    if one.known and fate < habits.bought_in_shop:
+        soon = chance(random, 0.4)
+        delay = random.randint(8 * MINUTE, 25 * MINUTE) if soon else random.randint(HOUR, 20 * HOUR)
+        buy_at_till(one.diary, one.clock + delay, cart)
+        device.cart = None
+    elif one.known and fate < habits.bought_in_shop + habits.bought_elsewhere:
+        _buy_elsewhere(one, cart)
+        device.cart = None
+    elif not keeps:
+        device.cart = None
+
+
+def _buy_elsewhere(one: Visit, cart: Cart) -> None:
+    """Order the same basket on another device of hers, some 15 minutes to a day later."""
+    shopper = one.shopper
+    others = [device for device in shopper.devices if device is not one.device and not device.shared]
+    if shopper.user_id is None or not others:
+        return
+    start = one.clock + one.random.randint(15 * MINUTE, DAY)
+    again = Visit(one.diary, one.random.choice(others), start)
+    again.also(shopper.user_id)
+    _show_cart(again, cart)
+    again.do("Order Completed", {"cart_id": cart.cart_id, **one.diary.order(cart, again.device.channel)})
+
+
+def buy_at_till(diary: Diary, time: int, cart: Cart) -> None:
+    """Buy in her shop, showing the loyalty card, asking for the receipt by e-mail, or both."""
+    shopper, random = diary.shopper, diary.shopper.random
+    card, address = shopper.loyalty, shopper.email
+    shown = tuple(one for one in (card, address) if one is not None)
+    if len(shown) > 1 and not chance(random, 0.3):
+        shown = shown[:1] if chance(random, 0.7) else shown[1:]
+    if not shown:
+        return
+    till = random.choice(shopper.store.tills)
+    order = diary.order(cart, "till")
+    order["store_id"], order["till_id"] = shopper.store.store_id, till
+    diary.note(time, "store", "Order Completed", shown, order, key=till, context=shopper.store.context)
