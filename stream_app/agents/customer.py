@@ -70,11 +70,13 @@ class CustomerStage:
             self.components.save(customer)
 
     def flush(self) -> None:
-        """Publish the profiles that changed in this epoch, each once."""
+        """Fold again who must be; publish the profiles that changed in this epoch, each once."""
+        self.rules.flush(self.components.customer, self.components.save)
         self.output.flush()
 
     def reset(self) -> None:
-        """Forget the profiles of an epoch that was rolled back."""
+        """Forget what was held back in an epoch that was rolled back."""
+        self.rules.reset()
         self.output.reset()
 
     def _decided(self, customer: Customer, decision: Decision) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from stream_app.domain.rules import Decision, RulesState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
@@ -48,36 +48,38 @@ class Publish(Protocol):
 
 
 class Rules:
-    """Implements the domain's `RuleFold` for one task."""
+    """Implements the domain's `RuleFold` for one task.
+
+    What can't be a step (a late event, a merge) needs a fold over the whole timeline. That is done once at the
+    end of the epoch, however many such events an epoch brings: a replay whose channels are out of step brings
+    many.
+    """
 
     def __init__(self, task: Task, book: RuleBook, publish: Publish) -> None:
         self.task = task
         self.book = book
         self.publish = publish
+        self.stale: dict[str, int] = {}
+        """Label of each customer that must be folded again -> the earliest stamp that asked for it (ms)."""
 
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """One event was taken in."""
-        row = customer.rules
-        if row is None:
-            row = customer.rules = RulesRow(self.book.new_state())
-        if late or not self.book.fits(row.state):
-            row.state = self.book.refold(customer.history(), (row.state.ledger,))
-        else:
-            self.book.step(row.state, event)
+        row = self._row(customer)
+        if customer.label in self.stale or late or not self.book.fits(row.state):
+            self._fold_again(customer, stamp)
+            return
+        self.book.step(row.state, event)
         if customer.settled:
             self._settle(customer, row, stamp)
 
     def on_history(self, customer: Customer, since: int, stamp: int) -> None:  # noqa: ARG002 - folds all of it
         """Rows came or went."""
-        row = customer.rules
-        if row is None:
-            row = customer.rules = RulesRow(self.book.new_state())
-        if customer.settled:
-            row.state = self.book.refold(customer.history(), (row.state.ledger,))
-            self._settle(customer, row, stamp)
+        self._row(customer)
+        self._fold_again(customer, stamp)
 
     def leave(self, customer: Customer) -> bytes:
         """The component moves away."""
+        self.stale.pop(customer.label, None)  # who takes its history in folds it
         row = customer.rules
         if row is None:
             return b""
@@ -85,17 +87,12 @@ class Rules:
             self.task.timers.cancel(row.timer, customer.label.encode())
         return _encode(row.state)
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:  # noqa: ARG002 - settled with its rows
+    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
         """Another's state has come: what it sent counts here from now on."""
-        if not state:
-            return
-        row = customer.rules
-        mine = self.book.new_state() if row is None else row.state
-        merged = self.book.refold(customer.history(), (mine.ledger, _decode(state).ledger))
-        if row is None:
-            customer.rules = RulesRow(merged)
-        else:
-            row.state = merged
+        if state:
+            row = self._row(customer)
+            row.state = self.book.refold((), (row.state.ledger, _decode(state).ledger))
+            self._fold_again(customer, stamp)
 
     def fire(self, customer: Customer, due: int) -> bool:
         """The customer's timer has gone off; return whether anything may have changed."""
@@ -103,16 +100,45 @@ class Rules:
         if row is None or row.timer != due:
             return False
         row.timer = None
-        if customer.settled:
-            self._settle(customer, row, due - 1)
-        else:
+        if customer.label in self.stale or not customer.settled:
             row.held = due if row.held is None else min(row.held, due)
+        else:
+            self._settle(customer, row, due - 1)
         return True
+
+    def flush(self, customer_of: Callable[[str], Customer | None], save: Callable[[Customer], None]) -> None:
+        """Fold again whoever must be, and decide what follows from it."""
+        for label, stamp in self.stale.items():
+            customer = customer_of(label)
+            if customer is not None:
+                row = self._row(customer)
+                row.state = self.book.refold(customer.history(), (row.state.ledger,))
+                if customer.settled:
+                    self._settle(customer, row, stamp)
+                save(customer)
+        self.stale.clear()
+
+    def reset(self) -> None:
+        """Forget who must be folded again: the epoch was rolled back."""
+        self.stale.clear()
+
+    def _row(self, customer: Customer) -> RulesRow:
+        row: RulesRow | None = customer.rules
+        if row is None:
+            row = customer.rules = RulesRow(self.book.new_state())
+        return row
+
+    def _fold_again(self, customer: Customer, stamp: int) -> None:
+        known = self.stale.get(customer.label)
+        self.stale[customer.label] = stamp if known is None else min(known, stamp)
 
     def _settle(self, customer: Customer, row: RulesRow, stood: int) -> None:
         clock, book = self.task.clock, self.book
         if row.held is not None:
             stood, row.held = min(stood, row.held - 1), None
+        if row.timer is not None and row.timer < clock:
+            # Due before the event that brings us here, and only not fired yet: not found late.
+            stood = min(stood, row.timer - 1)
         if not book.settled(row.state, clock):
             for decision in book.settle(row.state, clock, min(clock, stood), view(customer)):
                 self.publish(customer, decision)

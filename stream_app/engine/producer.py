@@ -98,6 +98,16 @@ class TransactionalProducer:
         Raises:
             EpochAbortedError: the client refused the message (too large, transaction already failed, ...).
         """
+        if headers is None and on_delivery is None:
+            try:
+                self._producer.produce(topic, value, key, partition)
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                msg = f"a message to {topic} was refused: {error.args[0].str()}"
+                raise EpochAbortedError(msg) from error
+            else:
+                return
         options: dict[str, Any] = {}
         if headers:
             options["headers"] = headers

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from bisect import bisect_left, insort
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from rocksdict import (
@@ -39,6 +41,9 @@ ROW_FORMAT = b"1"
 _FORMAT_KEY = b"\x00format"
 _CHANGELOG_KEY = b"\x00changelog"
 _MIB = 1024 * 1024
+
+_SORT_AGAIN = 200
+"""With more new keys than this since the last scan, sorting all of them is cheaper than inserting each."""
 
 
 class _Missing:
@@ -205,6 +210,7 @@ class Table(Generic[V]):
         self._decode = spec.decode
         self.overlay: dict[bytes, V | None] = {}
         self.cache: dict[bytes, V | None] = {}
+        self._sorted: list[bytes] = []
 
     def get(self, key: bytes) -> V | None:
         """Return the row of `key`, or None. Sees this epoch's own writes."""
@@ -233,7 +239,7 @@ class Table(Generic[V]):
         first = prefix if start is None or start < prefix else start
         mine = self._prefix
         overlay = self.overlay
-        fresh = sorted(key for key in overlay if key.startswith(prefix) and key >= first)
+        fresh = self._overlay_from(first, successor(prefix))
         position = 0
         for raw_key, raw in self._rows.scan(mine + first, successor(mine + prefix)):
             key = raw_key[len(mine) :]
@@ -249,6 +255,22 @@ class Table(Generic[V]):
             value = overlay[key]
             if value is not None:
                 yield key, value
+
+    def _overlay_from(self, first: bytes, end: bytes | None) -> list[bytes]:
+        """Return this epoch's keys in a range, sorted.
+
+        The sorted list is brought up to date by a scan, not by a write: most keys are never scanned. A dict
+        keeps its order, so the keys that it has more of than the list are the last ones.
+        """
+        overlay, ordered = self.overlay, self._sorted
+        missing = len(overlay) - len(ordered)
+        if missing > _SORT_AGAIN:
+            ordered = self._sorted = sorted(overlay)
+        elif missing:
+            for key in islice(reversed(overlay), missing):
+                insort(ordered, key)
+        stop = len(ordered) if end is None else bisect_left(ordered, end)
+        return ordered[bisect_left(ordered, first) : stop]
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """Return this epoch's writes, encoded, under whole keys."""
@@ -266,10 +288,12 @@ class Table(Generic[V]):
                 for key in list(self.cache)[: excess + self._cached // 8]:
                     del self.cache[key]
         self.overlay.clear()
+        self._sorted.clear()
 
     def aborted(self) -> None:
         """Forget this epoch's writes, and every value that they may have changed in place."""
         self.overlay.clear()
+        self._sorted.clear()
         self.cache.clear()
 
 

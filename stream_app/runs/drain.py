@@ -94,6 +94,20 @@ class Watcher:
             quiet, ends = quiet + 1 if still else 0, now
             time.sleep(_PAUSE_S)
 
+    def wait_committed(self, inputs: list[str], *, timeout_s: float, check: Callable[[], None]) -> None:
+        """Return once the group has committed an offset in every partition.
+
+        Raises:
+            UserError: it took longer than `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        while any(position.offset < 0 for position in self._committed(inputs)):
+            check()
+            if time.monotonic() > deadline:
+                msg = f"the workers did not begin within {timeout_s:.0f} s; see their logs"
+                raise UserError(msg, Exit.FAILED)
+            time.sleep(_PAUSE_S)
+
     def _committed(self, topics: Iterable[str]) -> list[TopicPartition]:
         wanted = [TopicPartition(topic, p) for topic in topics for p in range(self._partitions)]
         return list(self._group.committed(wanted, timeout=10))

@@ -161,6 +161,15 @@ class Session:
             worker.check()
         playing.sent(sent, at)
 
+    def wait_ready(self) -> None:
+        """Wait until every input partition has an owner that has committed: the workers are at work."""
+        with self.show.step("waiting for the workers"):
+            self.watcher.wait_committed(
+                [self.topics.lookup, self.topics.components],
+                timeout_s=DRAIN_SECONDS,
+                check=lambda: [worker.check() for worker in self.workers] and None,
+            )
+
     def drain(self) -> None:
         """Wait until the workers have done everything there is to do."""
         with self.show.processing() as processing:

@@ -27,6 +27,7 @@ class WorkerProcess:
     def __init__(self, name: str, settings: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.log = log
+        self.command = [sys.executable, "-m", "stream_app", "worker"]
         self._environment = {**os.environ, **settings, "RACCORD_WORKER": name, WITH_PARENT: "1"}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -35,7 +36,7 @@ class WorkerProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "stream_app", "worker"],
+                self.command,
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,50 @@
+# `make help` lists the targets. Everything runs in .venv, which `setup` prepares; nothing else is installed.
+PYTHON ?= python3
+BIN := .venv/bin
+# More arguments for pytest: make test PYTEST="-k basket -x"
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit bench kafka kafka-stop lock lock-jars clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "KAFKA_BOOTSTRAP_SERVERS=host:port makes demo, test and bench use a cluster that is already there."
+
+setup: ## prepare .venv with the raccord command (Python 3.11+; no time when it is ready)
+	@command -v $(PYTHON) >/dev/null || { echo "setup: there is no $(PYTHON): install Python 3.11 or later." >&2; exit 3; }
+	@$(PYTHON) deploy/bootstrap.py
+
+demo: setup ## play simulated shoppers through the pipeline on a real Kafka, and check the books
+	@$(BIN)/raccord demo
+
+test: lint ## all checks and all tests, on a real Kafka
+	@$(BIN)/python -m pytest $(PYTEST)
+
+lint: setup ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup ## the tests that need no Kafka: seconds
+	@$(BIN)/python -m pytest tests/unit tests/property tests/architecture -m "not broker and not bench" $(PYTEST)
+
+bench: setup ## measure events per second and latency; results in tests/benchmarks/results
+	@$(BIN)/python -m pytest tests/benchmarks -m bench -s --timeout 900 $(PYTEST)
+
+kafka: setup ## start the embedded Kafka in the background
+	@$(BIN)/raccord kafka start
+
+kafka-stop: setup ## stop it
+	@$(BIN)/raccord kafka stop
+
+lock: setup ## resolve requirements.lock anew from pyproject.toml
+	@deploy/lock.sh
+
+lock-jars: setup ## resolve the embedded Kafka's jars anew, after changing its version
+	@$(BIN)/python -m stream_app.embedded.lock_jars
+
+clean: ## stop the embedded Kafka and remove what runs left behind; .venv stays
+	@if [ -x $(BIN)/raccord ]; then $(BIN)/raccord kafka stop; fi
+	rm -rf .raccord .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

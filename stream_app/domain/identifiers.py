@@ -1,0 +1,122 @@
+"""A channel's event -> who it says it is: "namespace:value" texts, strongest first.
+
+Hot: each (namespace, raw value) is normalised once and remembered, within bounds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stream_app.domain.event import Event
+from stream_app.domain.normalise import Rejection, normalised
+from stream_app.domain.refusal import Reason, Refused
+
+if TYPE_CHECKING:
+    from stream_app.domain.event import ChannelEvent
+    from stream_app.domain.policy import IdentityPolicy, Namespace
+
+MAX_IDENTIFIERS = 32
+"""Most identifiers of one event that are used: the strongest; the rest is reported."""
+
+REMEMBERED = 1 << 16
+"""Values remembered per namespace; then the memory is emptied and fills anew."""
+
+Rejections = tuple[tuple[str, Rejection], ...]
+
+
+class Identifier:
+    """Finds the identifiers of events under one policy."""
+
+    def __init__(self, policy: IdentityPolicy) -> None:
+        """Prepare an empty memory for each namespace."""
+        self._policy = policy
+        self._spaces: dict[str, _Space] = {
+            name: _Space(namespace, policy) for name, namespace in policy.namespaces.items()
+        }
+
+    def identify(self, event: ChannelEvent) -> tuple[tuple[str, ...], Rejections]:
+        """Return the event's identifiers, and what was left out: (namespace, why), never the value.
+
+        Identifiers are strongest first (by priority, then value), without repeats. Namespaces that the
+        policy doesn't name are properties: neither used nor reported.
+        """
+        found: list[tuple[int, str]] = []
+        rejected: list[tuple[str, Rejection]] = []
+        spaces = self._spaces
+        for name, raw in event.identifiers.items():
+            space = spaces.get(name)
+            if space is None or raw is None:
+                continue
+            for value in raw if type(raw) is list else (raw,):
+                result = space.get(value)
+                if type(result) is tuple:
+                    found.append(result)
+                elif isinstance(result, Rejection):
+                    rejected.append((name, result))
+        if len(found) > 1:
+            found = sorted(set(found))
+            if len(found) > MAX_IDENTIFIERS:
+                rejected += [
+                    (text.partition(":")[0], Rejection.TOO_MANY) for _, text in found[MAX_IDENTIFIERS:]
+                ]
+                del found[MAX_IDENTIFIERS:]
+        return tuple([text for _, text in found]), tuple(rejected)
+
+
+class _Space:
+    """One namespace: the values seen of late and what became of them."""
+
+    __slots__ = ("_memory", "_namespace", "_policy", "_prefix")
+
+    def __init__(self, namespace: Namespace, policy: IdentityPolicy) -> None:
+        self._namespace = namespace
+        self._policy = policy
+        self._prefix = namespace.name + ":"
+        self._memory: dict[str, tuple[int, str] | Rejection] = {}
+
+    def get(self, raw: Any) -> tuple[int, str] | Rejection | None:
+        """Return (priority, identifier), the reason against, or None for an absent value."""
+        if type(raw) is not str:
+            return None if raw is None else self._normalised(raw)
+        result = self._memory.get(raw)
+        if result is None:
+            result = self._normalised(raw)
+            if len(self._memory) >= REMEMBERED:
+                self._memory.clear()
+            if len(raw) <= 1024:  # noqa: PLR2004 - a memory of megabyte values would not be bounded
+                self._memory[raw] = result
+        return result
+
+    def _normalised(self, raw: object) -> tuple[int, str] | Rejection:
+        value = normalised(raw, self._namespace, self._policy)
+        if isinstance(value, Rejection):
+            return value
+        return (self._namespace.priority, self._prefix + value)
+
+
+def to_event(event: ChannelEvent, identifiers: tuple[str, ...], received: int, source: str) -> Event:
+    """Return the event that the domain works with.
+
+    Args:
+        event: the event as its channel sent it.
+        identifiers: as `Identifier.identify` gave them.
+        received: the broker's time of arrival, ms.
+        source: "topic/partition/offset".
+
+    Raises:
+        Refused: no identifier remains.
+    """
+    if not identifiers:
+        named = len(event.identifiers)
+        raise Refused(Reason.NO_IDENTIFIER, f"none of the {named} namespaces in it gives a usable identifier")
+    return Event(
+        event.event_id,
+        event.time,
+        event.channel,
+        event.type,
+        identifiers,
+        event.properties,
+        received,
+        source,
+        event.context,
+    )

@@ -1,0 +1,30 @@
+"""What the domain asks of whoever stores its rows: a sorted table of bytes -> value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+V = TypeVar("V")
+
+
+class Table(Protocol[V]):
+    """Rows of one partition, sorted by key.
+
+    A value that was got may be changed in place only if `put` is called with it in the same handler call:
+    when an epoch is aborted, every value that was put since the last commit is forgotten and read anew.
+    """
+
+    def get(self, key: bytes) -> V | None:
+        """Return the row of `key`, or None. Sees this epoch's own writes."""
+
+    def put(self, key: bytes, value: V) -> None:
+        """Write a row."""
+
+    def delete(self, key: bytes) -> None:
+        """Remove a row; nothing happens when there is none."""
+
+    def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, V]]:
+        """Yield the rows whose key begins with `prefix`, ascending, from `start` (a whole key) on if given."""

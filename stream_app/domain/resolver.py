@@ -1,0 +1,133 @@
+"""The resolver: which component does an identifier live in (design: IDENTITY, "Where it lives")?
+
+A pure state machine: a message and this partition's rows in; changed rows and further messages out. The rules
+it keeps:
+
+1. A row's label begins as the identifier itself, and is only ever replaced by a smaller label.
+2. A row exists from the first time that its identifier's label was given away (an EVENT or a LINK went out, a
+   UNION named it), or that it took another label. So an identifier *without* a row has nothing under its own
+   label anywhere, and may adopt the label of who links to it: no component, no union, no move.
+3. Every link ends in two rows with labels that are equal or for which a UNION is under way; only then the
+   origin hears of it (LINKED) and stops asking.
+4. Every transition may happen twice, and in any order.
+
+message  row of        transition
+-------  ------        ----------
+EVENT    the anchor    none: begin it under its own label.  Send EVENT to component <label>, and LINK to each
+                       other identifier that isn't a known neighbour.
+LINK     the target    none, and the origin's label is smaller: adopt it.  none, else: begin it under its own
+                       label.  labels differ: send UNION to the larger.  Always: answer LINKED.
+LINKED   the origin    remember the neighbour.
+REPOINT  identifier    take the label if it is smaller.  Send UNION for the label given up, unless that is the
+                       one said to have joined: a REPOINT may overtake the LINK that it stems from.
+
+The memo of neighbours is exact and unbounded, but no row grows with it: the first `KNOWN_INLINE` are in the
+identifier's own row (one read on the hot path), further ones have a row each in `neighbours`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stream_app.domain.keys import label_key
+from stream_app.domain.messages import EventAt, EventTo, Link, Linked, Repoint, Topic, Union
+from stream_app.domain.rows import KNOWN_INLINE, IdentifierRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_app.domain.messages import LookupMessage, Message
+    from stream_app.domain.policy import IdentityPolicy
+    from stream_app.domain.ports import Table
+
+    Send = Callable[[Topic, str, Message], None]
+
+
+class Resolver:
+    """The rows of one partition of `identity.lookup`."""
+
+    def __init__(
+        self, policy: IdentityPolicy, rows: Table[IdentifierRow], neighbours: Table[bool], send: Send
+    ) -> None:
+        """Serve `rows`; `send(topic, key, message)` is called for every message that goes out."""
+        self._policy = policy
+        self._rows = rows
+        self._neighbours = neighbours
+        self._send = send
+        self._transitions: dict[type, Callable[[Any], None]] = {
+            EventAt: self._event,
+            Link: self._link,
+            Linked: self._linked,
+            Repoint: self._repoint,
+        }
+
+    def handle(self, message: LookupMessage) -> None:
+        """Make the transition that a message asks for."""
+        self._transitions[type(message)](message)
+
+    def _event(self, message: EventAt) -> None:
+        identifiers = message.identifiers
+        anchor = identifiers[0]
+        key = anchor.encode()
+        row = self._rows.get(key)
+        if row is None:
+            row = self._begin(key, anchor)
+        label = row.label
+        self._send(Topic.COMPONENTS, label, EventTo(label, message.event, message.payload, message.stamp))
+        for other in identifiers[1:]:
+            if other not in row.known and not (row.spilled and self._remembered(anchor, other)):
+                self._send(Topic.LOOKUP, other, Link(other, anchor, label, message.stamp))
+
+    def _link(self, message: Link) -> None:
+        target, label = message.target, message.label
+        key = target.encode()
+        row = self._rows.get(key)
+        if row is None:
+            if self._policy.rank(label) < self._policy.rank(target):
+                row = IdentifierRow(label)
+                self._rows.put(key, row)
+            else:
+                row = self._begin(key, target)
+        if row.label != label:
+            winner, loser = self._policy.ordered(row.label, label)
+            cause = (message.origin, target)
+            self._send(Topic.COMPONENTS, loser, Union(loser, winner, cause, message.stamp))
+        self._send(Topic.LOOKUP, message.origin, Linked(message.origin, target))
+
+    def _linked(self, message: Linked) -> None:
+        key = message.origin.encode()
+        row = self._rows.get(key)
+        if row is None or message.neighbour in row.known:
+            return
+        if len(row.known) < KNOWN_INLINE:
+            row.known.add(message.neighbour)
+            self._rows.put(key, row)
+            return
+        self._neighbours.put(label_key(message.origin) + message.neighbour.encode(), True)
+        if not row.spilled:
+            row.spilled = True
+            self._rows.put(key, row)
+
+    def _repoint(self, message: Repoint) -> None:
+        key = message.identifier.encode()
+        row = self._rows.get(key)
+        if row is None:
+            if self._policy.rank(message.label) < self._policy.rank(message.identifier):
+                self._rows.put(key, IdentifierRow(message.label))
+            return
+        given_up = row.label
+        if self._policy.rank(message.label) < self._policy.rank(given_up):
+            row.label = message.label
+            self._rows.put(key, row)
+            if given_up != message.origin:
+                cause = (message.identifier, message.identifier)
+                union = Union(given_up, message.label, cause, message.stamp)
+                self._send(Topic.COMPONENTS, given_up, union)
+
+    def _begin(self, key: bytes, identifier: str) -> IdentifierRow:
+        row = IdentifierRow(identifier)
+        self._rows.put(key, row)
+        return row
+
+    def _remembered(self, anchor: str, other: str) -> bool:
+        return self._neighbours.get(label_key(anchor) + other.encode()) is not None

@@ -1,0 +1,85 @@
+"""The rule book: all rules of a deployment, folded and settled together for one customer at a time."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from stream_app.domain.rules.fold import Fold
+from stream_app.domain.rules.settle import Settler, at_most
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stream_app.domain.event import Event
+    from stream_app.domain.rules.decision import Decision
+    from stream_app.domain.rules.model import Rule
+    from stream_app.domain.rules.settle import Gate
+    from stream_app.domain.rules.state import Ledger, RulesState
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class RuleBook:
+    """The rules in force. Of a name's versions the highest counts.
+
+    Per event: `step` if it is in order, else `refold` the timeline with the state's ledger; then `settle`
+    unless `settled`; then a timer at `next_due`. When a timer is due: `settle`.
+    """
+
+    def __init__(self, rules: Sequence[Rule], gates: Sequence[Gate] = (at_most,)) -> None:
+        """Compile the rules. `gates` are asked in order before anything is sent."""
+        highest: dict[str, Rule] = {}
+        for rule in rules:
+            known = highest.get(rule.name)
+            if known is None or rule.version > known.version:
+                highest[rule.name] = rule
+        self.rules = tuple(highest[name] for name in sorted(highest))
+        ids = "\n".join(rule.id for rule in self.rules)
+        self.fingerprint = blake2b(ids.encode(), digest_size=8).hexdigest()
+        self._fold = Fold(self.rules, self.fingerprint)
+        self._settler = Settler(self._fold.plans, gates)
+        self.step = self._fold.step
+        """step(state, event): fold one event that is in order, in place."""
+
+    def new_state(self) -> RulesState:
+        """Return the state of a customer without events."""
+        return self._fold.new_state()
+
+    def fits(self, state: RulesState) -> bool:
+        """Tell whether a state was folded by these rules; if not, refold it, with its ledger."""
+        return state.book == self.fingerprint
+
+    def in_order(self, state: RulesState, event: Event) -> bool:
+        """Tell whether an event is later than all that were folded."""
+        return (event.time, event.event_id) > (state.time, state.event_id)
+
+    def refold(self, events: Iterable[Event], ledgers: Iterable[Ledger] = ()) -> RulesState:
+        """Fold a whole timeline, ascending by `Event.order`, as if it had come in order.
+
+        `ledgers` are those of every state that this one replaces: the customer's own, of both in a merge.
+        """
+        return self._fold.refold(events, ledgers)
+
+    def next_due(self, state: RulesState) -> int | None:
+        """Return the earliest due time (ms) not yet decided about: settle when the clock is past it."""
+        return self._settler.next_due(state)
+
+    def settled(self, state: RulesState, clock: int) -> bool:
+        """Tell whether there is nothing to decide at this clock (ms). Cheap."""
+        return self._settler.settled(state, clock)
+
+    def settle(
+        self, state: RulesState, clock: int, stood: int, view: Mapping[str, Any] = _NOTHING
+    ) -> list[Decision]:
+        """Decide what is due before `clock`, in place; decisions in the order of sending.
+
+        Args:
+            state: Folded by this book.
+            clock: Now (ms): no event before it is outstanding.
+            stood: Where the clock stood (ms) at the source when the event at hand was read; for a timer,
+                where it stood before it moved. Due then or later is on time.
+            view: Nested mappings for the payload: {"customer": {"first_name": ...}, "store": {...}}.
+        """
+        return self._settler.settle(state, clock, stood, view)

@@ -1,0 +1,292 @@
+"""How fast the whole road is: `make bench`. Results go to `tests/benchmarks/results/pipeline.json`.
+
+Three measurements on one broker (the embedded one unless KAFKA_BOOTSTRAP_SERVERS names another), one worker:
+- throughput: simulated shoppers are in the channel topics before the worker starts; counted are the events that
+  a `read_committed` end offset shows on `customer.timeline`, from the first tenth to the last event;
+- latency: live events at a steady rate, a rule that fires at once; from an event's own time to its trigger's
+  arrival at a `read_committed` reader, so everything is in it: tolerance, three hops, three epochs;
+- profile: the same work under cProfile; where the time goes, by module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import pstats
+import random
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import Consumer, Producer, TopicPartition
+from rich.console import Console
+
+from connectors.simulators import Noise, Simulation
+from stream_app.domain.event import ChannelEvent
+from stream_app.embedded.jars import KAFKA_VERSION
+from stream_app.runs.feed import Feed, Speed
+from stream_app.runs.session import Options, Session
+from stream_app.runs.show import Show
+from stream_app.runs.workers import WorkerProcess
+from stream_app.wire import OutputReader, encode_single_object
+
+RESULTS = Path(__file__).parent / "results" / "pipeline.json"
+RULE = """
+name: bench_instant
+version: 1
+description: Fires with every basket that is opened; for measuring how long that takes.
+purpose: marketing
+channel: [email]
+key: cart_id
+opens: {event: Product Added}
+closes: {event: Order Completed, match: cart_id}
+after: 0s
+"""
+
+
+def throughput(show: Show, shoppers: int, *, profile: Path | None = None) -> dict[str, Any]:
+    """Measure events per second through all three hops."""
+    records = [
+        record
+        for record in Simulation(1, shoppers=shoppers, days=3, noise=Noise(too_large=0)).records()
+        if record.note in (None, "late")
+    ]
+    settings = {} if profile is None else {"RACCORD_PROFILE": str(profile)}
+    with tempfile.TemporaryDirectory() as folder:
+        options = Options("bench", Path(folder), workers=0, settings=settings)
+        with Session(options, show) as session:
+            feed = Feed(session.settings.bootstrap_servers, session.topics.channels, session.settings.partitions)
+            with show.step(f"writing {len(records):,} events"):
+                clock = feed.play(records, Speed(None))
+                feed.mark(clock + 48 * 3_600_000)
+                feed.flush()
+            worker = worker_of(session, Path(folder), profile)
+            started = time.monotonic()
+            worker.start()
+            try:
+                marks = _follow(session, worker, len(records), started)
+                figures = _metrics(Path(folder) / "worker.log")
+            finally:
+                worker.stop()
+    first, last = marks
+    events = last[1] - first[1]
+    return {
+        "events": len(records),
+        "events_per_second": round(events / (last[0] - first[0])),
+        "seconds_from_start_of_worker": round(last[0], 2),
+        "worker": figures,
+    }
+
+
+def worker_of(session: Session, folder: Path, profile: Path | None) -> WorkerProcess:
+    """Return the worker to measure; the profiled one runs through `profiled_worker`."""
+    worker = WorkerProcess("bench", session.environment, folder / "worker.log")
+    if profile is not None:
+        worker.command = [sys.executable, "-m", "tests.benchmarks.profiled_worker", str(profile)]
+    return worker
+
+
+def _follow(
+    session: Session, worker: WorkerProcess, expected: int, started: float
+) -> tuple[tuple[float, int], tuple[float, int]]:
+    """Return (seconds, events) at the first tenth and at the end."""
+    consumer = Consumer(
+        {"bootstrap.servers": session.settings.bootstrap_servers, "group.id": "bench", "isolation.level": "read_committed"}
+    )
+    tps = [TopicPartition(session.topics.timeline, p) for p in range(session.settings.partitions)]
+    consumer.assign([TopicPartition(tp.topic, tp.partition, 0) for tp in tps])
+    seen, first = 0, None
+    while seen < expected:
+        worker.check()
+        for message in consumer.consume(10_000, 0.05):
+            if message.error() is None and message.value()[43:44] == b"\x00":
+                seen += 1  # revision 0: an event's first appearance, not a move
+        now = time.monotonic() - started
+        if first is None and seen >= expected // 10:
+            first = (now, seen)
+        if now > 300:
+            msg = f"only {seen} of {expected} events after 300 s"
+            raise SystemExit(msg)
+    consumer.close()
+    assert first is not None
+    return first, (now, seen)
+
+
+def _metrics(log: Path) -> dict[str, float]:
+    """Read the worker's own figures from its metrics page."""
+    url = next(word for word in log.read_text().split() if word.startswith("http://"))
+    with urllib.request.urlopen(url, timeout=5) as page:  # noqa: S310 - the worker's own page, on loopback
+        lines = page.read().decode().splitlines()
+    wanted = ("raccord_stage_handler_seconds_total", "raccord_epoch_commit_seconds_sum", "raccord_epoch_commit_seconds_count", "raccord_changed_rows_total", "raccord_stage_records_total")
+    return {
+        line.rsplit(" ", 1)[0]: round(float(line.rsplit(" ", 1)[1]), 3)
+        for line in lines
+        if line.startswith(wanted)
+    }
+
+
+def latency(show: Show, rate: int, seconds: int) -> dict[str, Any]:
+    """Measure from event time to trigger, live, at a steady rate; a fifth of the events open a basket."""
+    with tempfile.TemporaryDirectory() as folder:
+        rules = Path(folder) / "rules"
+        rules.mkdir()
+        (rules / "bench_instant.yaml").write_text(RULE)
+        settings = {"RACCORD_TIME": "wall", "RACCORD_RULES": str(rules)}
+        with Session(Options("latency", Path(folder), workers=1, settings=settings), show) as session:
+            session.wait_ready()
+            found: list[float] = []
+            stop = threading.Event()
+            reader = threading.Thread(target=_triggers, args=(session, found, stop))
+            reader.start()
+            with show.step(f"{rate:,} events/s for {seconds} s"):
+                sent = _live(session, rate, seconds)
+            time.sleep(3)
+            stop.set()
+            reader.join()
+    found.sort()
+    return {
+        "events_per_second": rate,
+        "events": sent["events"],
+        "triggers": len(found),
+        "expected_triggers": sent["baskets"],
+        "p50_ms": round(found[len(found) // 2] * 1000),
+        "p99_ms": round(found[int(len(found) * 0.99)] * 1000),
+        "max_ms": round(found[-1] * 1000),
+    }
+
+
+def _live(session: Session, rate: int, seconds: int) -> Counter[str]:
+    producer = Producer(
+        {"bootstrap.servers": session.settings.bootstrap_servers, "partitioner": "murmur2_random", "linger.ms": 2}
+    )
+    rnd, counts = random.Random(1), Counter[str]()
+    started = time.time()
+    topic = session.topics.channels["web"]
+    while (elapsed := time.time() - started) < seconds:
+        while counts["events"] < elapsed * rate:
+            number = counts["events"]
+            who = f"u{rnd.randrange(20_000)}"
+            basket = number % 5 == 0
+            event = ChannelEvent(
+                f"e{number}",
+                int(time.time() * 1000),
+                "web",
+                "Product Added" if basket else "Product Viewed",
+                {"user_id": who, "cookie": f"c-{who}"},
+                {"sku": f"s{number % 997}", "price": 19.9, "quantity": 1, "currency": "EUR", "cart_id": f"b{number}"},
+            )
+            producer.produce(topic, encode_single_object(event), who.encode())
+            counts["events"] += 1
+            counts["baskets"] += basket
+        producer.poll(0.002)
+    producer.flush(30)
+    return counts
+
+
+def _triggers(session: Session, found: list[float], stop: threading.Event) -> None:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": session.settings.bootstrap_servers,
+            "group.id": "bench",
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 10,
+            "fetch.queue.backoff.ms": 5,
+        }
+    )
+    topic = session.topics.triggers["bench_instant"]
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(session.settings.partitions)])
+    reader = OutputReader()
+    while not stop.is_set():
+        for message in consumer.consume(1_000, 0.02):
+            now = time.time()
+            if message.error() is None:
+                _, trigger = reader.read(message.value())
+                if trigger["action"] == "fire":
+                    found.append(now - trigger["due"] / 1000)
+    consumer.close()
+
+
+def by_module(path: Path) -> dict[str, Any]:
+    """Return where the time of a profiled run went: seconds of own time by module, and the top functions."""
+    stats = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
+    modules: Counter[str] = Counter()
+    functions: Counter[str] = Counter()
+    for (file, line, name), (_, _, own, _, _) in stats.items():
+        where = _module(file, name)
+        modules[where] += own
+        functions[f"{where}:{line}({name})" if file != "~" else name] += own
+    total = sum(modules.values())
+    return {
+        "seconds": round(total, 2),
+        "by_module": {name: round(own / total, 3) for name, own in modules.most_common(25)},
+        "by_function": {name: round(own / total, 3) for name, own in functions.most_common(30)},
+    }
+
+
+def _module(file: str, name: str) -> str:
+    parts = Path(file).parts
+    for root in ("stream_app", "site-packages"):
+        if root in parts:
+            found = parts[parts.index(root) + (root == "site-packages") :]
+            return "/".join(found[:3] if root == "stream_app" else found[:1])
+    if file == "~":
+        return next((lib for lib in ("confluent", "rocksdict", "msgspec", "cimpl", "select") if lib in name), "builtins")
+    return "python"
+
+
+def main() -> None:
+    """Run what the arguments ask for, print it, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shoppers", type=int, default=6_000)
+    parser.add_argument("--rate", type=int, default=2_000)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", choices=["throughput", "latency", "profile"])
+    parser.add_argument("--no-write", action="store_true")
+    options = parser.parse_args()
+    show, console = Show(), Console(highlight=False)
+    results: dict[str, Any] = {"machine": machine()}
+    if options.only in (None, "throughput"):
+        runs = [throughput(show, options.shoppers) for _ in range(options.runs)]
+        runs.sort(key=lambda run: run["events_per_second"])
+        results["throughput"] = {**runs[len(runs) // 2], "all_runs": [run["events_per_second"] for run in runs]}
+        console.print(results["throughput"])
+    if options.only in (None, "latency"):
+        results["latency"] = latency(show, options.rate, options.seconds)
+        console.print(results["latency"])
+    if options.only in (None, "profile"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "profile"
+            throughput(show, options.shoppers // 2, profile=path)
+            results["profile"] = by_module(path)
+        console.print(results["profile"])
+    if options.only is None and not options.no_write:
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        console.print(f"written: {RESULTS}")
+
+
+def machine() -> dict[str, Any]:
+    """Describe what the figures were measured on."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "kafka": KAFKA_VERSION if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS") else "given",
+        "librdkafka": confluent_kafka.libversion()[0],
+        "note": "worker, broker and measuring process share these cores",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""A simulated deployment of the identity protocol.
+
+The world has P partitions of both topics, each with its own tables (rows are kept as bytes, so a change that
+isn't put is lost), and a random scheduler over queues between them: first in, first out for each pair of
+partitions as in Kafka, or in no order at all, with messages handled twice.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import msgspec
+
+from stream_app.domain.component import Components
+from stream_app.domain.customer import ComponentTables, Limits
+from stream_app.domain.messages import EventAt, Topic, decode_component, decode_lookup, encode
+from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.profile import Profile
+from stream_app.domain.resolver import Resolver
+from stream_app.domain.rows import RESOLVER_TABLES, TableSpec, customer_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from stream_app.domain.effects import IdentityChange
+    from stream_app.domain.event import Event
+    from stream_app.domain.messages import Message
+
+KEY = b"a key for tests"
+NAMES = ("user_id", "loyalty", "email", "phone", "device", "cookie")
+POLICY = IdentityPolicy.from_mapping(
+    {
+        "namespaces": [
+            {"name": name, "priority": place, "kind": "device" if place > 4 else "person"}
+            for place, name in enumerate(NAMES, start=1)
+        ]
+    }
+)
+
+
+class MemoryTable:
+    """A table that keeps bytes: a value that was changed and not put is as it was."""
+
+    def __init__(self, spec: TableSpec) -> None:
+        self._spec = spec
+        self._rows: dict[bytes, bytes] = {}
+        self._keys: list[bytes] = []
+
+    def get(self, key: bytes) -> Any:
+        raw = self._rows.get(key)
+        return None if raw is None else self._spec.decode(raw)
+
+    def put(self, key: bytes, value: Any) -> None:
+        if key not in self._rows:
+            self._keys.insert(bisect_left(self._keys, key), key)
+        self._rows[key] = self._spec.encode(value)
+
+    def delete(self, key: bytes) -> None:
+        if self._rows.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+
+    def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, Any]]:
+        place = bisect_left(self._keys, prefix if start is None else start)
+        while place < len(self._keys) and self._keys[place].startswith(prefix):
+            key = self._keys[place]
+            yield key, self.get(key)
+            place = bisect_left(self._keys, key + b"\0")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def tables(specs: Sequence[TableSpec]) -> dict[str, MemoryTable]:
+    return {spec.name: MemoryTable(spec) for spec in specs}
+
+
+class Recorder:
+    """`Effects` that keeps what readers of the topics would see at the end."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self.counts: Counter[str] = Counter()
+        self.published: dict[tuple[str, str], tuple[int, str, Event]] = {}
+        self.changes: list[IdentityChange] = []
+        self.profiles: dict[str, Profile] = {}
+
+    def send(self, topic: Topic, key: str, message: Message) -> None:
+        self._send(topic, key, message)
+
+    def applied(self, customer: str, event: Event, payload: bytes, *, late: bool) -> None:
+        assert payload == event.event_id.encode()
+        self.counts["late" if late else "in order"] += 1
+        self._publish(customer, event, 0)
+
+    def moved(self, customer: str, previous: str, event: Event, revision: int) -> None:
+        assert previous
+        self.counts["moved"] += 1
+        self._publish(customer, event, revision)
+
+    def _publish(self, customer: str, event: Event, revision: int) -> None:
+        key = (event.event_id, "")
+        if key not in self.published or self.published[key][0] <= revision:
+            self.published[key] = (revision, customer, event)
+
+    def duplicate(self, event: Event) -> None:
+        assert event
+        self.counts["duplicate"] += 1
+
+    def conflict(self, event: Event, standing: Event) -> None:
+        assert event.event_id == standing.event_id
+        self.counts["conflict"] += 1
+
+    def identity(self, change: IdentityChange) -> None:
+        assert change.evidence
+        assert change.previous != change.customer
+        self.changes.append(change)
+        self.counts[change.change] += 1
+        if change.previous is not None:
+            self.profiles.pop(change.previous, None)
+
+    def profile(self, customer: str, profile: Profile) -> None:
+        self.profiles[customer] = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
+
+    def forwarded(self) -> None:
+        self.counts["forwarded"] += 1
+
+    def union_refused(self, loser: str, winner: str, size: int) -> None:
+        assert loser != winner
+        assert size
+        self.counts["refused"] += 1
+
+
+Queue = tuple[str, str]
+
+
+@dataclass
+class World:
+    """A deployment: give it events, let it run, look."""
+
+    seed: int
+    partitions: int = 3
+    ordered: bool = True
+    twice: float = 0.0
+    policy: IdentityPolicy = POLICY
+    limits: Limits = field(default_factory=Limits)
+    resolver: type[Resolver] = Resolver
+    components: type[Components] = Components
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)  # noqa: S311
+        self.queues: dict[Queue, list[bytes]] = defaultdict(list)
+        self.handled = 0
+        self._source = "input"
+        self.effects = Recorder(self.send)
+        self.lookup_tables = [tables(RESOLVER_TABLES) for _ in range(self.partitions)]
+        self.component_tables = [tables(customer_tables()) for _ in range(self.partitions)]
+        self.resolvers = [
+            self.resolver(self.policy, rows["identifiers"], rows["neighbours"], self.send)
+            for rows in self.lookup_tables
+        ]
+        self.homes = [
+            self.components(self.policy, KEY, ComponentTables(**rows), self.effects, limits=self.limits)
+            for rows in self.component_tables
+        ]
+
+    def partition(self, key: str) -> int:
+        return crc32(key.encode()) % self.partitions
+
+    def send(self, topic: Topic, key: str, message: Message) -> None:
+        self.queues[self._source, f"{topic}/{self.partition(key)}"].append(encode(message))
+
+    def give(self, event: Event) -> None:
+        self._source = f"input/{event.source}" if self.random.random() < 0.5 else "input"
+        at = EventAt(msgspec.Raw(encode(event)), event.identifiers, event.event_id.encode(), event.received)
+        self.send(Topic.LOOKUP, event.identifiers[0], at)
+
+    def step(self) -> bool:
+        """Handle one message; return False where there is none."""
+        waiting = [queue for queue, messages in self.queues.items() if messages]
+        if not waiting:
+            return False
+        queue = self.random.choice(waiting)
+        messages = self.queues[queue]
+        raw = messages.pop(0 if self.ordered else self.random.randrange(len(messages)))
+        if self.random.random() < self.twice:
+            messages.append(raw)
+        self._source = queue[1]
+        topic, _, partition = queue[1].rpartition("/")
+        if topic == Topic.LOOKUP:
+            self.resolvers[int(partition)].handle(decode_lookup(raw))
+        else:
+            self.homes[int(partition)].handle(decode_component(raw))
+        self.handled += 1
+        return True
+
+    def run(self, events: Sequence[Event]) -> None:
+        """Give the events one by one, with steps between; then let everything come to rest."""
+        for event in events:
+            self.give(event)
+            for _ in range(self.random.randrange(12)):
+                self.step()
+        limit = self.handled + 3000 * (len(events) + 10)
+        while self.step():
+            assert self.handled < limit, "messages go round in circles"
+
+    def home(self, label: str) -> Components:
+        return self.homes[self.partition(label)]
+
+    def root(self, label: str) -> str:
+        """Follow the redirects."""
+        seen = set()
+        while (redirect := self.home(label).redirect(label)) is not None:
+            assert label not in seen, "redirects form a circle"
+            seen.add(label)
+            label = redirect
+        return label
+
+    def label(self, identifier: str) -> str:
+        row = self.lookup_tables[self.partition(identifier)]["identifiers"].get(identifier.encode())
+        return identifier if row is None else row.label
