@@ -1,0 +1,1 @@
+"""Raccord: a streaming identity-resolution pipeline for omnichannel retail."""

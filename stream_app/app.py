@@ -55,7 +55,9 @@ def load_policy(settings: Settings) -> IdentityPolicy:
         PolicyError: the file is wrong.
     """
     path = settings.identity_policy
-    return IdentityPolicy.from_yaml(schemas.read_text("policies/identity.yaml") if path is None else path.read_text())
+    return IdentityPolicy.from_yaml(
+        schemas.read_text("policies/identity.yaml") if path is None else path.read_text()
+    )
 
 
 def topics_of(settings: Settings) -> Topics:

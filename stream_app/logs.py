@@ -13,7 +13,9 @@ _NOISY = ("faust", "mode", "aiokafka", "kafka", "asyncio")
 def configure(level: str) -> None:
     """Set up logging for a process; libraries are heard from WARNING on."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(stream=sys.stderr, level=number, format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=number, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
+    )
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     structlog.configure(

@@ -23,13 +23,19 @@ REGISTRY = CollectorRegistry()
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 EVENTS = Counter(
-    "raccord_events", "Events by channel and outcome: applied, duplicate, dead_lettered, dropped",
-    ["channel", "outcome"], registry=REGISTRY,
+    "raccord_events",
+    "Events by channel and outcome: applied, duplicate, dead_lettered, dropped",
+    ["channel", "outcome"],
+    registry=REGISTRY,
 )
-DEAD_LETTERS = Counter("raccord_dead_letters", "Records sent to the dead letters", ["reason"], registry=REGISTRY)
+DEAD_LETTERS = Counter(
+    "raccord_dead_letters", "Records sent to the dead letters", ["reason"], registry=REGISTRY
+)
 REJECTED_IDENTIFIERS = Counter(
-    "raccord_rejected_identifiers", "Identifiers left out of an event: blocked or invalid",
-    ["namespace", "why"], registry=REGISTRY,
+    "raccord_rejected_identifiers",
+    "Identifiers left out of an event: blocked or invalid",
+    ["namespace", "why"],
+    registry=REGISTRY,
 )
 IDENTITY_CHANGES = Counter("raccord_identity_changes", "Changes of customers", ["change"], registry=REGISTRY)
 FORWARDED = Counter(
@@ -40,8 +46,11 @@ UNIONS_REFUSED = Counter(
 )
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
 EVENT_TO_TRIGGER = Histogram(
-    "raccord_event_to_trigger_seconds", "From a trigger's due time to its being sent (on-time fires only)",
-    ["rule"], buckets=_SECONDS, registry=REGISTRY,
+    "raccord_event_to_trigger_seconds",
+    "From a trigger's due time to its being sent (on-time fires only)",
+    ["rule"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
 )
 
 RECORDS = Counter("raccord_stage_records", "Input records processed", ["stage"], registry=REGISTRY)
@@ -52,21 +61,31 @@ EPOCH_SECONDS = Histogram(
     "raccord_epoch_commit_seconds", "Time that committing an epoch took", buckets=_SECONDS, registry=REGISTRY
 )
 EPOCH_RECORDS = Histogram(
-    "raccord_epoch_records", "Input records of an epoch", buckets=(1, 10, 100, 1_000, 5_000, 20_000, 100_000),
+    "raccord_epoch_records",
+    "Input records of an epoch",
+    buckets=(1, 10, 100, 1_000, 5_000, 20_000, 100_000),
     registry=REGISTRY,
 )
 CHANGED_ROWS = Counter("raccord_changed_rows", "Rows written to changelogs", registry=REGISTRY)
 ABORTED = Counter(
-    "raccord_epochs_aborted", "Epochs rolled back: handler, delivery, fenced, unknown", ["cause"], registry=REGISTRY
+    "raccord_epochs_aborted",
+    "Epochs rolled back: handler, delivery, fenced, unknown",
+    ["cause"],
+    registry=REGISTRY,
 )
 LAG = Gauge("raccord_lag_records", "Input records not read yet", ["topic", "partition"], registry=REGISTRY)
 WATERMARK = Gauge(
-    "raccord_watermark_seconds", "Watermark of an input partition, seconds since the epoch",
-    ["stage", "topic", "partition"], registry=REGISTRY,
+    "raccord_watermark_seconds",
+    "Watermark of an input partition, seconds since the epoch",
+    ["stage", "topic", "partition"],
+    registry=REGISTRY,
 )
 TASKS = Gauge("raccord_tasks", "Input partitions that this worker processes", ["stage"], registry=REGISTRY)
 RESTORE_RATIO = Gauge(
-    "raccord_restore_ratio", "How much of a store is restored, 0 to 1", ["stage", "partition"], registry=REGISTRY
+    "raccord_restore_ratio",
+    "How much of a store is restored, 0 to 1",
+    ["stage", "partition"],
+    registry=REGISTRY,
 )
 RESTORED_ROWS = Gauge(
     "raccord_restored_rows", "Rows applied by the latest restore", ["stage", "partition"], registry=REGISTRY

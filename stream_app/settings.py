@@ -27,33 +27,51 @@ class Settings(BaseSettings):
 
     bootstrap_servers: str = Field(
         "127.0.0.1:9092",
-        validation_alias=AliasChoices("RACCORD_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS", "bootstrap_servers"),
+        validation_alias=AliasChoices(
+            "RACCORD_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS", "bootstrap_servers"
+        ),
         description="Kafka brokers, host:port, several with commas",
     )
-    registry_url: str | None = Field(None, description="Confluent schema registry; none: single-object encoding")
-    prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="put before every topic and the group's name")
+    registry_url: str | None = Field(
+        None, description="Confluent schema registry; none: single-object encoding"
+    )
+    prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="put before every topic and the group's name"
+    )
     channels: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=_channels, description="channels, each with its topic channel.<name>; commas between"
     )
     partitions: int = Field(4, ge=1, le=1024, description="partitions of every topic on the road")
-    replicas: int = Field(-1, description="replication factor of topics that are created; -1: the broker's default")
-    data: Path = Field(Path(".raccord/state"), description="folder of the stores, one below it for each worker")
+    replicas: int = Field(
+        -1, description="replication factor of topics that are created; -1: the broker's default"
+    )
+    data: Path = Field(
+        Path(".raccord/state"), description="folder of the stores, one below it for each worker"
+    )
     worker: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-0",
         pattern=r"^[A-Za-z0-9._-]+$",
         description="this worker's slot: the same after a restart, different from every other worker's",
     )
-    stages: Annotated[tuple[str, ...], NoDecode] = Field(("ingest", "resolve", "customer"), description="stages to run")
+    stages: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("ingest", "resolve", "customer"), description="stages to run"
+    )
 
     time: TimeMode = Field(TimeMode.WALL, description="wall: live; events: a replay drives the clock")
     tolerance_ms: int = Field(200, ge=0, description="how far events may lag behind the broker's clock")
-    max_ahead_ms: int = Field(60_000, ge=0, description="how far an event's time may lie ahead of its arrival")
+    max_ahead_ms: int = Field(
+        60_000, ge=0, description="how far an event's time may lie ahead of its arrival"
+    )
     max_future_ms: int = Field(86_400_000, ge=0, description="events further in the future are refused")
 
     epoch_ms: int = Field(100, ge=5, description="time between two commits under load")
     batch: int = Field(2_000, ge=1, description="records of one fetch")
-    session_timeout_ms: int = Field(10_000, ge=1_000, description="a worker that is silent for so long is replaced")
-    transaction_timeout_ms: int = Field(10_000, ge=1_000, description="open transactions are aborted after it")
+    session_timeout_ms: int = Field(
+        10_000, ge=1_000, description="a worker that is silent for so long is replaced"
+    )
+    transaction_timeout_ms: int = Field(
+        10_000, ge=1_000, description="open transactions are aborted after it"
+    )
     cache_mib: int = Field(128, ge=8, description="block cache shared by all stores of a worker")
     max_value_bytes: int = Field(1_048_576, ge=1_024, description="larger events go to the dead letters")
     topic_max_bytes: int = Field(12_582_912, ge=1_048_576, description="largest message that topics take")
@@ -72,4 +90,8 @@ class Settings(BaseSettings):
     @field_validator("channels", "stages", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )

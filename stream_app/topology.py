@@ -48,7 +48,9 @@ class Topics:
             changes=f"{p}identity.changes",
             decisions=f"{p}triggers.decisions",
             triggers={rule: f"{p}triggers.{rule}" for rule in rules},
-            changelogs={stage: f"{p}raccord-{stage}-changelog" for stage in ("ingest", "resolve", "customer")},
+            changelogs={
+                stage: f"{p}raccord-{stage}-changelog" for stage in ("ingest", "resolve", "customer")
+            },
         )
 
     def specs(self, settings: Settings) -> list[TopicSpec]:
@@ -56,9 +58,18 @@ class Topics:
         n, size = settings.partitions, settings.topic_max_bytes
         kept = log_topic(settings.retention_days * DAY_MS, size)
         return [
-            *(TopicSpec(t, n, {**kept, "message.timestamp.type": "LogAppendTime"}) for t in self.channels.values()),
-            *(TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True)) for t in (self.lookup, self.components)),
-            *(TopicSpec(t, n, kept) for t in (self.dead_letters, self.timeline, self.changes, self.decisions)),
+            *(
+                TopicSpec(t, n, {**kept, "message.timestamp.type": "LogAppendTime"})
+                for t in self.channels.values()
+            ),
+            *(
+                TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True))
+                for t in (self.lookup, self.components)
+            ),
+            *(
+                TopicSpec(t, n, kept)
+                for t in (self.dead_letters, self.timeline, self.changes, self.decisions)
+            ),
             *(TopicSpec(t, n, kept) for t in self.triggers.values()),
             *(TopicSpec(t, n, table_topic(size)) for t in (self.profiles, *self.changelogs.values())),
         ]

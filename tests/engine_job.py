@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
@@ -36,7 +36,7 @@ class Job:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         kafka_topics.create(bootstrap, specs(self.topics))
 
-    def __enter__(self) -> Job:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -46,9 +46,13 @@ class Job:
                 worker.kill()
             worker.wait()
 
-    def feed(self, records: Iterable[tuple[bytes, bytes]], *, seconds: float = 0.0, count: int = 1) -> Counter[bytes]:
+    def feed(
+        self, records: Iterable[tuple[bytes, bytes]], *, seconds: float = 0.0, count: int = 1
+    ) -> Counter[bytes]:
         """Send (key, value) pairs, spread over some seconds; return how many each key got."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 5})
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
+        )
         counts: Counter[bytes] = Counter()
         started = time.monotonic()
         for sent, (key, value) in enumerate(records):
@@ -66,7 +70,11 @@ class Job:
         producer = Producer({"bootstrap.servers": self.bootstrap})
         for partition in range(PARTITIONS):
             producer.produce(
-                self.topics["input"], encode_marker(clock), None, partition, headers=[(WATERMARK_HEADER, b"1")]
+                self.topics["input"],
+                encode_marker(clock),
+                None,
+                partition,
+                headers=[(WATERMARK_HEADER, b"1")],
             )
         assert producer.flush(30) == 0
 

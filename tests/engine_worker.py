@@ -103,11 +103,18 @@ def build(group: str, worker: str, folder: Path, bootstrap: str, **options: Any)
     t = topics(f"{group}.")
     stages = (
         Stage(
-            "forward", (t["input"],), t["forward-changelog"], lambda task: Forward(task, t["middle"]),
+            "forward",
+            (t["input"],),
+            t["forward-changelog"],
+            lambda task: Forward(task, t["middle"]),
             watermarks_to=t["middle"],
         ),
         Stage(
-            "count", (t["middle"],), t["count-changelog"], lambda task: Count(task, t["output"]), (COUNTS,),
+            "count",
+            (t["middle"],),
+            t["count-changelog"],
+            lambda task: Count(task, t["output"]),
+            (COUNTS,),
             upstream=(t["input"],),
         ),
     )

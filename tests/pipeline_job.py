@@ -84,7 +84,7 @@ class Pipeline:
             "RACCORD_BOOTSTRAP_SERVERS": bootstrap,
             "RACCORD_PREFIX": prefix,
             "RACCORD_DATA": str(folder / "state"),
-            "RACCORD_PARTITIONS": "4",
+            "RACCORD_PARTITIONS": "2",
             "RACCORD_TIME": "events",
             "RACCORD_METRICS_PORT": "0",
             "RACCORD_SESSION_TIMEOUT_MS": "6000",
@@ -162,8 +162,9 @@ class Pipeline:
         return [decoded(record.value) for record in self.read(topic) if record.value is not None]
 
     def triggers(self) -> list[dict[str, Any]]:
-        """Return the messages of the shipped rule's topic."""
-        return self.outputs(self.topics.triggers["abandoned_cart"])
+        """Return the messages of the shipped rule's topic, in the order of sending."""
+        records = sorted(self.read(self.topics.triggers["abandoned_cart"]), key=lambda record: record.timestamp)
+        return [decoded(record.value) for record in records]
 
     def owners(self) -> dict[str, str]:
         """Return event id -> customer id."""

@@ -165,7 +165,7 @@ class Outputs:
         if decision.action == "held_back":
             return
         value = self.encoder.trigger(trigger_fields(decision, customer, reachable, evidence))
-        headers = [
+        headers: list[tuple[str, str | bytes | None]] = [
             ("ce_specversion", b"1.0"),
             ("ce_id", f"{decision.trigger_id}-{decision.action}-{decision.sent}".encode()),
             ("ce_type", f"raccord.trigger.{decision.action}".encode()),

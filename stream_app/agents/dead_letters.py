@@ -33,11 +33,13 @@ class DeadLetters:
             version=self.version,
             headers=list(record.headers),
         )
-        task.send(self.topic, record.value, record.key, -1, dead_letter_headers(letter))
+        task.send(self.topic, record.value, record.key, -1, [*dead_letter_headers(letter)])
         task.count("dead_letters", reason.value)
 
-    def refuse_bytes(self, task: Task, source: str, timestamp: int, key: bytes, value: bytes, detail: str) -> None:
-        """Send an event that was accepted before and is refused now (a conflict): `source` is topic/partition/offset."""
+    def refuse_bytes(
+        self, task: Task, source: str, timestamp: int, key: bytes, value: bytes, detail: str
+    ) -> None:
+        """Send an event that was accepted before and is in conflict now; `source` is topic/partition/offset."""
         topic, partition, offset = source.rsplit("/", 2)
         letter = DeadLetter(
             reason=Reason.CONFLICT,
@@ -50,12 +52,14 @@ class DeadLetters:
             version=self.version,
             headers=[],
         )
-        task.send(self.topic, value, key, -1, dead_letter_headers(letter))
+        task.send(self.topic, value, key, -1, [*dead_letter_headers(letter)])
         task.count("dead_letters", Reason.CONFLICT.value)
 
     def poison(self, task: Task, record: Any, error: BaseException) -> None:
         """Send a record on which its handler fails; the error's type is told, not its text: it may hold data."""
-        self.refuse(task, record, Reason.POISON, f"stage {task.stage.name} fails on it: {type(error).__name__}")
+        self.refuse(
+            task, record, Reason.POISON, f"stage {task.stage.name} fails on it: {type(error).__name__}"
+        )
 
     def poison_timer(self, task: Task, due: int, key: bytes) -> None:
         """Send a timer on which its handler fails: its key, and its due time as the value."""
@@ -70,5 +74,5 @@ class DeadLetters:
             version=self.version,
             headers=[],
         )
-        task.send(self.topic, b"%d" % due, key, -1, dead_letter_headers(letter))
+        task.send(self.topic, b"%d" % due, key, -1, [*dead_letter_headers(letter)])
         task.count("dead_letters", Reason.POISON.value)

@@ -89,7 +89,8 @@ def trigger_fields(
         "payload": decision.payload,
         "because": {
             "events": [
-                {"event_id": e.event_id, "time": e.time, "type": e.type, "role": e.role} for e in because.events
+                {"event_id": e.event_id, "time": e.time, "type": e.type, "role": e.role}
+                for e in because.events
             ],
             "values": because.values,
             "decision": {"reason": decision.reason} if decision.reason else {},

@@ -1,4 +1,4 @@
-"""Second hop: which component does this identifier live in? (`domain.resolver` has the protocol.)"""
+"""Second hop: in which component does this identifier live; `domain.resolver` has the protocol."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Rules:
         if customer.settled:
             self._settle(customer, row, stamp)
 
-    def on_history(self, customer: Customer, since: int, stamp: int) -> None:  # noqa: ARG002 - folds all of it
+    def on_history(self, customer: Customer, since: int | None, stamp: int) -> None:  # noqa: ARG002 - folds all of it
         """Rows came or went."""
         self._row(customer)
         self._fold_again(customer, stamp)

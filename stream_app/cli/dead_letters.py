@@ -40,7 +40,7 @@ def list_letters(
     """List dead letters: counts by reason, then one line each, without their contents."""
     settings = read_settings()
     counts: Counter[str] = Counter()
-    rows = []
+    rows: list[dict[str, str]] = []
     for message, letter in _letters(settings, reason):
         counts[letter.reason.value] += 1
         if as_json:
@@ -122,7 +122,9 @@ def replay(
         sent += 1
     if producer.flush(30):
         raise EnvironmentMissing("the broker did not take all records: try again")
-    typer.echo(f"{sent} sent again" + (f", {skipped} skipped: they are no channel records" if skipped else ""))
+    typer.echo(
+        f"{sent} sent again" + (f", {skipped} skipped: they are no channel records" if skipped else "")
+    )
 
 
 def _described(message: Any, letter: DeadLetter) -> dict[str, str]:
@@ -132,6 +134,10 @@ def _described(message: Any, letter: DeadLetter) -> dict[str, str]:
         "from": f"{letter.topic}/{letter.partition}/{letter.offset}",
         "detail": letter.detail,
     }
+
+
+def _headers(message: Any) -> list[tuple[str, bytes | None]]:
+    return list(message.headers() or [])
 
 
 def _one(settings: Settings, letter_id: str) -> tuple[Any, DeadLetter]:
@@ -170,7 +176,7 @@ def _letters(
             for message in consumer.consume(500, 1.0):
                 error = message.error()
                 if error is None:
-                    letter = parse_dead_letter(message.headers() or [])
+                    letter = parse_dead_letter(_headers(message))
                     if reason is None or letter.reason.value == reason:
                         yield message, letter
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name

@@ -57,12 +57,17 @@ def replay(
     ok = books.balanced
     triggers = sorted(
         (
-            {name: message[name] for name in ("trigger_id", "rule", "customer_id", "opened_by", "due", "sent", "key")}
+            {
+                name: message[name]
+                for name in ("trigger_id", "rule", "customer_id", "opened_by", "due", "sent", "key")
+            }
             for message in books.net.values()
         ),
         key=lambda message: (message["due"], message["opened_by"]),
     )
-    report.write(folder / "report.json", {**report.as_json(books, {"source": format.value}), "net": triggers, "ok": ok})
+    report.write(
+        folder / "report.json", {**report.as_json(books, {"source": format.value}), "net": triggers, "ok": ok}
+    )
     report.tables(Console(highlight=False), books, None)
     typer.echo(f"report: {folder / 'report.json'}")
     typer.echo(report.closing_line("replay", books, ok=ok))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
 import typer
@@ -20,7 +20,9 @@ def simulate(
     days: Annotated[int, typer.Option(min=1, help="For how many days they shop.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same shoppers.")] = 1,
     speed: Annotated[str, typer.Option(help="`max`, or a factor: 60x plays an hour in a minute.")] = "max",
-    markers: Annotated[bool, typer.Option(help="Clock markers, for workers with RACCORD_TIME=events.")] = True,
+    markers: Annotated[
+        bool, typer.Option(help="Clock markers, for workers with RACCORD_TIME=events.")
+    ] = True,
 ) -> None:
     """Make seeded shoppers and the truth about them: into a file, or into the channels that exist."""
     pace = Speed.parse(speed)

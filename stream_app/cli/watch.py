@@ -53,7 +53,7 @@ def triggers(
         while deadline is None or time.monotonic() < deadline:
             for message in consumer.consume(100, _POLL_S):
                 if message.error() is None:
-                    _, trigger = reader.read(message.value())
+                    _, trigger = reader.read(message.value() or b"")
                     typer.echo(json.dumps(trigger, default=str) if as_json else line(trigger))
     finally:
         consumer.close()
@@ -63,6 +63,6 @@ def line(trigger: dict[str, Any]) -> str:
     """Return a trigger as a line for people; no address is shown."""
     sent = datetime.fromtimestamp(trigger["sent"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return (
-        f"{sent}  {trigger['action']:7}  {trigger['rule']} v{trigger['version']}  customer {trigger['customer_id'][:12]}  "
-        f"opened by {trigger['opened_by']}  id {trigger['trigger_id'][:12]}"
+        f"{sent}  {trigger['action']:7}  {trigger['rule']} v{trigger['version']}  "
+        f"customer {trigger['customer_id'][:12]}  opened by {trigger['opened_by']}  id {trigger['trigger_id'][:12]}"
     )

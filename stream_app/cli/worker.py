@@ -47,7 +47,9 @@ def worker() -> None:
             "or to 0 for any free one"
         )
         raise EnvironmentMissing(msg) from error
-    typer.echo(f"worker {settings.worker}: metrics at http://{settings.metrics_host}:{port}/metrics", err=True)
+    typer.echo(
+        f"worker {settings.worker}: metrics at http://{settings.metrics_host}:{port}/metrics", err=True
+    )
     pipeline.run()
 
 
@@ -58,7 +60,7 @@ def read_settings() -> Settings:
         UserError: one of them is wrong; the message names it.
     """
     try:
-        return Settings()  # type: ignore[call-arg] - pydantic-settings fills them in
+        return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "RACCORD_" + "_".join(str(part) for part in first["loc"]).upper()

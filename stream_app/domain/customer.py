@@ -177,6 +177,8 @@ class Customers:
         if self.timelines.holds(prefix, event.event_id):
             self._take_in_again(customer, event, raw, stamp)
             return
+        # Put before it changes: should anything below fail, the abort of the epoch has to forget this row.
+        self._tables.customers.put(prefix, row)
         first, previous = header.first, header.customer
         if self.evidence.note(prefix, header, event):
             self._settle_id(customer, first)
@@ -192,6 +194,7 @@ class Customers:
         self.save(customer)
 
     def _take_in_again(self, customer: Customer, event: Event, raw: bytes, stamp: int) -> None:
+        self._tables.customers.put(customer.prefix, customer.row)
         previous = customer.header.customer
         since = self._compare(customer, event, raw, None)
         if since is None:
@@ -205,6 +208,8 @@ class Customers:
         """Take in a part of another component's history; return the identifiers that live here now."""
         header, opening = customer.header, message.opening
         first, previous = header.first, header.customer
+        self._tables.customers.put(customer.prefix, customer.row)
+        self._tables.components.put(customer.prefix, header)
         was_settled = customer.settled
         _count_chunk(customer.row.incoming, message)
         if opening is not None:

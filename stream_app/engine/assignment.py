@@ -201,7 +201,9 @@ class Assignment:
                 except RestoreCancelledError:
                     raise
                 except EngineError as error:
-                    log.warning("restore_failed", task=task.id, reason=str(error), attempt=attempt + 1, of=_RETRIES)
+                    log.warning(
+                        "restore_failed", task=task.id, reason=str(error), attempt=attempt + 1, of=_RETRIES
+                    )
                     if attempt == _RETRIES - 1 or task.cancelled.wait(1.0):
                         raise
                 else:

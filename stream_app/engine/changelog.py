@@ -149,10 +149,11 @@ class Restorer:
                     key = message.key() or b""
                     if wanted is None or wanted(key):
                         chunk[key] = message.value()
-                    position = message.offset() + 1
+                    position = (message.offset() or 0) + 1
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
-                    at_end = message.offset() >= end
-                    position = max(position, message.offset())
+                    offset = message.offset() or 0
+                    at_end = offset >= end
+                    position = max(position, offset)
                 else:
                     raise KafkaException(error)
             applied += len(chunk)

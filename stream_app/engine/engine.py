@@ -240,7 +240,11 @@ class Engine:
         lag = self._lag(task.tp)
         if lag is not None:
             self.observer.lag(task, lag)
-        if self._mode is TimeMode.WALL and lag == 0 and task.position >= self.assignment.gate.delivered(task.tp):
+        if (
+            self._mode is TimeMode.WALL
+            and lag == 0
+            and task.position >= self.assignment.gate.delivered(task.tp)
+        ):
             now = self._broker_clock.now(local_ms())
             if now is not None:
                 mark.caught_up(now)

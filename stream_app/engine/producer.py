@@ -10,6 +10,7 @@ in its documentation):
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 _MAX_RETRIES = 5
 
@@ -80,6 +81,17 @@ class TransactionalProducer:
                 producer.begin_transaction()
                 return producer
 
+    def _also(self, callback: Callable[[Any, Any], None] | None) -> Callable[[Any, Any], None]:
+        """Return a delivery callback that notes failures too: a message's own replaces the producer's."""
+        if callback is None:
+            return self._delivered
+
+        def both(error: Any, message: Any) -> None:
+            self._delivered(error, message)
+            callback(error, message)
+
+        return both
+
     def _delivered(self, error: Any, _message: Any) -> None:
         if error is not None:
             self._failed = error
@@ -98,24 +110,12 @@ class TransactionalProducer:
         Raises:
             EpochAbortedError: the client refused the message (too large, transaction already failed, ...).
         """
-        if headers is None and on_delivery is None:
-            try:
-                self._producer.produce(topic, value, key, partition)
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                msg = f"a message to {topic} was refused: {error.args[0].str()}"
-                raise EpochAbortedError(msg) from error
-            else:
-                return
-        options: dict[str, Any] = {}
-        if headers:
-            options["headers"] = headers
-        if on_delivery is not None:
-            options["on_delivery"] = on_delivery
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, **options)
+                if headers is None and on_delivery is None:
+                    self._producer.produce(
+                        topic, value, key, partition, headers=headers, on_delivery=self._also(on_delivery)
+                    )
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:
@@ -147,7 +147,9 @@ class TransactionalProducer:
         try:
             self._flush()
             if group is not None and positions:
-                self._retried(lambda: self._producer.send_offsets_to_transaction(positions, group, self._timeout))
+                self._retried(
+                    lambda: self._producer.send_offsets_to_transaction(positions, group, self._timeout)
+                )
         except KafkaException as error:
             self._give_up(error)
         try:
@@ -167,10 +169,10 @@ class TransactionalProducer:
 
     def close(self) -> None:
         """Abort what is open and leave."""
-        try:
+        with contextlib.suppress(
+            KafkaException
+        ):  # the broker aborts it by itself after transaction.timeout.ms
             self._producer.abort_transaction(self._timeout)
-        except KafkaException:
-            pass  # the broker aborts it by itself after transaction.timeout.ms
         self._producer.close()
 
     def _flush(self) -> None:

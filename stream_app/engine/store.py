@@ -98,7 +98,7 @@ class Rows:
         # Without column_families the options of the default one are silently dropped on reopening.
         self._db = Rdict(str(folder), options, column_families={"default": options})
         self._write = WriteOptions()
-        self._write.disable_wal = True
+        self._write.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub is wrong: a property
         self.folder = folder
         self._check_format()
 
@@ -116,7 +116,7 @@ class Rows:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the encoded row of a whole key."""
-        return self._db.get(key)  # type: ignore[no-any-return]
+        return self._db.get(key)
 
     def scan(self, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Yield rows from `start` on, ascending, to `end` (exclusive)."""

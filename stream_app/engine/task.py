@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stream_app.engine.codec import Meta, decode_meta, encode_meta
 from stream_app.engine.errors import FormatError
-from stream_app.engine.timers import TIMERS, Timers
 from stream_app.engine.store import Store
+from stream_app.engine.timers import TIMERS, Timers
 from stream_app.engine.watermark import UNSET, MergedWatermark, SourceWatermark
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class Task:
         meta = Meta(0, {}, self.stage.form) if raw is None else decode_meta(raw)
         if meta.form != self.stage.form:
             msg = (
-                f"the state of {self.id} was written under {meta.form!r}, this worker runs {self.stage.form!r}: go back "
-                "to that configuration, or give the deployment another prefix and replay its channels"
+                f"the state of {self.id} was written under {meta.form!r}, this worker runs {self.stage.form!r}: "
+                "go back to that configuration, or give the deployment another prefix and replay its channels"
             )
             raise FormatError(msg)
         self.position = meta.position

@@ -75,7 +75,9 @@ def _admin(bootstrap_servers: str) -> Iterator[KafkaAdminClient]:
         client.close()
 
 
-def create(bootstrap_servers: str, specs: Sequence[TopicSpec], replicas: int = _DEFAULT_REPLICAS) -> list[str]:
+def create(
+    bootstrap_servers: str, specs: Sequence[TopicSpec], replicas: int = _DEFAULT_REPLICAS
+) -> list[str]:
     """Create the topics that are missing, and return their names. Existing ones are left alone.
 
     Args:
@@ -90,7 +92,9 @@ def create(bootstrap_servers: str, specs: Sequence[TopicSpec], replicas: int = _
         present = set(client.list_topics())
         missing = [spec for spec in specs if spec.name not in present]
         if missing:
-            topics = [NewTopic(spec.name, spec.partitions, replicas, None, dict(spec.config)) for spec in missing]
+            topics = [
+                NewTopic(spec.name, spec.partitions, replicas, None, dict(spec.config)) for spec in missing
+            ]
             try:
                 client.create_topics(topics, timeout_ms=60_000)
             except TopicAlreadyExistsError:
@@ -114,12 +118,15 @@ def problems(bootstrap_servers: str, specs: Sequence[TopicSpec]) -> list[str]:
         if not known:
             return found
         counts = {
-            topic["name"]: len(topic["partitions"]) for topic in client.describe_topics([s.name for s in known])
+            topic["name"]: len(topic["partitions"])
+            for topic in client.describe_topics([s.name for s in known])
         }
         configs = _configs(client, [spec.name for spec in known])
         for spec in known:
             if counts[spec.name] != spec.partitions:
-                found.append(f"topic {spec.name} has {counts[spec.name]} partitions instead of {spec.partitions}")
+                found.append(
+                    f"topic {spec.name} has {counts[spec.name]} partitions instead of {spec.partitions}"
+                )
             found += [
                 f"topic {spec.name} has {key}={configs[spec.name].get(key)} instead of {wanted}"
                 for key, wanted in spec.config.items()

@@ -20,7 +20,7 @@ import aiokafka
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP  # noqa: TC002 - Faust reads the annotations of its subclasses
 from faust.types.tuples import ConsumerMessage
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Gate:
         return dict(self._incarnations)
 
 
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread around an aiokafka consumer with our settings."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -131,22 +131,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         )
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+class BatchConsumer(driver.Consumer):
     """Faust's consumer, fetching whole batches through a `Gate`."""
 
     gate: Gate
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.gate = self.app.raccord_gate
+        self.gate = self.app.raccord_gate  # type: ignore[attr-defined]  # put there by `worker`
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's
         """Apply waiting seeks, fetch once, and yield one message per partition."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust itself does
         if self.should_stop:
             return
         await self._apply_seeks()
@@ -219,10 +219,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             return None
         if wall_ms - state.timestamp > _FETCH_FRESH_MS:
             return None
-        return max(0, state.lso - state.position)
+        return int(max(0, state.lso - state.position))
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]
+class BatchTransport(driver.Transport):
     """The driver that Faust picks for `raccord://` URLs."""
 
     Consumer = BatchConsumer
@@ -243,7 +243,7 @@ def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
         last.timestamp_type,
         None,
         None,
-        batch,
+        batch,  # type: ignore[arg-type]  # this transport's values are batches
         None,
         0,
         0,

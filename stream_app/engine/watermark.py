@@ -49,11 +49,10 @@ class SourceWatermark:
     def observe(self, event_time: int, record_time: int) -> None:
         """Take in an event's time, given its record's Kafka timestamp."""
         ceiling = record_time + self.max_ahead
-        time = event_time if event_time < ceiling else ceiling
+        time = min(ceiling, event_time)
         if self.mode is TimeMode.WALL:
             time = min(time, record_time) - self.tolerance
-        if time > self.value:
-            self.value = time
+        self.value = max(self.value, time)
 
     def mark(self, time: int) -> None:
         """Take in a clock marker: in a replay it says that everything before `time` has been written."""

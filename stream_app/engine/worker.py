@@ -161,19 +161,19 @@ class Worker:
         for stage in stages:
             app.agent(app.topic(*stage.topics, schema=schema), name=stage.name)(self._agent())
 
-        @app.on_partitions_revoked.connect(weak=False)
+        @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
         async def _revoked(_app: Any, _revoked: Any, **_kwargs: Any) -> None:
             self._guard(engine.revoked)
 
-        @app.on_partitions_assigned.connect(weak=False)
+        @app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
         async def _assigned(_app: Any, assigned: set[TP], **_kwargs: Any) -> None:
             self._guard(lambda: engine.assigned(set(assigned)))
 
-        @app.on_before_shutdown.connect(weak=False)
+        @app.on_before_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
         async def _stopping(_app: Any, **_kwargs: Any) -> None:
             self._guard(engine.stop)
 
-        @app.task
+        @app.task  # type: ignore[untyped-decorator]
         async def epochs() -> None:
             if self._on_ready is not None:
                 self._on_ready()
@@ -202,7 +202,9 @@ class Worker:
             self._die(error)
 
     def _die(self, error: BaseException) -> None:
-        log.critical("worker_failed", worker=self.config.worker, reason=str(error), error=type(error).__name__)
+        log.critical(
+            "worker_failed", worker=self.config.worker, reason=str(error), error=type(error).__name__
+        )
         sys.stdout.flush()
         sys.stderr.flush()
         # Nothing is lost: the open transaction is aborted by our successor, or by the broker's timeout.
@@ -215,12 +217,12 @@ class Worker:
         return self.app.consumer.lag(tp, int(time.time() * 1000))  # type: ignore[no-any-return]
 
 
-class _RawSchema(faust.Schema):  # type: ignore[misc]
+class _RawSchema(faust.Schema):  # type: ignore[type-arg]
     """Hands the transport's batches through Faust untouched."""
 
     def loads_key(self, *_args: Any, **_kwargs: Any) -> None:
         """Return nothing: a batch has no key."""
 
-    def loads_value(self, _app: Any, message: Any, **_kwargs: Any) -> Any:
+    def loads_value(self, _app: Any, message: Any, **_kwargs: Any) -> Any:  # type: ignore[override]
         """Return the batch."""
         return message.value

@@ -75,7 +75,10 @@ class Books:
         """Whether every record that was read is accounted for, once."""
         read = sum(self.read.values())
         accounted = (
-            sum(self.applied.values()) + sum(self.duplicates.values()) + sum(self.dead_by_channel.values()) + self.dropped
+            sum(self.applied.values())
+            + sum(self.duplicates.values())
+            + sum(self.dead_by_channel.values())
+            + self.dropped
         )
         return read == accounted and not self.lost and not self.doubled
 
@@ -113,7 +116,7 @@ class Auditor:
         return books
 
     def read(self, topic: str) -> Iterator[Any]:
-        """Yield a topic's records (kafka-python's `ConsumerRecord`), to the ends as they are now, committed ones only."""
+        """Yield a topic's committed records (kafka-python's `ConsumerRecord`), to its end as it is now."""
         consumer = KafkaConsumer(
             bootstrap_servers=self._bootstrap,
             isolation_level="read_committed",
@@ -124,7 +127,9 @@ class Auditor:
             max_poll_records=5_000,
         )
         try:
-            partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+            partitions = [
+                TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())
+            ]
             consumer.assign(partitions)
             ends = consumer.end_offsets(partitions)
             consumer.seek_to_beginning(*partitions)
@@ -200,7 +205,9 @@ class Auditor:
     def _triggers(self, books: Books, rule: str, topic: str) -> None:
         words: dict[str, list[str]] = defaultdict(list)
         last: dict[str, dict[str, Any]] = {}
-        for record in self.read(topic):
+        # Messages have their customer's key, and a merge changes it: those of one id may lie in two partitions,
+        # which are read in any order. Their timestamps tell which was first; the sort keeps a partition's order.
+        for record in sorted(self.read(topic), key=lambda record: record.timestamp):
             message = self._schemas.decode(record.value)
             words[message["trigger_id"]].append(message["action"])
             last[message["trigger_id"]] = message

@@ -110,7 +110,9 @@ class Feed:
             first = record.at if first is None else first
             clock = max(clock, record.at)
             if speed.factor is not None:
-                marked_at = self._wait(started + (record.at - first) / 1000 / speed.factor, clock, markers, marked_at)
+                marked_at = self._wait(
+                    started + (record.at - first) / 1000 / speed.factor, clock, markers, marked_at
+                )
             self._send(record)
             self.sent += 1
             if self.sent % MARKER_EVERY == 0:
@@ -125,7 +127,8 @@ class Feed:
 
     def mark(self, clock: int) -> None:
         """Tell every partition of every channel that the replay's clock stands at `clock` (ms)."""
-        value, headers = encode_marker(clock), [(WATERMARK_HEADER, b"1")]
+        value = encode_marker(clock)
+        headers: list[tuple[str, str | bytes | None]] = [(WATERMARK_HEADER, b"1")]
         for topic in self._channels.values():
             for partition in range(self._partitions):
                 self._produce(topic, value, None, headers, partition)
@@ -157,7 +160,7 @@ class Feed:
         topic: str,
         value: bytes | None,
         key: bytes | None,
-        headers: list[tuple[str, bytes]],
+        headers: list[tuple[str, str | bytes | None]],
         partition: int = -1,
     ) -> None:
         while True:
@@ -177,13 +180,17 @@ class Feed:
             self._failed = str(error)
 
 
-def encoded(record: Planned) -> tuple[bytes | None, list[tuple[str, bytes]]]:
+def encoded(record: Planned) -> tuple[bytes | None, list[tuple[str, str | bytes | None]]]:
     """Return a planned record's value and headers."""
     event = record.event
     if event is None:
-        return record.raw, list(record.headers)
-    if record.encoding == "cloudevents_structured":
-        return encode_cloudevent_structured(event)
-    if record.encoding == "cloudevents_binary":
-        return encode_cloudevent_binary(event)
-    return encode_single_object(event), list(record.headers)
+        return record.raw, [*record.headers]
+    if record.encoding == "single_object":
+        return encode_single_object(event), [*record.headers]
+    encode = (
+        encode_cloudevent_structured
+        if record.encoding == "cloudevents_structured"
+        else encode_cloudevent_binary
+    )
+    value, headers = encode(event)
+    return value, [*headers]

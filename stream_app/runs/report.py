@@ -35,7 +35,8 @@ def as_json(books: Books, extra: Mapping[str, Any]) -> dict[str, Any]:
         "doubled": books.doubled,
         "customers": books.customers,
         "triggers": {
-            rule: {"fired": books.fired[rule], "retracted": books.retracted[rule]} for rule in sorted(books.fired)
+            rule: {"fired": books.fired[rule], "retracted": books.retracted[rule]}
+            for rule in sorted(books.fired)
         },
         "held_back": [
             {"rule": rule, "reason": reason, "decisions": count}
@@ -76,7 +77,9 @@ def tables(console: Console, books: Books, expected_customers: int | None) -> No
         triggers.add_column(name, justify="right" if name in {"fired", "retracted"} else "left")
     rules = sorted({*books.fired, *(rule for rule, _ in books.held_back)})
     for rule in rules:
-        held = [f"{reason} {count:,}" for (name, reason), count in sorted(books.held_back.items()) if name == rule]
+        held = [
+            f"{reason} {count:,}" for (name, reason), count in sorted(books.held_back.items()) if name == rule
+        ]
         triggers.add_row(rule, f"{books.fired[rule]:,}", f"{books.retracted[rule]:,}", ", ".join(held))
     console.print(triggers)
     if expected_customers is not None:

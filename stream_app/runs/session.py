@@ -157,9 +157,12 @@ class Session:
         return feed.sent
 
     def _watch(self, playing: Playing, sent: int, at: int) -> None:
+        self._check()
+        playing.sent(sent, at)
+
+    def _check(self) -> None:
         for worker in self.workers:
             worker.check()
-        playing.sent(sent, at)
 
     def wait_ready(self) -> None:
         """Wait until every input partition has an owner that has committed: the workers are at work."""
@@ -167,7 +170,7 @@ class Session:
             self.watcher.wait_committed(
                 [self.topics.lookup, self.topics.components],
                 timeout_s=DRAIN_SECONDS,
-                check=lambda: [worker.check() for worker in self.workers] and None,
+                check=self._check,
             )
 
     def drain(self) -> None:
@@ -177,7 +180,7 @@ class Session:
                 self.inputs,
                 self.outputs,
                 timeout_s=DRAIN_SECONDS,
-                check=lambda: [worker.check() for worker in self.workers] and None,
+                check=self._check,
                 progress=lambda: processing.lag(
                     {stage: self.watcher.lag(topics) for stage, topics in self._stages().items()}
                 ),
@@ -210,7 +213,7 @@ def _settings(environment: Mapping[str, str]) -> Settings:
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        return Settings()  # type: ignore[call-arg] - pydantic-settings fills them in
+        return Settings()
     finally:
         os.environ.clear()
         os.environ.update(before)

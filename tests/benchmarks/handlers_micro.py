@@ -59,14 +59,19 @@ def main() -> None:
         topic = topics.channels[record.channel]
         records[topic].append(
             SimpleNamespace(
-                value=value, key=record.key, headers=tuple(headers), timestamp=1_790_000_000_000,
-                topic=topic, partition=0, offset=len(records[topic]),
+                value=value,
+                key=record.key,
+                headers=tuple(headers),
+                timestamp=1_790_000_000_000,
+                topic=topic,
+                partition=0,
+                offset=len(records[topic]),
             )
         )
         order.append(topic)
     with tempfile.TemporaryDirectory() as folder:
         tasks = {}
-        for name, stage in stages.items():
+        for stage in stages.values():
             for topic in stage.topics:
                 task = tasks[topic] = Task(stage, TP(topic, 0), (), clock)
                 task.open(Rows(Path(folder) / topic), wire)  # type: ignore[arg-type]

@@ -64,7 +64,9 @@ def throughput(show: Show, shoppers: int, *, profile: Path | None = None) -> dic
     with tempfile.TemporaryDirectory() as folder:
         options = Options("bench", Path(folder), workers=0, settings=settings)
         with Session(options, show) as session:
-            feed = Feed(session.settings.bootstrap_servers, session.topics.channels, session.settings.partitions)
+            feed = Feed(
+                session.settings.bootstrap_servers, session.topics.channels, session.settings.partitions
+            )
             with show.step(f"writing {len(records):,} events"):
                 clock = feed.play(records, Speed(None))
                 feed.mark(clock + 48 * 3_600_000)
@@ -100,7 +102,11 @@ def _follow(
 ) -> tuple[tuple[float, int], tuple[float, int]]:
     """Return (seconds, events) at the first tenth and at the end."""
     consumer = Consumer(
-        {"bootstrap.servers": session.settings.bootstrap_servers, "group.id": "bench", "isolation.level": "read_committed"}
+        {
+            "bootstrap.servers": session.settings.bootstrap_servers,
+            "group.id": "bench",
+            "isolation.level": "read_committed",
+        }
     )
     tps = [TopicPartition(session.topics.timeline, p) for p in range(session.settings.partitions)]
     consumer.assign([TopicPartition(tp.topic, tp.partition, 0) for tp in tps])
@@ -126,7 +132,13 @@ def _metrics(log: Path) -> dict[str, float]:
     url = next(word for word in log.read_text().split() if word.startswith("http://"))
     with urllib.request.urlopen(url, timeout=5) as page:  # noqa: S310 - the worker's own page, on loopback
         lines = page.read().decode().splitlines()
-    wanted = ("raccord_stage_handler_seconds_total", "raccord_epoch_commit_seconds_sum", "raccord_epoch_commit_seconds_count", "raccord_changed_rows_total", "raccord_stage_records_total")
+    wanted = (
+        "raccord_stage_handler_seconds_total",
+        "raccord_epoch_commit_seconds_sum",
+        "raccord_epoch_commit_seconds_count",
+        "raccord_changed_rows_total",
+        "raccord_stage_records_total",
+    )
     return {
         line.rsplit(" ", 1)[0]: round(float(line.rsplit(" ", 1)[1]), 3)
         for line in lines
@@ -166,7 +178,11 @@ def latency(show: Show, rate: int, seconds: int) -> dict[str, Any]:
 
 def _live(session: Session, rate: int, seconds: int) -> Counter[str]:
     producer = Producer(
-        {"bootstrap.servers": session.settings.bootstrap_servers, "partitioner": "murmur2_random", "linger.ms": 2}
+        {
+            "bootstrap.servers": session.settings.bootstrap_servers,
+            "partitioner": "murmur2_random",
+            "linger.ms": 2,
+        }
     )
     rnd, counts = random.Random(1), Counter[str]()
     started = time.time()
@@ -182,7 +198,13 @@ def _live(session: Session, rate: int, seconds: int) -> Counter[str]:
                 "web",
                 "Product Added" if basket else "Product Viewed",
                 {"user_id": who, "cookie": f"c-{who}"},
-                {"sku": f"s{number % 997}", "price": 19.9, "quantity": 1, "currency": "EUR", "cart_id": f"b{number}"},
+                {
+                    "sku": f"s{number % 997}",
+                    "price": 19.9,
+                    "quantity": 1,
+                    "currency": "EUR",
+                    "cart_id": f"b{number}",
+                },
             )
             producer.produce(topic, encode_single_object(event), who.encode())
             counts["events"] += 1
@@ -239,13 +261,18 @@ def _module(file: str, name: str) -> str:
             found = parts[parts.index(root) + (root == "site-packages") :]
             return "/".join(found[:3] if root == "stream_app" else found[:1])
     if file == "~":
-        return next((lib for lib in ("confluent", "rocksdict", "msgspec", "cimpl", "select") if lib in name), "builtins")
+        return next(
+            (lib for lib in ("confluent", "rocksdict", "msgspec", "cimpl", "select") if lib in name),
+            "builtins",
+        )
     return "python"
 
 
 def main() -> None:
     """Run what the arguments ask for, print it, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shoppers", type=int, default=6_000)
     parser.add_argument("--rate", type=int, default=2_000)
     parser.add_argument("--seconds", type=int, default=30)
@@ -258,7 +285,10 @@ def main() -> None:
     if options.only in (None, "throughput"):
         runs = [throughput(show, options.shoppers) for _ in range(options.runs)]
         runs.sort(key=lambda run: run["events_per_second"])
-        results["throughput"] = {**runs[len(runs) // 2], "all_runs": [run["events_per_second"] for run in runs]}
+        results["throughput"] = {
+            **runs[len(runs) // 2],
+            "all_runs": [run["events_per_second"] for run in runs],
+        }
         console.print(results["throughput"])
     if options.only in (None, "latency"):
         results["latency"] = latency(show, options.rate, options.seconds)

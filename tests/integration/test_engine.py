@@ -27,7 +27,9 @@ def test_every_event_counts_once_through_two_stages(bootstrap_servers, topic_pre
         assert sorted(job.outputs(len(every_tenth(counts)))) == every_tenth(counts)
 
 
-def test_a_worker_told_to_stop_finishes_its_epoch_and_the_next_one_goes_on(bootstrap_servers, topic_prefix, tmp_path):
+def test_a_worker_told_to_stop_finishes_its_epoch_and_the_next_one_goes_on(
+    bootstrap_servers, topic_prefix, tmp_path
+):
     with Job(bootstrap_servers, topic_prefix, tmp_path) as job:
         counts = job.feed(some(3_000))
         first = job.start("w1")
@@ -57,7 +59,9 @@ def test_a_handler_that_raises_acknowledges_nothing_and_only_the_poison_record_i
     events = some(2_000)
     counts = None
     with Job(bootstrap_servers, topic_prefix, tmp_path) as job:
-        counts = job.feed([*events[:1_000], (b"k001", b"poison"), *events[1_000:], (b"k002", b"fail-forward")])
+        counts = job.feed(
+            [*events[:1_000], (b"k001", b"poison"), *events[1_000:], (b"k002", b"fail-forward")]
+        )
         counts[b"k001"] -= 1
         counts[b"k002"] -= 1
         job.start("w1")

@@ -24,7 +24,7 @@ from tests.property.identity_world import NAMES, POLICY, World
 SMALL = Limits(rows=3, size=400)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(60))
 def test_partitions_that_talk_in_order_agree_with_the_offline_answer(seed: int) -> None:
     events = shoppers(seed)
     world = World(seed, partitions=1 + seed % 4, limits=SMALL if seed % 2 else Limits())
@@ -32,7 +32,7 @@ def test_partitions_that_talk_in_order_agree_with_the_offline_answer(seed: int) 
     check(world, events)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(60))
 def test_no_order_at_all_and_messages_handled_twice_give_the_same(seed: int) -> None:
     events = shoppers(seed + 100)
     world = World(
@@ -211,9 +211,10 @@ BUGS = [
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_noticed(bug: type) -> None:
     part: dict[str, Any] = {"components" if issubclass(bug, Components) else "resolver": bug}
-    for seed in range(40):
-        events = shoppers(seed, events=60)
-        world = World(seed, ordered=seed % 2 == 0, limits=SMALL, **part)
+    for seed in range(200):
+        events = shoppers(seed)
+        twice = 0.0 if seed % 3 else 0.3
+        world = World(seed, 1 + seed % 4, ordered=seed % 2 == 0, twice=twice, limits=SMALL, **part)
         try:
             world.run(events)
             check(world, events)

@@ -60,7 +60,9 @@ def test_an_unknown_row_format_is_refused_with_a_sentence_that_says_what_to_do(t
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(KEYS, st.one_of(st.none(), st.binary(max_size=2)), st.booleans())), KEYS, KEYS)
-def test_a_store_behaves_like_a_sorted_dict_whatever_is_committed_when(tmp_path_factory, writes, prefix, start):
+def test_a_store_behaves_like_a_sorted_dict_whatever_is_committed_when(
+    tmp_path_factory, writes, prefix, start
+):
     for rows in (MemoryRows(), Rows(tmp_path_factory.mktemp("store") / "s")):
         store = Store([WORDS, OTHER], rows, cached=3)
         table, model = store.table("words"), {}
@@ -76,7 +78,7 @@ def test_a_store_behaves_like_a_sorted_dict_whatever_is_committed_when(tmp_path_
                 store.commit(store.changes(), position)
         expected = sorted((k, v) for k, v in model.items() if k.startswith(prefix))
         assert list(table.scan(prefix)) == expected
-        first = start if start >= prefix else prefix
+        first = max(start, prefix)
         assert list(table.scan(prefix, start)) == [(k, v) for k, v in expected if k >= first]
         assert {key: table.get(key) for key, _, _ in writes} == {key: model.get(key) for key, _, _ in writes}
         store.close()
@@ -88,7 +90,10 @@ def test_the_successor_of_a_prefix_lies_right_above_all_that_begins_with_it(pref
     assert key.startswith(prefix) == (key >= prefix and (end is None or key < end))
 
 
-@given(st.lists(st.tuples(st.integers(-(10**6), 10**6), st.binary(min_size=1, max_size=2))), st.integers(-(10**6), 10**6))
+@given(
+    st.lists(st.tuples(st.integers(-(10**6), 10**6), st.binary(min_size=1, max_size=2))),
+    st.integers(-(10**6), 10**6),
+)
 def test_timers_fire_in_order_of_time_once_the_watermark_is_above_them_and_never_again(wanted, watermark):
     store = Store([TIMERS], MemoryRows())
     timers = Timers(store.table("timers"))
