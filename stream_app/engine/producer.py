@@ -112,10 +112,11 @@ class TransactionalProducer:
         """
         while True:
             try:
-                if headers is None and on_delivery is None:
-                    self._producer.produce(
-                        topic, value, key, partition, headers=headers, on_delivery=self._also(on_delivery)
-                    )
+                if headers is None and on_delivery is None:  # by far the most messages
+                    self._producer.produce(topic, value, key, partition)
+                else:
+                    report = self._also(on_delivery)
+                    self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=report)
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:
