@@ -31,7 +31,7 @@ unit: setup ## the tests that need no Kafka: seconds
 	@$(BIN)/python -m pytest tests/unit tests/property tests/architecture -m "not broker and not bench" $(PYTEST)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
-	@$(BIN)/python -m pytest tests/benchmarks -m bench -s --timeout 900 $(PYTEST)
+	@$(BIN)/python -m tests.benchmarks.pipeline
 
 kafka: setup ## start the embedded Kafka in the background
 	@$(BIN)/raccord kafka start

@@ -3,7 +3,6 @@
 
 A worker without partitions is healthy: it stands by. Whether work gets done is for the alerts to say.
 """
-# ruff: noqa: INP001 - a script, in a folder that is no package
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ def problem(host: str, port: str) -> str | None:
     """Return what is wrong with the metrics page, or None."""
     page = f"http://{'127.0.0.1' if host in ANYWHERE else host}:{port}/metrics"
     try:
-        with urllib.request.urlopen(page, timeout=SECONDS) as answer:  # noqa: S310 - http, a few characters above
+        with urllib.request.urlopen(page, timeout=SECONDS) as answer:
             content = answer.read()
     except (OSError, ValueError) as error:
         return f"{page} does not answer: {error}"
@@ -29,7 +28,10 @@ def problem(host: str, port: str) -> str | None:
 
 def main() -> int:
     """Look at the page where this container's settings put it."""
-    host, port = os.environ.get("RACCORD_METRICS_HOST", "127.0.0.1"), os.environ.get("RACCORD_METRICS_PORT", "9464")
+    host, port = (
+        os.environ.get("RACCORD_METRICS_HOST", "127.0.0.1"),
+        os.environ.get("RACCORD_METRICS_PORT", "9464"),
+    )
     found = problem(host, port)
     if found is not None:
         sys.stderr.write(f"unhealthy: {found}\n")

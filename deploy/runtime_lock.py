@@ -6,7 +6,6 @@ A worker needs neither. Which package is there for which other is read from the 
 Without arguments: what a worker needs; with arguments: the named packages and what they need. Uses the standard
 library only, because it runs before anything is installed.
 """
-# ruff: noqa: INP001 - a script, in a folder that is no package
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Pipeline:
             "RACCORD_PARTITIONS": "2",
             "RACCORD_TIME": "events",
             "RACCORD_METRICS_PORT": "0",
-            "RACCORD_SESSION_TIMEOUT_MS": "6000",
+            "RACCORD_SESSION_TIMEOUT_MS": "2000",
             **(settings or {}),
         }
         self.settings = _settings(self.environment)

@@ -20,14 +20,13 @@ from stream_app.domain.messages import Message, Topic, decode_component, encode
 from stream_app.wire import encode_payload, frame_single_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_app.agents.dead_letters import DeadLetters
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.profile import Profile
     from stream_app.domain.rules import Decision, RuleBook
     from stream_app.engine.task import Task
     from stream_app.topology import Topics
@@ -35,6 +34,10 @@ if TYPE_CHECKING:
 
 ADDRESSES = {"email": "email", "phone": "sms", "device": "push"}
 """Which channel an identifier's namespace reaches."""
+
+
+MAX_REMEMBERED = 20_000
+"""Customers whose identifiers are remembered between two profiles."""
 
 
 class CustomerStage:
@@ -56,6 +59,7 @@ class CustomerStage:
         self.output = Outputs(task, topics, encoder, dead_letters)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
         self.components = Components(policy, key, tables, self.output, self.rules)
+        self.output.members = self.components.members
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
@@ -99,7 +103,9 @@ class Outputs:
         self.encoder = encoder
         self.dead_letters = dead_letters
         self._routes: Mapping[Topic, str] = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
-        self._profiles: dict[str, Profile | None] = {}
+        self.members: Callable[[str], Iterable[tuple[str, int]]] = lambda _: ()
+        self._profiles: dict[str, Customer | None] = {}
+        self._identifiers: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._send = task.producer.send
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
@@ -129,6 +135,7 @@ class Outputs:
         key = event.identifiers[0].encode()
         self.dead_letters.refuse_bytes(self.task, event.source, event.received, key, value, detail)
         self.task.count("events", event.channel, "dead_lettered")
+        self._identifiers.clear()  # what only the refused content named is no member any more
 
     def identity(self, change: IdentityChange) -> None:
         """Publish a change of customers; the profile under the previous id ends."""
@@ -138,9 +145,9 @@ class Outputs:
         if change.previous:
             self._profiles[change.previous] = None
 
-    def profile(self, customer: str, profile: Profile) -> None:
+    def profile(self, customer: Customer) -> None:
         """Note a changed profile; the last one of the epoch is published."""
-        self._profiles[customer] = profile
+        self._profiles[customer.id] = customer
 
     def forwarded(self) -> None:
         """Count a message that was passed on."""
@@ -179,11 +186,25 @@ class Outputs:
     def flush(self) -> None:
         """Publish the profiles that changed."""
         topic, send, encode_profile = self.topics.profiles, self._send, self.encoder.profile
-        for customer, profile in self._profiles.items():
-            value = None if profile is None else encode_profile(customer, profile.events, (), profile)
-            send(topic, value, customer.encode())
+        for customer_id, customer in self._profiles.items():
+            value = None
+            if customer is not None:
+                profile, known = customer.profile, self._members_of(customer)
+                value = encode_profile(customer_id, profile.events, known, profile)
+            send(topic, value, customer_id.encode())
         self._profiles.clear()
 
+    def _members_of(self, customer: Customer) -> tuple[str, ...]:
+        """Return a customer's identifiers; read again only when their number changed, which it seldom does."""
+        size, known = self._identifiers.get(customer.label, (-1, ()))
+        if size != customer.header.size:
+            known = tuple(identifier for identifier, _ in self.members(customer.label))
+            if len(self._identifiers) >= MAX_REMEMBERED:
+                self._identifiers.clear()
+            self._identifiers[customer.label] = (customer.header.size, known)
+        return known
+
     def reset(self) -> None:
-        """Forget them."""
+        """Forget them, and what was read for them."""
         self._profiles.clear()
+        self._identifiers.clear()

@@ -360,7 +360,7 @@ class Customers:
     def save(self, customer: Customer) -> None:
         """Write the customer's row, and have the profile published."""
         self._tables.customers.put(customer.prefix, customer.row)
-        self._effects.profile(customer.header.customer, customer.row.profile)
+        self._effects.profile(customer)
 
 
 def _count_chunk(incoming: dict[str, int], message: Merge) -> None:

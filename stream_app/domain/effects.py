@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
     from stream_app.domain.messages import Message, Topic
-    from stream_app.domain.profile import Profile
 
 
 class Change(StrEnum):
@@ -69,8 +69,8 @@ class Effects(Protocol):
     def identity(self, change: IdentityChange) -> None:
         """Publish a change of customer ids. The profile of `change.previous` is gone."""
 
-    def profile(self, customer: str, profile: Profile) -> None:
-        """Publish a changed profile (an epoch's last is enough). Don't keep it: it changes in place."""
+    def profile(self, customer: Customer) -> None:
+        """Publish a customer's changed profile; an epoch's last is enough. It changes in place."""
 
     def forwarded(self) -> None:
         """Count an event or chunk that was passed on to where its component has gone."""

@@ -324,7 +324,7 @@ class Engine:
         """
         while not self.stopping:
             busy, self._busy = self._busy, 0.0
-            pause = max(self.pace.least_s, min(4 * self._last_took, 1.0))
+            pause = max(self.pace.least_s, min(self._last_took, 1.0))
             if busy > pause / 2:
                 pause = max(self.pace.interval_s, pause)
             await asyncio.sleep(pause)

@@ -153,7 +153,7 @@ def check_component(world: World, expected: Expected, places: Counter[str]) -> N
 
 def shoppers(seed: int, customers: int = 8, events: int = 120, shared: float = 0.4) -> list[Event]:
     """Return events of customers, some of whom share an identifier, with copies and conflicts among them."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     known: list[list[str]] = []
     for number in range(customers):
         counts = (

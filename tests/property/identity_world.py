@@ -27,6 +27,7 @@ from stream_app.domain.rows import RESOLVER_TABLES, TableSpec, customer_tables
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.messages import Message
@@ -123,8 +124,10 @@ class Recorder:
         if change.previous is not None:
             self.profiles.pop(change.previous, None)
 
-    def profile(self, customer: str, profile: Profile) -> None:
-        self.profiles[customer] = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
+    def profile(self, customer: Customer) -> None:
+        self.profiles[customer.id] = msgspec.msgpack.decode(
+            msgspec.msgpack.encode(customer.profile), type=Profile
+        )
 
     def forwarded(self) -> None:
         self.counts["forwarded"] += 1
@@ -152,7 +155,7 @@ class World:
     components: type[Components] = Components
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)  # noqa: S311
+        self.random = random.Random(self.seed)
         self.queues: dict[Queue, list[bytes]] = defaultdict(list)
         self.handled = 0
         self._source = "input"

@@ -75,7 +75,7 @@ POOL = [f"{name}:{number}" for name in NAMES[2:] for number in range(3)]
 def test_any_few_events_in_any_interleaving_give_the_offline_answer(
     stars: list[set[str]], seed: int, ordered: bool, twice: float
 ) -> None:
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     events = [event(draw, number, sorted(star)) for number, star in enumerate(stars)]
     draw.shuffle(events)
     world = World(seed, partitions=2, ordered=ordered, twice=twice, limits=SMALL)

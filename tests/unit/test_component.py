@@ -48,7 +48,7 @@ class Rules(NoRules):
         customer.rules = (customer.rules or 0) + 1
         self.calls.append(("event", customer.label, event.event_id, late, stamp))
 
-    def on_history(self, customer: Customer, since: int | None, stamp: int) -> None:  # noqa: ARG002
+    def on_history(self, customer: Customer, since: int | None, stamp: int) -> None:
         held = [event.event_id for event in customer.history(since)]
         self.calls.append(("history", customer.label, since, held, customer.settled))
 
@@ -56,7 +56,7 @@ class Rules(NoRules):
         self.calls.append(("leave", customer.label))
         return str(customer.rules).encode()
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:  # noqa: ARG002
+    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
         self.calls.append(("join", customer.label, state))
 
 

@@ -46,7 +46,7 @@ class Keeping(dict[bytes, Any]):
 class Failing(NoRules):
     fails = False
 
-    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:  # noqa: ARG002
+    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         if self.fails:
             raise RuntimeError("planted")
 
