@@ -15,6 +15,7 @@ from stream_app.runs.feed import Speed
 from stream_app.runs.session import HOUR_MS, Options, Session
 from stream_app.runs.show import Show
 
+DAY_SECONDS = 24 * 3600
 CLOSING_MS = 48 * HOUR_MS
 """How far the clock runs on after the last record: whatever is pending falls due."""
 
@@ -23,6 +24,9 @@ def demo(
     shoppers: Annotated[int, typer.Option(min=1, help="How many shoppers are simulated.")] = 1_500,
     days: Annotated[int, typer.Option(min=1, help="For how many days they shop.")] = 3,
     seed: Annotated[int, typer.Option(help="The same seed gives the same shoppers.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="How long playing them takes; 0: as fast as it goes.")
+    ] = 20.0,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Worker processes.")] = 1,
     folder: Annotated[Path, typer.Option(help="For the report, logs and state.")] = Path(".raccord/demo"),
     keep: Annotated[bool, typer.Option(help="Leave the topics and the state behind.")] = False,
@@ -34,7 +38,9 @@ def demo(
         records = list(simulation.records())
         truth = simulation.truth
     with Session(Options("demo", folder, workers=workers, keep=keep), show) as session:
-        session.feed(records, Speed(None), len(records), CLOSING_MS)
+        # Paced, so that the clock moves as it would in a shop: a till that reports late reports after the trigger.
+        speed = Speed(days * DAY_SECONDS / seconds) if seconds else Speed(None)
+        session.feed(records, speed, len(records), CLOSING_MS)
         session.drain()
         books = session.audit()
     true_customers = len(truth.components)

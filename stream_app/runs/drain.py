@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import stamina
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_app.errors import Exit, UserError
@@ -108,6 +109,7 @@ class Watcher:
                 raise UserError(msg, Exit.FAILED)
             time.sleep(_PAUSE_S)
 
+    @stamina.retry(on=KafkaException, timeout=30)  # a broker that has just started still loads its coordinators
     def _committed(self, topics: Iterable[str]) -> list[TopicPartition]:
         wanted = [TopicPartition(topic, p) for topic in topics for p in range(self._partitions)]
         return list(self._group.committed(wanted, timeout=10))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MARKER_EVERY = 1_000
 """Records between two rounds of clock markers."""
 
-_MARKER_SECONDS = 1.0
+_MARKER_SECONDS = 0.25
 _LONGEST_SLEEP = 0.2
 
 

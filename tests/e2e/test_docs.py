@@ -1,0 +1,77 @@
+"""The documents say what is so: their commands run, what they name exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream_app.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted(
+    path for path in ROOT.rglob("*.md") if not {".venv", ".raccord"} & set(path.relative_to(ROOT).parts)
+)
+
+
+@pytest.mark.slow
+def test_the_commands_that_the_readme_shows_run_as_they_stand(tmp_path):
+    block = re.search(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    # A folder of its own, so that a broker which happens to run in the checkout is left alone.
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "raccord").symlink_to(Path(sys.executable).parent / "raccord")
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    script = "set -em\ntrap '.venv/bin/raccord kafka stop' EXIT\n" + block.group(1)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("RACCORD_", "KAFKA_"))},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "topics created" in done.stdout
+    assert re.search(r"fire +abandoned_cart v\d+ +customer", done.stdout), done.stdout
+    assert "time_out_of_range" in done.stdout
+
+
+def test_every_command_is_in_the_readme_and_every_command_in_the_readme_exists():
+    named = set(re.findall(r"`raccord ([a-z-]+)", README))
+    assert named == set(COMMANDS)
+
+
+def test_the_make_targets_that_documents_name_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in DOCUMENTS:
+        for target in re.findall(r"(?:^    |`)make ([a-z-]+)", document.read_text(), re.MULTILINE):
+            assert target in targets, f"{document}: make {target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_files_that_a_document_links_to_exist(document):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+        if "://" not in link:
+            assert (document.parent / link).exists(), link
+
+
+def test_the_tests_that_the_readme_claims_exist():
+    for path in re.findall(r"`(tests/[^`*]+)`", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_make_help_lists_every_target_that_is_meant_for_people():
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("make is not installed: its help can't be read")
+    shown = subprocess.run([make, "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("setup", "demo", "test", "lint", "unit", "bench", "kafka", "clean"):
+        assert f"make {target}" in shown
