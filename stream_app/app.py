@@ -129,6 +129,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             upstream=inputs,
             watermarks_to=topics.components,
             form=policy.order_digest,
+            loops=True,
         ),
         Stage(
             "customer",
@@ -138,6 +139,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             _tables(customer_tables(RulesRow)),
             upstream=(topics.lookup,),
             form=policy.order_digest,
+            loops=True,
         ),
     )
 

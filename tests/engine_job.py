@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.codec import WATERMARK_HEADER, encode_marker
+from stream_app.runs.drain import Watcher
 from tests.engine_worker import PARTITIONS, topics
 
 if TYPE_CHECKING:
@@ -78,14 +79,14 @@ class Job:
             )
         assert producer.flush(30) == 0
 
-    def start(self, worker: str) -> subprocess.Popen[bytes]:
-        """Start a worker; its log is in the job's folder."""
+    def start(self, worker: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a worker, with further environment variables; its log is in the job's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{worker}.log").open("ab") as log:
             self.workers[worker] = subprocess.Popen(
                 [sys.executable, "-m", "tests.engine_worker", self.group, worker, str(self.folder)],
                 cwd=ROOT,
-                env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "TIME": self.time_mode},
+                env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "TIME": self.time_mode, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -124,6 +125,18 @@ class Job:
                         assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                         ends += 1
         return found
+
+    def drain(self, timeout: float = 60.0) -> None:
+        """Wait until the workers have nothing left to do (with time_mode "events": a wall clock never rests)."""
+        watcher = Watcher(self.bootstrap, self.group, PARTITIONS)
+        with contextlib.closing(watcher):
+            watcher.wait(
+                [self.topics["input"], self.topics["middle"]],
+                [self.topics["output"], self.topics["dead"]],
+                timeout_s=timeout,
+                check=lambda: None,
+                progress=lambda: None,
+            )
 
     def outputs(self, expected: int, timeout: float = 60.0) -> list[bytes]:
         """Wait for so many outputs, then a little longer for any too many."""

@@ -12,11 +12,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stream_app.engine.engine import Pace
 from stream_app.engine.observer import Observer
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.watermark import TimeMode
 from stream_app.engine.worker import Worker, WorkerConfig
+from tests import engine_sabotage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,8 +126,10 @@ def build(group: str, worker: str, folder: Path, bootstrap: str, **options: Any)
         bootstrap_servers=bootstrap,
         partitions=dict.fromkeys(t.values(), PARTITIONS),
         folder=folder / worker,
-        session_timeout_ms=6_000,
+        session_timeout_ms=int(os.environ.get("SESSION_MS", "6000")),
         transaction_timeout_ms=8_000,
+        batch=int(os.environ.get("BATCH", "2000")),
+        pace=Pace(interval_s=int(os.environ.get("EPOCH_MS", "100")) / 1000),
         **options,
     )
     return Worker(config, stages, dispatcher=Dead(t["dead"]), observer=Observer())
@@ -133,5 +137,6 @@ def build(group: str, worker: str, folder: Path, bootstrap: str, **options: Any)
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
+    engine_sabotage.apply(os.environ)
     mode = TimeMode(os.environ.get("TIME", "wall"))
     build(sys.argv[1], sys.argv[2], Path(sys.argv[3]), os.environ["KAFKA_BOOTSTRAP_SERVERS"], mode=mode).run()

@@ -109,8 +109,12 @@ class Outputs:
         self._send = task.producer.send
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
-        """Send a message of the protocol."""
-        self._send(self._routes[topic], encode(message), key.encode())
+        """Send a message of the protocol; what may still bring events to another component holds time back."""
+        stamp = getattr(message, "stamp", None)
+        if topic is Topic.COMPONENTS and stamp is not None:
+            self.task.send_to_peer(self._routes[topic], encode(message), key.encode(), stamp)
+        else:
+            self._send(self._routes[topic], encode(message), key.encode())
 
     def applied(self, customer: str, event: Event, payload: bytes, *, late: bool) -> None:  # noqa: ARG002
         """Publish a new timeline row."""

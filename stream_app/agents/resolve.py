@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stream_app.domain.messages import Message, Topic, decode_lookup, encode
+from stream_app.domain.messages import Link, Message, Topic, decode_lookup, encode
 from stream_app.domain.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -38,4 +38,7 @@ class Resolve:
         """Nothing is held back."""
 
     def _send(self, topic: Topic, key: str, message: Message) -> None:
-        self.task.producer.send(self.topics[topic], encode(message), key.encode())
+        if isinstance(message, Link):
+            self.task.send_to_peer(self.topics[topic], encode(message), key.encode(), message.stamp)
+        else:
+            self.task.producer.send(self.topics[topic], encode(message), key.encode())

@@ -145,10 +145,11 @@ def _one(settings: Settings, letter_id: str) -> tuple[Any, DeadLetter]:
     if not (partition.isdigit() and offset.isdigit()):
         msg = f"{letter_id!r} is no dead letter's id: take PARTITION/OFFSET from `raccord dead-letters list`"
         raise UserError(msg)
-    for message, letter in _letters(settings, None, int(partition), int(offset)):
-        if message.offset() == int(offset):
-            return message, letter
-        break
+    if int(partition) < settings.partitions:
+        for message, letter in _letters(settings, None, int(partition), int(offset)):
+            if message.offset() == int(offset):
+                return message, letter
+            break
     msg = f"there is no dead letter {letter_id}"
     raise UserError(msg)
 
@@ -161,18 +162,19 @@ def _letters(
         {
             "bootstrap.servers": settings.bootstrap_servers,
             "group.id": "raccord-dead-letters",
+            "log_level": 2,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
+            "auto.offset.reset": "latest",
             "fetch.queue.backoff.ms": 5,
             "fetch.message.max.bytes": 16_777_216,
         }
     )
     try:
-        partitions = range(settings.partitions) if partition is None else [partition]
-        consumer.assign([TopicPartition(topic, p, offset) for p in partitions])
-        left = len(partitions)
-        while left:
+        open_ends = set(range(settings.partitions)) if partition is None else {partition}
+        consumer.assign([TopicPartition(topic, p, offset) for p in sorted(open_ends)])
+        while open_ends:
             for message in consumer.consume(500, 1.0):
                 error = message.error()
                 if error is None:
@@ -180,7 +182,7 @@ def _letters(
                     if reason is None or letter.reason.value == reason:
                         yield message, letter
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                    left -= 1
+                    open_ends.discard(message.partition())
                 else:
                     msg = f"reading {topic} failed: {error.str()}"
                     raise EnvironmentMissing(msg)

@@ -21,12 +21,12 @@ CLOSING_MS = 48 * HOUR_MS
 
 
 def demo(
-    shoppers: Annotated[int, typer.Option(min=1, help="How many shoppers are simulated.")] = 1_500,
-    days: Annotated[int, typer.Option(min=1, help="For how many days they shop.")] = 3,
+    shoppers: Annotated[int, typer.Option(min=1, help="How many shoppers are simulated.")] = 3_000,
+    days: Annotated[int, typer.Option(min=1, help="For how many days they shop.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same shoppers.")] = 1,
     seconds: Annotated[
         float, typer.Option(min=0, help="How long playing them takes; 0: as fast as it goes.")
-    ] = 20.0,
+    ] = 30.0,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Worker processes.")] = 1,
     folder: Annotated[Path, typer.Option(help="For the report, logs and state.")] = Path(".raccord/demo"),
     keep: Annotated[bool, typer.Option(help="Leave the topics and the state behind.")] = False,

@@ -154,7 +154,8 @@ class Assignment:
     def _open(self, tp: TP) -> None:
         stage = self._stages[tp.topic]
         upstreams = [f"{topic}/{p}" for topic in stage.upstream for p in range(self._partitions[topic])]
-        task = self.tasks[tp] = Task(stage, tp, upstreams, self._clockwork)
+        peers = [f"{tp.topic}/{p}" for p in range(self._partitions[tp.topic])]
+        task = self.tasks[tp] = Task(stage, tp, upstreams, peers, self._clockwork)
         before = self._opening.get(tp)
         self._opening[tp] = asyncio.ensure_future(self._restored(task, before))
 

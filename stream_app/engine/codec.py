@@ -18,18 +18,24 @@ class Meta(msgspec.Struct, array_like=True):
     """What a task must know besides its rows: written with every epoch, under one key.
 
     `position` is the next offset to read; `watermarks` what each upstream said last (a source partition has
-    one entry, its own); `form` names what the rows mean (see `Stage.form`).
+    one entry, its own); `form` names what the rows mean (see `Stage.form`); `epoch` and `outstanding` are those of
+    its `Flights`.
     """
 
     position: int
     watermarks: dict[str, int]
     form: str = ""
+    epoch: int = 0
+    outstanding: dict[int, tuple[int, int]] = {}
 
 
 encode_meta = msgspec.msgpack.Encoder().encode
 decode_meta = msgspec.msgpack.Decoder(Meta).decode
 encode_watermarks = msgspec.msgpack.Encoder().encode
 decode_watermarks = msgspec.msgpack.Decoder(dict[str, int]).decode
+
+encode_arrivals = msgspec.msgpack.Encoder().encode
+decode_arrivals = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 _MARKER = struct.Struct(">q")
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from stream_app.engine.codec import WATERMARK_HEADER, decode_marker, decode_watermarks
+from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_marker, decode_watermarks
 from stream_app.engine.epoch import local_ms
 from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, OutcomeUnknownError
-from stream_app.engine.watermark import MergedWatermark, SourceWatermark, TimeMode
+from stream_app.engine.flights import ARRIVALS_HEADER, FLIGHT_HEADER
+from stream_app.engine.watermark import SourceWatermark, TimeMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from stream_app.engine.watermark import BrokerClock
 
 log = structlog.get_logger(__name__)
+
+_OWN_HEADERS = frozenset({WATERMARK_HEADER, ARRIVALS_HEADER})
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class Engine:
         poison = len(records) == 1 and task.suspect == (records[0].offset, -1)
         try:
             if poison:
-                self.dispatcher.poison(task, records[0], RuntimeError("its handler failed twice"))
+                self._set_aside(task, records[0])
                 task.position = records[0].offset + 1
             else:
                 self._run(task, records)
@@ -141,31 +144,35 @@ class Engine:
         return True
 
     def _run(self, task: Task, records: Sequence[Any]) -> None:
-        """Give data records to the handler, and take watermarks out of the stream, in order."""
+        """Give data records to the handler, and take out of the stream, in order, what is the engine's own."""
+        start = 0
         if any(record.headers for record in records):
-            start = 0
             for index, record in enumerate(records):
-                if record.headers and record.headers[0][0] == WATERMARK_HEADER:
+                if not record.headers:
+                    continue
+                name, value = record.headers[0]
+                if name == FLIGHT_HEADER and task.flights is not None:
+                    task.flights.arrive(value)
+                elif name in _OWN_HEADERS:
                     if index > start:
                         task.handler.process(records[start:index])
                     start = index + 1
-                    self._advance(task, record)
-            records_left = records[start:]
-            if records_left:
-                task.handler.process(records_left)
-        else:
-            task.handler.process(records)
+                    self._take(task, name, record.value)
+        if start < len(records):
+            task.handler.process(records[start:] if start else records)
         task.position = records[-1].offset + 1
 
-    def _advance(self, task: Task, record: Any) -> None:
-        mark = task.watermark
-        if isinstance(mark, MergedWatermark):
-            if mark.advance(decode_watermarks(record.value)) and task.stage.tables:
+    def _take(self, task: Task, name: str, value: bytes | None) -> None:
+        """Take in a record of the engine's own: watermarks, a clock marker, arrivals."""
+        if isinstance(task.watermark, SourceWatermark):
+            marker = decode_marker(value) if name == WATERMARK_HEADER else None
+            if marker is not None:
+                task.watermark.mark(marker)
+        elif name == WATERMARK_HEADER:
+            if task.advance(decode_watermarks(value or b"")) and task.stage.tables:
                 self._fire(task)
-        else:
-            time_ms = decode_marker(record.value)
-            if time_ms is not None:
-                mark.mark(time_ms)
+        elif task.flights is not None:
+            task.flights.acknowledged(decode_arrivals(value or b""))
 
     def _fire(self, task: Task) -> None:
         for due, key in task.timers.due(task.clock, self.pace.timers):
@@ -181,6 +188,12 @@ class Engine:
             except Exception:
                 self._poison_timer = (task.id, due, key)
                 raise
+
+    def _set_aside(self, task: Task, record: Any) -> None:
+        """Send a record on which its handler fails to the dead letters; it has arrived all the same."""
+        self.dispatcher.poison(task, record, RuntimeError("its handler failed twice"))
+        if record.headers and record.headers[0][0] == FLIGHT_HEADER and task.flights is not None:
+            task.flights.arrive(record.headers[0][1])
 
     def _handler_failed(self, task: Task, records: Sequence[Any], error: Exception) -> None:
         first, last = records[0].offset, records[-1].offset

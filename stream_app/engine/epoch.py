@@ -15,10 +15,12 @@ catches up. Whatever fails before 3 rolls back: overlays dropped, transaction ab
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream_app.engine.codec import WATERMARK_HEADER, encode_watermarks
+from stream_app.engine.codec import WATERMARK_HEADER, encode_arrivals, encode_watermarks
 from stream_app.engine.errors import FencedError
+from stream_app.engine.flights import ARRIVALS_HEADER
 from stream_app.engine.group_metadata import group_metadata
 
 if TYPE_CHECKING:
@@ -59,10 +61,7 @@ class Epoch:
     def unsaid(self, tasks: Collection[Task]) -> bool:
         """Say whether a watermark moved that the next stage has not been told of."""
         said = self._emitted
-        return any(
-            task.stage.watermarks_to is not None and task.clock > said.get(task.id, task.clock - 1)
-            for task in tasks
-        )
+        return any(task.announces_to is not None and task.announced != said.get(task.id) for task in tasks)
 
     def commit(self, tasks: Collection[Task]) -> Written:
         """Commit the tasks' work.
@@ -76,6 +75,7 @@ class Epoch:
         working = [task for task in tasks if task.dirty]
         for task in working:
             task.handler.flush()
+        self._acknowledge(working)
         changed = [(task, task.store.changes()) for task in working]
         for task, changes in changed:
             self._log(task, changes)
@@ -111,18 +111,28 @@ class Epoch:
 
         send(topic, value, key, partition, on_delivery=delivered)
 
+    def _acknowledge(self, tasks: Collection[Task]) -> None:
+        """Tell those who sent us messages within a stage how many have arrived, all of an epoch at once."""
+        arrived: dict[tuple[str, int], Counter[int]] = {}
+        for task in tasks:
+            if task.flights is not None:
+                for sender, counts in task.flights.close().items():
+                    arrived.setdefault((task.tp.topic, sender), Counter()).update(counts)
+        for (topic, partition), counts in arrived.items():
+            self.producer.send(topic, encode_arrivals(counts), None, partition, [(ARRIVALS_HEADER, b"1")])
+
     def _announce(self, tasks: Collection[Task]) -> dict[str, int]:
         """Tell the next stages, in-band and behind all data of this epoch, how far these tasks have come."""
         by_topic: dict[str, dict[str, int]] = {}
         for task in tasks:
-            topic = task.stage.watermarks_to
-            if topic is not None and task.clock > self._emitted.get(task.id, task.clock - 1):
-                by_topic.setdefault(topic, {})[task.id] = task.clock
+            topic, value = task.announces_to, task.announced
+            if topic is not None and value != self._emitted.get(task.id):
+                by_topic.setdefault(topic, {})[task.id] = value
         for topic, said in by_topic.items():
-            value = encode_watermarks(said)
+            message = encode_watermarks(said)
             for partition in range(self._partitions[topic]):
                 self.producer.send(
-                    topic, value, None, partition, [(WATERMARK_HEADER, b"1")], on_delivery=self._timestamped
+                    topic, message, None, partition, [(WATERMARK_HEADER, b"1")], on_delivery=self._timestamped
                 )
         return {task: value for said in by_topic.values() for task, value in said.items()}
 

@@ -55,6 +55,7 @@ class Stage:
         upstream: topics whose partitions' watermarks arrive in-band; empty for topics that producers write to.
         form: what the rows mean beyond their format, e.g. a digest of the policy that they were ordered by; state
             that was written under another one is refused.
+        loops: its tasks send messages to each other, through its own input topic.
         watermarks_to: topic that this stage's watermark is carried to.
     """
 
@@ -66,3 +67,4 @@ class Stage:
     upstream: tuple[str, ...] = ()
     watermarks_to: str | None = None
     form: str = ""
+    loops: bool = False

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from stream_app.engine.codec import Meta, decode_meta, encode_meta
 from stream_app.engine.errors import FormatError
+from stream_app.engine.flights import Flights
 from stream_app.engine.store import Store
 from stream_app.engine.timers import TIMERS, Timers
-from stream_app.engine.watermark import UNSET, MergedWatermark, SourceWatermark
+from stream_app.engine.watermark import UNSET, MergedWatermark, SourceWatermark, TimeMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from faust.types import TP
 
     from stream_app.engine.producer import Headers, TransactionalProducer
     from stream_app.engine.stage import Handler, Stage
     from stream_app.engine.store import MemoryRows, Rows
-    from stream_app.engine.watermark import TimeMode
 
 
 class Clockwork:
@@ -39,7 +39,9 @@ class Task:
     time, for latency figures.
     """
 
-    def __init__(self, stage: Stage, tp: TP, upstreams: Iterable[str], clockwork: Clockwork) -> None:
+    def __init__(
+        self, stage: Stage, tp: TP, upstreams: Iterable[str], peers: Iterable[str], clockwork: Clockwork
+    ) -> None:
         self.stage = stage
         self.tp = tp
         self.id = f"{tp.topic}/{tp.partition}"
@@ -53,18 +55,40 @@ class Task:
         self.fired: list[tuple[str, int]] = []
         self.changelog_position = 0
         self.watermark: SourceWatermark | MergedWatermark
+        self.flights: Flights | None = None
+        self.announces_to = stage.watermarks_to
         self.store: Store
         self.timers: Timers
         self.handler: Handler
         self.producer: TransactionalProducer
         self._upstreams = tuple(upstreams)
+        self._peers = tuple(peers)
+        self._tracked = stage.loops and clockwork.mode is TimeMode.EVENTS
+        if self._tracked and stage.watermarks_to is None:
+            # The last stage tells its own tasks: a timer waits until all of them have come so far.
+            self.announces_to = tp.topic
         self._clockwork = clockwork
+        self._firing: SourceWatermark | MergedWatermark
         self._meta_key = b"\x01" + self.id.encode()
 
     @property
     def clock(self) -> int:
-        """The watermark: no event with a time below it is outstanding (ms)."""
-        return self.watermark.value
+        """The watermark that timers go by: no event with a time below it is outstanding (ms)."""
+        return self._firing.value
+
+    @property
+    def announced(self) -> int:
+        """The watermark as others may know it: below what this task has sent and nobody has taken in yet."""
+        value = self.watermark.value
+        return value if self.flights is None else min(value, self.flights.floor)
+
+    def advance(self, said: Mapping[str, int]) -> bool:
+        """Take in what other tasks announce; return whether the timers' clock has moved."""
+        before = self._firing.value
+        for mark in {id(mark): mark for mark in (self.watermark, self._firing)}.values():
+            if isinstance(mark, MergedWatermark):
+                mark.advance(said)
+        return self._firing.value > before
 
     def owns(self, key: bytes) -> bool:
         """Say whether a changelog row belongs to this task (stateless tasks share changelog partitions)."""
@@ -104,14 +128,21 @@ class Task:
             value = meta.watermarks.get(self.id, UNSET)
             clock = self._clockwork
             self.watermark = SourceWatermark(clock.mode, clock.tolerance, clock.max_ahead, value)
+        circulates = self._tracked and self.announces_to == self.tp.topic
+        self._firing = MergedWatermark(self._peers, meta.watermarks) if circulates else self.watermark
+        self.flights = Flights(self.tp.partition, meta.epoch, meta.outstanding) if self._tracked else None
         if self.stage.tables:
             self.timers.reset()
 
     def meta(self) -> tuple[bytes, bytes]:
         """Return the row that holds the position, as it goes into the changelog."""
-        mark = self.watermark
-        said = mark.said if isinstance(mark, MergedWatermark) else {self.id: mark.value}
-        return self._meta_key, encode_meta(Meta(self.position, said, self.stage.form))
+        said: dict[str, int] = {}
+        for mark in (self.watermark, self._firing):
+            said.update(mark.said if isinstance(mark, MergedWatermark) else {self.id: mark.value})
+        meta = Meta(self.position, said, self.stage.form)
+        if self.flights is not None:
+            meta.epoch, meta.outstanding = self.flights.epoch, self.flights.outstanding
+        return self._meta_key, encode_meta(meta)
 
     def observe(self, event_time: int, record_time: int) -> None:
         """Tell the source watermark of an event: its own time and its record's, ms."""
@@ -134,6 +165,11 @@ class Task:
     ) -> None:
         """Send a message with this epoch: it becomes visible when, and only if, the epoch is committed."""
         self.producer.send(topic, value, key, partition, headers)
+
+    def send_to_peer(self, topic: str, value: bytes, key: bytes, stamp: int) -> None:
+        """Send a message to a task of the same stage; until it has come, nobody's clock passes `stamp` (ms)."""
+        flights = self.flights
+        self.producer.send(topic, value, key, -1, None if flights is None else flights.depart(stamp))
 
     def table(self, name: str) -> Any:
         """Return one of the stage's tables."""

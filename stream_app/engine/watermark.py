@@ -66,7 +66,10 @@ class SourceWatermark:
 
 
 class MergedWatermark:
-    """The watermark of a partition fed by other tasks: the minimum of what each of them said last."""
+    """The watermark of a partition fed by other tasks: the minimum of what each of them said last.
+
+    A task may take back what it said (see `flights`); the minimum never goes down.
+    """
 
     def __init__(self, upstreams: Iterable[str], said: Mapping[str, int] | None = None) -> None:
         said = said or {}
@@ -77,7 +80,7 @@ class MergedWatermark:
         """Take in what upstream tasks say; return whether the minimum moved. Unknown ones are ignored."""
         mine = self.said
         for upstream, time in said.items():
-            if time > mine.get(upstream, time):
+            if upstream in mine:
                 mine[upstream] = time
         value = min(mine.values(), default=UNSET)
         if value > self.value:

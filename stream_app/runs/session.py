@@ -148,7 +148,7 @@ class Session:
         admin.close()
 
     def feed(self, records: Iterable[Planned], speed: Speed, total: int | None, closing_ms: int) -> int:
-        """Play records in once the workers are there, then one marker `closing_ms` after the last, so that all that is pending falls due."""
+        """Play records in, then one clock marker `closing_ms` after the last: all that is pending falls due."""
         feed = Feed(self.settings.bootstrap_servers, self.topics.channels, self.settings.partitions)
         if speed.factor is not None and self.workers:
             self.wait_ready()

@@ -73,7 +73,7 @@ def main() -> None:
         tasks = {}
         for stage in stages.values():
             for topic in stage.topics:
-                task = tasks[topic] = Task(stage, TP(topic, 0), (), clock)
+                task = tasks[topic] = Task(stage, TP(topic, 0), (), (), clock)
                 task.open(Rows(Path(folder) / topic), wire)  # type: ignore[arg-type]
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)  # as a worker does

@@ -1,0 +1,152 @@
+"""The engine alone, ended and frozen at each step of a commit, under a dying broker, and with planted bugs.
+
+The job counts events per key through two stages; each tenth gives an output. Lost input, doubled input, lost
+output, doubled output: each of them changes the list of outputs. So the oracle is that list, and a planted bug is
+noticed when the list is another. What provokes a bug is a step at which a process ends, not luck.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine_job import Job, every_tenth
+from tests.engine_sabotage import CRASHED, PLANTS, POINTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.broker, pytest.mark.chaos]
+
+SMALL = {"BATCH": "40", "EPOCH_MS": "5", "SESSION_MS": "1000"}
+"""Many epochs for few events; a dead worker is given up at once."""
+
+
+def some(count: int, seed: int) -> list[tuple[bytes, bytes]]:
+    rnd = random.Random(seed)
+    return [(b"k%03d" % rnd.randrange(40), b"x") for _ in range(count)]
+
+
+def job(bootstrap: str, prefix: str, folder: Path) -> Job:
+    return Job(bootstrap, prefix, folder, time_mode="events")
+
+
+def finished(run: Job) -> list[bytes]:
+    """Wait for the end; return the outputs."""
+    run.drain()
+    return sorted(value for _, value in run.read("output") if value is not None)
+
+
+def test_a_worker_that_dies_at_any_step_of_a_commit_or_restore_loses_and_doubles_nothing(
+    bootstrap_servers, topic_prefix, tmp_path
+):
+    counts: Counter[bytes] = Counter()
+    with job(bootstrap_servers, topic_prefix, tmp_path) as run:
+        for seed, point in enumerate(POINTS):
+            counts += run.feed(some(600, seed))
+            died = run.start("w1", **SMALL, RACCORD_CRASH=f"{point}:{3 if point == 'in_restore' else 5}")
+            assert died.wait(30) == CRASHED, f"it never came to {point}"
+        run.start("w1", **SMALL)
+        assert finished(run) == every_tenth(counts)
+
+
+def poisoned(run: Job, plant: dict[str, str]) -> Counter[bytes]:
+    """A handler that raises makes the worker read again what other batches of the partition follow."""
+    events = some(4_000, 1)
+    counts = run.feed([*events[:500], (b"k001", b"poison"), *events[500:]])
+    counts[b"k001"] -= 1
+    run.start("w1", **SMALL, **plant)
+    return counts
+
+
+def killed(run: Job, plant: dict[str, str]) -> Counter[bytes]:
+    """A second life goes on where the first one stopped."""
+    counts = run.feed(some(600, 1))
+    run.start("w1", **SMALL, **plant)
+    run.drain()
+    run.kill("w1")
+    run.start("w1", **SMALL, **plant)
+    return counts
+
+
+def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
+    """A transaction that was all but committed is none."""
+    counts = run.feed(some(1_000, 1))
+    died = run.start("w1", **SMALL, **plant, RACCORD_CRASH="after_offsets:6")
+    assert died.wait(30) == CRASHED
+    run.start("w1", **SMALL, **plant)
+    return counts
+
+
+def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
+    """A worker whose offsets were accepted is given up, replaced, and only then commits."""
+    counts = run.feed(some(1_000, 1))
+    frozen = run.start("w1", **SMALL, **plant, RACCORD_FREEZE="after_offsets:6")
+    deadline = time.monotonic() + 30
+    while not stopped(frozen.pid):
+        assert time.monotonic() < deadline, "it never came to its commit"
+        time.sleep(0.05)
+    run.start("w2", **SMALL, **plant)
+    time.sleep(5.5)  # w2 has joined, w1 was given up; its transaction is open for 8 s
+    frozen.send_signal(signal.SIGCONT)
+    return counts
+
+
+def stopped(pid: int) -> bool:
+    """Tell whether a child of ours has been stopped by SIGSTOP since the last call."""
+    changed, status = os.waitpid(pid, os.WUNTRACED | os.WNOHANG)
+    assert not changed or os.WIFSTOPPED(status), f"it ended: {status}"
+    return changed == pid
+
+
+PROVOKED_BY = {
+    "takes stale batches": poisoned,
+    "leaves out the position": killed,
+    "writes RocksDB first": died_before_the_commit,
+    "does not wait for open transactions": froze_before_the_commit,
+}
+
+
+def test_each_planted_bug_has_what_provokes_it():
+    assert PROVOKED_BY.keys() == PLANTS.keys()
+
+
+@pytest.mark.parametrize("bug", PROVOKED_BY)
+def test_a_planted_bug_is_noticed(bug, bootstrap_servers, topic_prefix, tmp_path):
+    with job(bootstrap_servers, topic_prefix, tmp_path) as run:
+        counts = PROVOKED_BY[bug](run, {"RACCORD_PLANT": bug})
+        assert finished(run) != every_tenth(counts)
+
+
+@pytest.mark.parametrize("provoke", [poisoned, froze_before_the_commit], ids=lambda call: call.__name__)
+def test_what_provokes_planted_bugs_does_not_hurt_a_sound_engine(
+    provoke, bootstrap_servers, topic_prefix, tmp_path
+):
+    with job(bootstrap_servers, topic_prefix, tmp_path) as run:
+        counts = provoke(run, {})
+        assert finished(run) == every_tenth(counts)
+
+
+def test_a_broker_that_dies_twice_in_mid_flow_costs_nothing(own_kafka, topic_prefix, tmp_path):
+    with Job(own_kafka.start(), topic_prefix, tmp_path) as run:
+        fed: list[Counter[bytes]] = []
+        feeding = threading.Thread(target=lambda: fed.append(run.feed(some(12_000, 5), seconds=12.0, count=12_000)))
+        run.start("w1")
+        run.start("w2")
+        feeding.start()
+        for pause in (4.0, 3.0):
+            time.sleep(pause)
+            own_kafka.kill()
+            time.sleep(1.0)
+            own_kafka.start()
+            run.restart_dead()
+        feeding.join()
+        (counts,) = fed
+        assert sorted(run.outputs(len(every_tenth(counts)), 60)) == every_tenth(counts)

@@ -1,0 +1,42 @@
+"""`raccord demo`, small: simulated shoppers in, balanced books out, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from connectors.simulators import Simulation
+from tests.pipeline_job import raccord
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+SHOPPERS, DAYS = 150, 1
+
+
+def test_the_demo_finds_the_truth_and_says_so(bootstrap_servers, tmp_path):
+    before = set(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(10).topics)
+    done = raccord(
+        "demo", "--shoppers", str(SHOPPERS), "--days", str(DAYS), "--folder", str(tmp_path),
+        environment={"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()[-2_000:]
+    report = json.loads((tmp_path / "report.json").read_text())
+    truth = Simulation(1, shoppers=SHOPPERS, days=DAYS).truth
+    last = done.stdout.decode().splitlines()[-1]
+    found = re.fullmatch(
+        r"demo: ok events=(\d+) customers=(\d+) triggers=(\d+) retractions=(\d+) duplicates=0 lost=0", last
+    )
+    assert found, last
+    assert int(found[1]) == truth.records
+    assert int(found[2]) == len(truth.components)
+    assert int(found[3]) > 0
+    assert report["ok"] is report["balanced"] is True
+    assert report["dead_letters"] == dict(sorted(truth.dead_letters.items()))
+    channels = report["events"].values()
+    assert sum(channel["applied"] for channel in channels) == truth.events
+    assert sum(channel["duplicate"] for channel in channels) == truth.duplicates
+    left = set(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(10).topics) - before
+    assert not {name for name in left if name.startswith("demo-")}
