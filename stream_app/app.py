@@ -166,6 +166,7 @@ def _config(settings: Settings, topics: Topics) -> WorkerConfig:
         session_timeout_ms=settings.session_timeout_ms,
         transaction_timeout_ms=settings.transaction_timeout_ms,
         batch=settings.batch,
+        max_bytes=settings.topic_max_bytes,
         cache_bytes=settings.cache_mib * 1024 * 1024,
         pace=Pace(interval_s=settings.epoch_ms / 1000),
     )

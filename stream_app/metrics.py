@@ -73,6 +73,12 @@ ABORTED = Counter(
     ["cause"],
     registry=REGISTRY,
 )
+EXPIRED = Counter(
+    "raccord_expired_records",
+    "Input records that retention deleted before they were read",
+    ["topic"],
+    registry=REGISTRY,
+)
 LAG = Gauge("raccord_lag_records", "Input records not read yet", ["topic", "partition"], registry=REGISTRY)
 WATERMARK = Gauge(
     "raccord_watermark_seconds",
@@ -153,6 +159,10 @@ class EngineMetrics(Observer):
         RESTORE_RATIO.labels(*labels).set(1)
         RESTORE_SECONDS.labels(*labels).set(seconds)
         TASKS.labels(task.stage.name).inc()
+
+    def expired(self, task: Task, records: int) -> None:
+        """Records had been deleted before they were read."""
+        EXPIRED.labels(task.tp.topic).inc(records)
 
     def closed(self, task: Task) -> None:
         """A task was taken away: its gauges must not linger beside the new owner's."""

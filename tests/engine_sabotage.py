@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import confluent_kafka
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 CRASHED = 99
 """Exit code of a worker that was ended at a point."""
+
+RESTORED = "a task's rows are restored"
+"""What a worker says in its log for each of its tasks."""
 
 POINTS = (
     "before_flush",
@@ -70,6 +74,7 @@ def apply(environment: Mapping[str, str]) -> None:
     _after(Store, "commit", lambda *_: points.reach("between_stores"))
     _after(Epoch, "commit", lambda *_: points.reach("after_epoch"))
     _after(changelog.Restorer, "_apply", lambda *_: points.reach("in_restore"))
+    _after(changelog.Restorer, "restore", lambda *_: sys.stderr.write(f"{RESTORED}\n"))
     plant = environment.get("RACCORD_PLANT")
     if plant:
         PLANTS[plant]()

@@ -127,7 +127,7 @@ def build(group: str, worker: str, folder: Path, bootstrap: str, **options: Any)
         partitions=dict.fromkeys(t.values(), PARTITIONS),
         folder=folder / worker,
         session_timeout_ms=int(os.environ.get("SESSION_MS", "6000")),
-        transaction_timeout_ms=8_000,
+        transaction_timeout_ms=int(os.environ.get("TRANSACTION_MS", "8000")),
         batch=int(os.environ.get("BATCH", "2000")),
         pace=Pace(interval_s=int(os.environ.get("EPOCH_MS", "100")) / 1000),
         **options,

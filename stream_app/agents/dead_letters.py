@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.refusal import Reason
+from stream_app.engine.errors import MessageTooLargeError
 from stream_app.wire import DeadLetter, dead_letter_headers
 
 if TYPE_CHECKING:
+    from stream_app.engine.producer import Headers
     from stream_app.engine.task import Task
 
 DETAIL_BYTES = 1_000
+TRUNCATED = "raccord-truncated"
+"""Header of a dead letter whose value did not fit: the original's length. The original is where it came from."""
+KEPT_BYTES = 500_000
 
 
 class DeadLetters:
@@ -33,7 +38,13 @@ class DeadLetters:
             version=self.version,
             headers=list(record.headers),
         )
-        task.send(self.topic, record.value, record.key, -1, [*dead_letter_headers(letter)])
+        headers: Headers = [*dead_letter_headers(letter)]
+        try:
+            task.send(self.topic, record.value, record.key, -1, headers)
+        except MessageTooLargeError:
+            # Only what came well compressed can be: its topic took it, uncompressed it fits nowhere.
+            headers.append((TRUNCATED, b"%d" % len(record.value)))
+            task.send(self.topic, record.value[:KEPT_BYTES], None, -1, headers)
         task.count("dead_letters", reason.value)
 
     def refuse_bytes(

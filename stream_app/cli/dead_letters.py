@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, To
 from rich.console import Console
 from rich.table import Table
 
+from stream_app.agents.dead_letters import TRUNCATED
 from stream_app.app import topics_of
 from stream_app.cli.worker import read_settings
 from stream_app.errors import EnvironmentMissing, UserError
@@ -114,8 +115,8 @@ def replay(
     found = [_one(settings, letter_id)] if letter_id is not None else list(_letters(settings, reason))
     sent = skipped = 0
     for message, letter in found:
-        if letter.topic not in channels:
-            skipped += 1  # an internal message: its event is in the channel topic still
+        if letter.topic not in channels or any(name == TRUNCATED for name, _ in _headers(message)):
+            skipped += 1  # an internal message, or one that was cut: the original is where the letter says
             continue
         producer.produce(letter.topic, message.value(), message.key(), headers=list(letter.headers))
         producer.poll(0)
@@ -123,7 +124,12 @@ def replay(
     if producer.flush(30):
         raise EnvironmentMissing("the broker did not take all records: try again")
     typer.echo(
-        f"{sent} sent again" + (f", {skipped} skipped: they are no channel records" if skipped else "")
+        f"{sent} sent again"
+        + (
+            f", {skipped} skipped: the originals are where `list` says"
+            if skipped
+            else ""
+        )
     )
 
 

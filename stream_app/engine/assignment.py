@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from stream_app.engine.changelog import Progress, RestoreCancelledError, Restorer
-from stream_app.engine.errors import EngineError, FatalError
+from stream_app.engine.errors import EngineError, FatalError, StaleRowsError
 from stream_app.engine.store import MemoryRows, Rows, wipe
 from stream_app.engine.task import Clockwork, Task
 
@@ -166,19 +166,15 @@ class Assignment:
         rows = self._kept.pop(task.tp, None)
         try:
             rows = await asyncio.get_running_loop().run_in_executor(self._pool, self._restore, task, rows)
-        except RestoreCancelledError:
-            return
-        except BaseException as error:  # noqa: BLE001 - handed to the engine's loop, which ends the worker
-            self._error = error
-            return
-        if task.cancelled.is_set():
-            rows.close()
-            return
-        try:
+            if task.cancelled.is_set():
+                rows.close()
+                return
             task.open(rows, self._epoch.producer)
-        except FatalError as error:
-            rows.close()
-            self._error = error
+        except (RestoreCancelledError, asyncio.CancelledError):
+            return
+        except Exception as error:  # noqa: BLE001 - handed to the engine's loop, which ends the worker
+            if not task.cancelled.is_set():
+                self._error = error
             return
         task.since = self.gate.reopen(task.tp, task.position)
         task.ready = True
@@ -186,44 +182,67 @@ class Assignment:
         self._observer.ready(task, time.monotonic() - started)
 
     def _restore(self, task: Task, rows: Rows | MemoryRows | None) -> Rows | MemoryRows:
-        """Open the rows and read the changelog on; runs in a thread."""
+        """Open the rows, read the changelog on, and check that the input is the one they know; in a thread."""
         rows = rows or self._open_rows(task)
         try:
-            for attempt in range(_RETRIES):
-                try:
-                    self._restorer().restore(
-                        task.stage.changelog,
-                        task.tp.partition,
-                        rows,
-                        cancelled=task.cancelled,
-                        wanted=task.owns,
-                        progress=lambda progress: self._progress(task, progress),
-                    )
-                except RestoreCancelledError:
-                    raise
-                except EngineError as error:
-                    log.warning(
-                        "restore_failed", task=task.id, reason=str(error), attempt=attempt + 1, of=_RETRIES
-                    )
-                    if attempt == _RETRIES - 1 or task.cancelled.wait(1.0):
-                        raise
-                else:
-                    return rows
+            rows = self._read_on(task, rows)
+            self._check_input(task, rows)
         except BaseException:
             rows.close()
             raise
         return rows
+
+    def _read_on(self, task: Task, rows: Rows | MemoryRows) -> Rows | MemoryRows:
+        for attempt in range(1, _RETRIES + 1):
+            try:
+                self._restorer().restore(
+                    task.stage.changelog,
+                    task.tp.partition,
+                    rows,
+                    cancelled=task.cancelled,
+                    wanted=task.owns,
+                    progress=lambda progress: self._progress(task, progress),
+                )
+            except RestoreCancelledError:
+                raise
+            except StaleRowsError as error:
+                log.warning("rows_ahead_of_changelog", task=task.id, reason=str(error), then="rebuilt")
+                rows = self._anew(task, rows)
+            except EngineError as error:
+                log.warning("restore_failed", task=task.id, reason=str(error), attempt=attempt, of=_RETRIES)
+                if attempt == _RETRIES or task.cancelled.wait(1.0):
+                    raise
+            else:
+                break
+        return rows
+
+    def _check_input(self, task: Task, rows: Rows | MemoryRows) -> None:
+        first, end = self._restorer().bounds(task.tp.topic, task.tp.partition)
+        position = task.position_in(rows)
+        if position > end:
+            msg = (
+                f"the state has read {task.id} up to {position}, but it ends at {end}: the topic was made anew, or the "
+                "broker lost its end. Give the deployment another prefix, or restore the topic"
+            )
+            raise FatalError(msg)
+        if position < first:
+            log.error(
+                "records_expired", task=task.id, lost=first - position, then="going on with what is left"
+            )
+            self._observer.expired(task, first - position)
+
+    def _anew(self, task: Task, rows: Rows | MemoryRows) -> Rows | MemoryRows:
+        rows.close()
+        if isinstance(rows, Rows):
+            wipe(rows.folder)
+        return self._open_rows(task)
 
     def _open_rows(self, task: Task) -> Rows | MemoryRows:
         if not task.stage.tables:
             return MemoryRows()
         folder = self._folder / f"{task.stage.name}-{task.tp.partition}"
         rows = Rows(folder, self._cache)
-        if rows.age > _TOMBSTONES_KEPT_S:
-            rows.close()
-            wipe(folder)
-            rows = Rows(folder, self._cache)
-        return rows
+        return self._anew(task, rows) if rows.age > _TOMBSTONES_KEPT_S else rows
 
     def _restorer(self) -> Restorer:
         restorer: Restorer | None = getattr(self._local, "restorer", None)

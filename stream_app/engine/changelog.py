@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream_app.engine.errors import EngineError
+from stream_app.engine.errors import EngineError, StaleRowsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,12 +92,16 @@ class Restorer:
 
         Raises:
             RestoreCancelledError: `cancelled` was set.
+            StaleRowsError: the rows are ahead of the changelog; they must be thrown away.
             EngineError: the changelog did not become stable, or can't be read; trying again may heal it.
         """
         started = time.monotonic()
         where = TopicPartition(topic, partition)
         try:
             first, end = self._wait_stable(where, cancelled)
+            if rows.changelog_position > end:
+                msg = f"the rows go up to {rows.changelog_position}, changelog {topic}/{partition} ends at {end}"
+                raise StaleRowsError(msg)
             position = max(rows.changelog_position, first)
             if position >= end:
                 return
@@ -109,6 +113,19 @@ class Restorer:
         except KafkaException as error:
             msg = f"reading changelog {topic}/{partition} failed: {error.args[0].str()}"
             raise EngineError(msg) from error
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """Return the first offset of a partition that is still there, and the next one to be written.
+
+        Raises:
+            EngineError: the broker doesn't say.
+        """
+        try:
+            first, end = self._all.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        except KafkaException as error:
+            msg = f"asking for the offsets of {topic}/{partition} failed: {error.args[0].str()}"
+            raise EngineError(msg) from error
+        return first, end
 
     def _wait_stable(self, where: TopicPartition, cancelled: Cancelled) -> tuple[int, int]:
         first, end = self._all.get_watermark_offsets(where, timeout=10)

@@ -16,16 +16,24 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
 from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_marker, decode_watermarks
 from stream_app.engine.epoch import local_ms
-from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, OutcomeUnknownError
+from stream_app.engine.errors import (
+    EpochAbortedError,
+    FatalError,
+    FencedError,
+    HandlerError,
+    OutcomeUnknownError,
+)
 from stream_app.engine.flights import ARRIVALS_HEADER, FLIGHT_HEADER
+from stream_app.engine.task import Task
 from stream_app.engine.watermark import SourceWatermark, TimeMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from faust.types import TP
 
@@ -33,7 +41,6 @@ if TYPE_CHECKING:
     from stream_app.engine.epoch import Epoch
     from stream_app.engine.observer import Observer
     from stream_app.engine.stage import Dispatcher
-    from stream_app.engine.task import Task
     from stream_app.engine.transport import Batch
     from stream_app.engine.watermark import BrokerClock
 
@@ -52,7 +59,7 @@ class Pace:
         watermark_s: between two commits that only carry watermarks.
         timers: timers fired between two looks at the input.
         failures: commits that may fail in a row before the worker gives up.
-        fenced_s: how long to wait for a new assignment after being fenced.
+        fenced_s: how long a worker may go without partitions that it had.
     """
 
     interval_s: float = 0.1
@@ -60,11 +67,15 @@ class Pace:
     watermark_s: float = 0.2
     timers: int = 2_000
     failures: int = 8
-    fenced_s: float = 60.0
+    fenced_s: float = 120.0
+
+
+class _RolledBackError(Exception):
+    """The epoch ended badly in the middle of a batch, and everything has been sought back."""
 
 
 class Engine:
-    """Drives the tasks of one worker. `lag` gives a partition's unread records, None when unknown."""
+    """Drives the tasks of one worker."""
 
     def __init__(
         self,
@@ -74,7 +85,6 @@ class Engine:
         dispatcher: Dispatcher,
         observer: Observer,
         broker_clock: BrokerClock,
-        lag: Callable[[TP], int | None],
         pace: Pace,
         mode: TimeMode,
     ) -> None:
@@ -85,7 +95,6 @@ class Engine:
         self.pace = pace
         self.stopping = False
         self._broker_clock = broker_clock
-        self._lag = lag
         self._mode = mode
         self._failures = 0
         self._fenced_at: float | None = None
@@ -93,7 +102,6 @@ class Engine:
         self._busy = 0.0
         self._last_commit = time.monotonic()
         self._last_took = 0.0
-        self._poison_timer: tuple[str, int, bytes] | None = None
 
     def process(self, tp: TP, batch: Batch) -> None:
         """Take one batch of one partition; stale ones and records from before its position are skipped.
@@ -118,26 +126,28 @@ class Engine:
                 if not self.commit():
                     return
         self._busy += time.monotonic() - started
-        if time.monotonic() - self._last_commit > max(self.pace.interval_s, 2 * self._last_took):
+        if self._overdue():
             self.commit()
 
     def _attempt(self, task: Task, records: Sequence[Any]) -> bool:
         started = time.monotonic()
-        task.dirty = True
-        poison = len(records) == 1 and task.suspect == (records[0].offset, -1)
+        task.take(records[0].offset, records[-1].offset)
+        poison = len(records) == 1 and task.suspect == (records[0].offset, -1) and not _own(records[0])
         try:
             if poison:
                 self._set_aside(task, records[0])
                 task.position = records[0].offset + 1
             else:
                 self._run(task, records)
-        except FatalError:
-            raise
+        except (FatalError, _RolledBackError) as error:
+            if isinstance(error, FatalError):
+                raise
+            return False
         except EpochAbortedError as error:
             self._rolled_back(error)
             return False
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, nothing may be acknowledged
-            self._handler_failed(task, records, error)
+            self._handler_failed(task, error)
             return False
         self._records += len(records)
         self.observer.batch(task, len(records), time.monotonic() - started)
@@ -157,56 +167,81 @@ class Engine:
                     if index > start:
                         task.handler.process(records[start:index])
                     start = index + 1
-                    self._take(task, name, record.value)
+                    self._take(task, name, record)
         if start < len(records):
             task.handler.process(records[start:] if start else records)
         task.position = records[-1].offset + 1
 
-    def _take(self, task: Task, name: str, value: bytes | None) -> None:
+    def _take(self, task: Task, name: str, record: Any) -> None:
         """Take in a record of the engine's own: watermarks, a clock marker, arrivals."""
+        value = record.value or b""
         if isinstance(task.watermark, SourceWatermark):
             marker = decode_marker(value) if name == WATERMARK_HEADER else None
             if marker is not None:
                 task.watermark.mark(marker)
-        elif name == WATERMARK_HEADER:
-            if task.advance(decode_watermarks(value or b"")) and task.stage.tables:
-                self._fire(task)
-        elif task.flights is not None:
-            task.flights.acknowledged(decode_arrivals(value or b""))
+            return
+        try:
+            said = decode_watermarks(value) if name == WATERMARK_HEADER else {}
+            arrived = decode_arrivals(value) if name == ARRIVALS_HEADER else {}
+        except msgspec.DecodeError as error:
+            msg = (
+                f"{task.id} holds a record at {record.offset} that only a worker writes, and it can't be read"
+            )
+            raise FatalError(msg) from error
+        if arrived and task.flights is not None:
+            task.flights.acknowledged(arrived)
+        if said and task.advance(said) and task.stage.tables:
+            task.position = record.offset  # all before it is done: an epoch may end between two timers
+            self._fire(task)
 
     def _fire(self, task: Task) -> None:
-        for due, key in task.timers.due(task.clock, self.pace.timers):
+        """Fire every timer that is due, before anything else is read: a replay must do what was done live."""
+        while due := task.timers.due(task.clock, self.pace.timers):
             task.dirty = True
-            if self._poison_timer == (task.id, due, key):
-                self.dispatcher.poison_timer(task, due, key)
-                self._poison_timer = None
-                continue
-            try:
-                task.handler.fire(due, key)
-            except EpochAbortedError:
-                raise
-            except Exception:
-                self._poison_timer = (task.id, due, key)
-                raise
+            for timer in due:
+                if timer in task.bad_timers:
+                    self.dispatcher.poison_timer(task, *timer)
+                    continue
+                try:
+                    task.handler.fire(*timer)
+                except EpochAbortedError:
+                    raise
+                except Exception:
+                    task.bad_timers.add(timer)
+                    raise
+            if self._overdue():
+                taken = task.taken
+                if not self.commit():
+                    raise _RolledBackError
+                if taken is not None:  # the rest of the batch belongs to the next epoch
+                    task.take(*taken)
+
+    def _overdue(self) -> bool:
+        return time.monotonic() - self._last_commit > max(self.pace.interval_s, 2 * self._last_took)
 
     def _set_aside(self, task: Task, record: Any) -> None:
         """Send a record on which its handler fails to the dead letters; it has arrived all the same."""
-        self.dispatcher.poison(task, record, RuntimeError("its handler failed twice"))
+        try:
+            self.dispatcher.poison(task, record, RuntimeError("its handler failed twice"))
+        except EpochAbortedError:
+            raise
+        except Exception as error:
+            msg = f"the record at {record.offset} of {task.id} can neither be processed nor set aside"
+            raise FatalError(msg) from error
         if record.headers and record.headers[0][0] == FLIGHT_HEADER and task.flights is not None:
             task.flights.arrive(record.headers[0][1])
 
-    def _handler_failed(self, task: Task, records: Sequence[Any], error: Exception) -> None:
-        first, last = records[0].offset, records[-1].offset
-        # One failing record is tried twice: the second time its neighbours are out of the way.
-        if len(records) == 1 and task.suspect == (first, first + 1):
-            task.suspect = (first, -1)
-        else:
-            task.suspect = (first, last + 1)
+    def _handler_failed(self, task: Task, error: BaseException) -> None:
+        """Roll back, and look for the record that does it among those of this epoch."""
+        if task.taken is not None:
+            first, last = task.taken
+            # A record that fails alone is tried twice: the second time its neighbours are out of the way.
+            task.suspect = (first, -1 if first == last and task.suspect == (first, last + 1) else last + 1)
         log.warning(
             "handler_failed",
             stage=task.stage.name,
             task=task.id,
-            offsets=f"{first}-{last}",
+            offsets=task.taken,
             error=type(error).__name__,
             where=_where(error),
         )
@@ -223,42 +258,41 @@ class Engine:
     def tick(self) -> None:
         """Advance clocks, fire what is due, and commit if there is anything to commit."""
         if self._fenced_at is not None and time.monotonic() - self._fenced_at > self.pace.fenced_s:
-            msg = f"fenced by the group, and no partitions assigned for {self.pace.fenced_s:.0f} s"
+            msg = f"without partitions for {self.pace.fenced_s:.0f} s: the group gave none back"
             raise FatalError(msg)
         ready = self.assignment.ready()
         if self.stopping or not ready:
             return
+        for task in ready:
+            if isinstance(task.watermark, SourceWatermark):
+                self._follow_clock(task, task.watermark)
+            elif task.stage.tables and task.timers.earliest < task.clock and not self._fired(task):
+                return
+        if any(task.dirty for task in ready) or (
+            time.monotonic() - self._last_commit > self.pace.watermark_s and self.epoch.unsaid(ready)
+        ):
+            self.commit()
+
+    def _fired(self, task: Task) -> bool:
+        """Fire a task's timers outside of a batch; return whether that went well."""
         try:
-            for task in ready:
-                if isinstance(task.watermark, SourceWatermark):
-                    self._follow_clock(task, task.watermark)
-                elif task.stage.tables and task.timers.earliest < task.clock:
-                    self._fire(task)
+            self._fire(task)
         except EpochAbortedError as error:
             self._rolled_back(error)
-            return
+            return False
+        except _RolledBackError:
+            return False
         except FatalError:
             raise
         except Exception as error:  # noqa: BLE001 - a timer's handler may raise anything
-            log.warning("timer_failed", error=type(error).__name__, where=_where(error))
-            self.epoch.producer.abort()
-            self.observer.aborted("handler")
-            self._rewind()
-            return
-        quiet = time.monotonic() - self._last_commit
-        if any(task.dirty for task in ready) or (quiet > self.pace.watermark_s and self.epoch.unsaid(ready)):
-            self.commit()
+            self._handler_failed(task, error)
+            return False
+        return True
 
     def _follow_clock(self, task: Task, mark: SourceWatermark) -> None:
-        lag = self._lag(task.tp)
-        if lag is not None:
-            self.observer.lag(task, lag)
-        if (
-            self._mode is TimeMode.WALL
-            and lag == 0
-            and task.position >= self.assignment.gate.delivered(task.tp)
-        ):
-            now = self._broker_clock.now(local_ms())
+        if self._mode is TimeMode.WALL:
+            read_up_to = self.assignment.gate.read_up_to(task.tp, task.position)
+            now = None if read_up_to is None else self._broker_clock.now(read_up_to)
             if now is not None:
                 mark.caught_up(now)
 
@@ -267,6 +301,9 @@ class Engine:
         tasks = self.assignment.ready()
         try:
             written = self.epoch.commit(tasks)
+        except HandlerError as error:
+            self._flush_failed(error)
+            return False
         except EpochAbortedError as error:
             self._rolled_back(error)
             return False
@@ -282,6 +319,9 @@ class Engine:
         now = self._broker_clock.now(local_ms())
         for task in tasks:
             self.observer.watermark(task, task.clock)
+            lag = self.assignment.gate.lag(task.tp)
+            if lag is not None:
+                self.observer.lag(task, lag)
             if task.tally or task.fired:
                 self.observer.counted(task, now)
                 task.tally.clear()
@@ -289,13 +329,19 @@ class Engine:
         self._records = 0
         return True
 
+    def _flush_failed(self, error: HandlerError) -> None:
+        task = error.task
+        if not isinstance(task, Task) or task.taken is None:
+            msg = f"a stage failed at the end of an epoch in which it read nothing: {error}"
+            raise FatalError(msg) from error
+        self._handler_failed(task, error.__cause__ or error)
+
     def _rolled_back(self, error: EpochAbortedError) -> None:
         self.epoch.producer.abort()  # once more where the commit did it already: an empty one costs nothing
         if isinstance(error, FencedError):
             log.info("fenced", reason=str(error))
             self.observer.aborted("fenced")
-            self._fenced_at = self._fenced_at or time.monotonic()
-            self.assignment.suspend()
+            self._suspend()
             return
         self._failed(error)
         self.observer.aborted("delivery")
@@ -322,6 +368,10 @@ class Engine:
         """Finish the epoch and let go of all partitions; those that come straight back keep their stores."""
         if any(task.dirty for task in self.assignment.ready()):
             self.commit()
+        self._suspend()
+
+    def _suspend(self) -> None:
+        self._fenced_at = self._fenced_at or time.monotonic()
         self.assignment.suspend()
 
     def assigned(self, tps: set[TP]) -> None:
@@ -341,8 +391,9 @@ class Engine:
             if busy > pause / 2:
                 pause = max(self.pace.interval_s, pause)
             await asyncio.sleep(pause)
-            self.assignment.check()
-            self.tick()
+            if not self.stopping:
+                self.assignment.check()
+                self.tick()
 
     def stop(self) -> None:
         """Finish the epoch and close everything: the worker is leaving the group."""
@@ -361,6 +412,11 @@ def _first_half(records: Sequence[Any], suspect: tuple[int, int]) -> Sequence[An
         return records[:before]
     inside = sum(1 for record in records if start <= record.offset < end)
     return records[: max(1, inside // 2)]
+
+
+def _own(record: Any) -> bool:
+    """Say whether a record is the engine's own: it fails only when a timer does, and must not be set aside."""
+    return bool(record.headers) and record.headers[0][0] in _OWN_HEADERS
 
 
 def _where(error: BaseException) -> str:

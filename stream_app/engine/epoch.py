@@ -19,7 +19,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_app.engine.codec import WATERMARK_HEADER, encode_arrivals, encode_watermarks
-from stream_app.engine.errors import FencedError
+from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, HandlerError
 from stream_app.engine.flights import ARRIVALS_HEADER
 from stream_app.engine.group_metadata import group_metadata
 
@@ -51,11 +51,14 @@ class Epoch:
         membership: Callable[[], Membership | None],
         partitions: Mapping[str, int],
         broker_clock: BrokerClock,
+        announce_s: float,
     ) -> None:
         self.producer = producer
         self._membership = membership
         self._partitions = partitions
         self._broker_clock = broker_clock
+        self._announce_s = announce_s
+        self._announced_at = 0.0
         self._emitted: dict[str, int] = {}
 
     def unsaid(self, tasks: Collection[Task]) -> bool:
@@ -67,30 +70,44 @@ class Epoch:
         """Commit the tasks' work.
 
         Raises:
+            HandlerError: a stage's code failed; nothing happened; the caller aborts.
             EpochAbortedError: nothing happened; the caller rewinds its tasks.
             FencedError: nothing happened, and the tasks may be others' by now.
             OutcomeUnknownError: the caller reopens its tasks from their changelogs.
         """
         started = time.monotonic()
         working = [task for task in tasks if task.dirty]
+        changed = []
         for task in working:
-            task.handler.flush()
+            try:
+                task.handler.flush()
+                changed.append((task, task.store.changes()))
+            except (EpochAbortedError, FatalError):
+                raise
+            except Exception as error:
+                raise HandlerError(task, error) from error
         self._acknowledge(working)
-        changed = [(task, task.store.changes()) for task in working]
         for task, changes in changed:
             self._log(task, changes)
         said = self._announce(tasks)
         member = self._membership()
-        if member is None and changed:
+        if member is None and (changed or said):
             self.producer.abort()
             msg = "this worker is in no group at the moment"
             raise FencedError(msg)
-        offsets = [(task.tp.topic, task.tp.partition, task.position) for task, _ in changed]
+        # Offsets of those too that only announce: a worker that lost a partition may not speak for it either.
+        offsets = [
+            (task.tp.topic, task.tp.partition, task.position)
+            for task in tasks
+            if task.dirty or task.id in said
+        ]
         self.producer.commit(offsets, None if member is None else group_metadata(*member))
         for task, changes in changed:
             task.store.commit(changes, task.changelog_position)
-            task.dirty = False
+            task.committed()
         self._emitted.update(said)
+        if said:
+            self._announced_at = time.monotonic()
         return Written(sum(len(changes) for _, changes in changed), time.monotonic() - started)
 
     def forget(self, task: Task) -> None:
@@ -124,7 +141,14 @@ class Epoch:
     def _announce(self, tasks: Collection[Task]) -> dict[str, int]:
         """Tell the next stages, in-band and behind all data of this epoch, how far these tasks have come."""
         by_topic: dict[str, dict[str, int]] = {}
+        # Clocks that only follow the broker's move all the time. Telling of each move would make the next stage
+        # commit, and that commit would tell of the next: they are told of at intervals, or along with data.
+        quiet = time.monotonic() - self._announced_at < self._announce_s and not any(
+            task.dirty and task.follows_clock for task in tasks
+        )
         for task in tasks:
+            if quiet and task.follows_clock:
+                continue
             topic, value = task.announces_to, task.announced
             if topic is not None and value != self._emitted.get(task.id):
                 by_topic.setdefault(topic, {})[task.id] = value

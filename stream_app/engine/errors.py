@@ -15,6 +15,27 @@ class FencedError(EpochAbortedError):
     """The group no longer knows this worker in this generation: its partitions are, or will be, others'."""
 
 
+class MessageTooLargeError(EngineError):
+    """A message is larger than its topic takes. What it came from is at fault, and trying again won't heal it."""
+
+
+class HandlerError(EngineError):
+    """A stage's code failed at the end of an epoch, when it was asked for what it held back.
+
+    Attributes:
+        task: whose handler it was.
+    """
+
+    def __init__(self, task: object, cause: BaseException) -> None:
+        """Keep whose handler failed; the cause's text may hold data, its type can't."""
+        super().__init__(type(cause).__name__)
+        self.task = task
+
+
+class StaleRowsError(EngineError):
+    """Local rows are ahead of their changelog: it was made anew, or the broker lost its end."""
+
+
 class OutcomeUnknownError(EngineError):
     """A commit was sent and its answer never came: only the changelog knows. Stores are reopened from it."""
 

@@ -75,7 +75,9 @@ class Flights:
     def acknowledged(self, arrived: Mapping[int, int]) -> None:
         """Learn how many messages of which epoch have arrived."""
         for epoch, count in arrived.items():
-            left, stamp = self.outstanding.pop(epoch, (0, NOTHING))  # unknown: from before a time without tracking
+            left, stamp = self.outstanding.pop(
+                epoch, (0, NOTHING)
+            )  # unknown: from before a time without tracking
             if left > count:
                 self.outstanding[epoch] = (left - count, stamp)
 

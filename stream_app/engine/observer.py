@@ -36,6 +36,9 @@ class Observer:
     def suspended(self, task: Task) -> None:
         """A ready task stopped reading."""
 
+    def expired(self, task: Task, records: int) -> None:
+        """Records of a task's input had been deleted by retention before they were read."""
+
     def closed(self, task: Task) -> None:
         """A task was taken away."""
 

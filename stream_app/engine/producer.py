@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, OutcomeUnknownError
+from stream_app.engine.errors import (
+    EpochAbortedError,
+    FatalError,
+    FencedError,
+    MessageTooLargeError,
+    OutcomeUnknownError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,17 +48,20 @@ class TransactionalProducer:
         config: client settings (`bootstrap.servers`, security, ...).
         transactional_id: stable for a worker's slot, so that a restart aborts its predecessor's transaction.
         timeout_s: bound of each blocking call, and of the transaction itself on the broker.
+        max_bytes: largest message, a little below what the topics take, so that it is refused here and not there.
     """
 
-    def __init__(self, config: Mapping[str, Any], transactional_id: str, timeout_s: float) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], transactional_id: str, timeout_s: float, max_bytes: int = 1_000_000
+    ) -> None:
         self._config: dict[str, Any] = {
             "linger.ms": 20,
             "batch.size": 512 * 1024,
             "batch.num.messages": 20_000,
             "queue.buffering.max.messages": 1_000_000,
-            "queue.buffering.max.kbytes": 1_048_576,
+            "queue.buffering.max.kbytes": 262_144,
             "compression.type": "lz4",
-            "message.max.bytes": 16_777_216,
+            "message.max.bytes": max_bytes,
             **config,
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
@@ -108,7 +117,8 @@ class TransactionalProducer:
         """Put one message into the transaction; waits while the local queue is full.
 
         Raises:
-            EpochAbortedError: the client refused the message (too large, transaction already failed, ...).
+            MessageTooLargeError: it is larger than the topics take; nothing was sent.
+            EpochAbortedError: the client refused the message (the transaction has already failed, ...).
         """
         while True:
             try:
@@ -120,7 +130,10 @@ class TransactionalProducer:
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:
-                msg = f"a message to {topic} was refused: {error.args[0].str()}"
+                cause = error.args[0]
+                msg = f"a message to {topic} was refused: {cause.str()}"
+                if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise MessageTooLargeError(msg) from error
                 raise EpochAbortedError(msg) from error
             else:
                 return
@@ -161,9 +174,9 @@ class TransactionalProducer:
 
     def abort(self) -> None:
         """Abort the transaction and begin the next one; a producer that can't is made anew."""
-        self._failed = None
         try:
             self._retried(lambda: self._producer.abort_transaction(self._timeout))
+            self._failed = None  # not before: aborting reports every message that it drops as a failure
             self._producer.begin_transaction()
         except KafkaException:
             self._reopen()
@@ -205,6 +218,7 @@ class TransactionalProducer:
         raise OutcomeUnknownError(msg) from error
 
     def _reopen(self) -> None:
-        self._failed = None
         self._producer.purge()
+        self._producer.poll(0)
+        self._failed = None
         self._producer = self._open()

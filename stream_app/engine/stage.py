@@ -68,3 +68,9 @@ class Stage:
     watermarks_to: str | None = None
     form: str = ""
     loops: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work: two input partitions would share one store; sources' clocks fire no timers."""
+        if self.tables and (len(self.topics) > 1 or not self.upstream):
+            msg = f"stage {self.name}: a stage with tables has one input topic, and an upstream"
+            raise ValueError(msg)

@@ -35,8 +35,9 @@ class Task:
     """What a handler is given, and what an epoch commits.
 
     `ready` means: rows are restored and the input is being read from `position` on; batches of incarnations up
-    to `since` were fetched before that and are stale. `fired` notes (what, due time in ms) of what was sent on
-    time, for latency figures.
+    to `since` were fetched before that and are stale. `taken` are the first and last offset of this epoch.
+    `suspect` is a stretch of offsets, and `bad_timers` are timers, on which the handler failed. `fired` notes
+    (what, due time in ms) of what was sent on time, for latency figures.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Task:
         self.position = 0
         self.dirty = False
         self.suspect: tuple[int, int] | None = None
+        self.taken: tuple[int, int] | None = None
+        self.bad_timers: set[tuple[int, bytes]] = set()
         self.tally: dict[tuple[str, ...], int] = {}
         self.fired: list[tuple[str, int]] = []
         self.changelog_position = 0
@@ -107,6 +110,11 @@ class Task:
         self.rewind()
         self.handler = self.stage.handler(self)
 
+    def position_in(self, rows: Rows | MemoryRows) -> int:
+        """Return the next offset to read, as rows say that are not open yet."""
+        raw = rows.get(self._meta_key)
+        return 0 if raw is None else decode_meta(raw).position
+
     def rewind(self) -> None:
         """Stand where the committed rows say: at the start, and after an epoch was aborted."""
         raw = self.store.rows.get(self._meta_key)
@@ -120,6 +128,7 @@ class Task:
         self.position = meta.position
         self.changelog_position = self.store.rows.changelog_position
         self.dirty = False
+        self.taken = None
         self.tally.clear()
         self.fired.clear()
         if self._upstreams:
@@ -174,6 +183,22 @@ class Task:
     def table(self, name: str) -> Any:
         """Return one of the stage's tables."""
         return self.store.table(name)
+
+    @property
+    def follows_clock(self) -> bool:
+        """Whether the watermark may move without a record: a source's, that follows the broker's clock."""
+        return isinstance(self.watermark, SourceWatermark)
+
+    def take(self, first: int, last: int) -> None:
+        """Note that records from `first` to `last` are being processed in this epoch."""
+        self.dirty = True
+        self.taken = (self.taken[0] if self.taken else first, last)
+
+    def committed(self) -> None:
+        """Begin the next epoch."""
+        self.dirty = False
+        self.taken = None
+        self.bad_timers.clear()
 
     def abort(self) -> None:
         """Forget this epoch, and stand where the committed rows say."""

@@ -2,7 +2,9 @@
 
 A timer is a row `due | key`, so that the earliest comes first in a scan and all of them survive a restart. The
 earliest due time is remembered: an epoch without due timers costs one comparison. Due times are ms since the
-epoch, UTC; a timer at D fires once the watermark is above D, so that an event at D itself still counts.
+epoch, UTC; a timer at D fires once the watermark is above D, so that an event at D itself still counts. Timers
+that are due together are taken out together: one that another of them cancels fires all the same, and its
+handler must know that it is out of date.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def create(
                 NewTopic(spec.name, spec.partitions, replicas, None, dict(spec.config)) for spec in missing
             ]
             try:
-                client.create_topics(topics, timeout_ms=60_000)
+                client.create_topics(topics, timeout_ms=60_000, wait_for_metadata=True)
             except TopicAlreadyExistsError:
                 pass  # somebody else was quicker; the check says whether theirs will do
             except KafkaError as error:

@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - neither Faust nor aiokafka tells in public what is needed here
 """A Faust transport that hands out one fetched batch of records per partition as one message.
 
 Faust stays the shell: group membership, rebalancing, flow control, agents. Its per-record path, its offset
@@ -14,6 +15,7 @@ commits and its assignor are not used. Rules:
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiokafka
@@ -30,8 +32,10 @@ SCHEME = "raccord"
 """URL scheme under which the transport is registered with Faust: `raccord://host:port`."""
 
 _POLL_SECONDS = 0.2
-_FETCH_WAIT_MS = 500
-_FETCH_FRESH_MS = 2_000
+_FETCH_WAIT_MS = 100
+"""How long the broker waits for records: so old can our knowledge that a partition is empty be."""
+_NEVER_IDLE_MS = 7 * 24 * 3600 * 1000
+"""A consumer that fetches nothing leaves its group after so long. Ours fetches nothing while it restores."""
 
 
 class Batch(NamedTuple):
@@ -53,11 +57,14 @@ class Gate:
         self._incarnations: dict[TP, int] = {}
         self._last = 0
         self._delivered: dict[TP, int] = {}
+        self._empty_at: dict[TP, int] = {}
+        self._lags: dict[TP, int] = {}
 
     def reopen(self, tp: TP, offset: int) -> int:
         """Have `tp` read from `offset` on. Batches of incarnations up to the returned number are stale."""
         self._seeks[tp] = offset
         self._delivered[tp] = offset
+        self._empty_at.pop(tp, None)
         self._open.add(tp)
         return self._last
 
@@ -66,6 +73,8 @@ class Gate:
         for tp in tps:
             self._open.discard(tp)
             self._seeks.pop(tp, None)
+            self._empty_at.pop(tp, None)
+            self._lags.pop(tp, None)
 
     def take_seeks(self) -> dict[TP, int]:
         """Return the waiting seeks: the fetch loop is about to apply them."""
@@ -91,10 +100,28 @@ class Gate:
     def deliver(self, tp: TP, offset: int) -> None:
         """Note that records up to `offset` (exclusive) were handed to the stream."""
         self._delivered[tp] = offset
+        self._empty_at.pop(tp, None)
 
-    def delivered(self, tp: TP) -> int:
-        """Return the offset up to which (exclusive) records were handed to the stream."""
-        return self._delivered.get(tp, 0)
+    def observe(self, tp: TP, lag: int, at: int) -> None:
+        """Note, between two fetches, how many records of `tp` were left at local time `at` (ms)."""
+        self._lags[tp] = lag
+        if lag == 0:
+            self._empty_at[tp] = at
+        else:
+            self._empty_at.pop(tp, None)
+
+    def lag(self, tp: TP) -> int | None:
+        """Return how many records were left when the broker last answered; None: it has not yet."""
+        return self._lags.get(tp)
+
+    def read_up_to(self, tp: TP, position: int) -> int | None:
+        """Return the local time (ms) up to which all of `tp` has been processed; None when there is more.
+
+        Args:
+            tp: the partition.
+            position: where its processing stands.
+        """
+        return self._empty_at.get(tp) if position >= self._delivered.get(tp, 0) else None
 
     def snapshot(self) -> dict[TP, int]:
         """Return the incarnations as they are now, before a fetch."""
@@ -119,7 +146,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_records=conf.broker_max_poll_records,
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
-            max_poll_interval_ms=int((conf.broker_max_poll_interval or 300) * 1000),
+            max_poll_interval_ms=_NEVER_IDLE_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
@@ -152,6 +179,7 @@ class BatchConsumer(driver.Consumer):
         await self._apply_seeks()
         incarnations = self.gate.snapshot()
         wanted = self.gate.fetchable(self._get_active_partitions())
+        self._observe(wanted)
         if not wanted:
             await self.sleep(0.02)
             return
@@ -200,26 +228,35 @@ class BatchConsumer(driver.Consumer):
 
     def membership(self) -> tuple[str, int, str] | None:
         """Return (group id, generation, member id), or None while this worker is in no group."""
-        consumer = self._thread._consumer  # noqa: SLF001 - Faust has no accessor for it
-        coordinator = None if consumer is None else consumer._coordinator  # noqa: SLF001 - nor aiokafka
+        consumer = self._thread._consumer
+        coordinator = None if consumer is None else consumer._coordinator
         if coordinator is None or coordinator.generation < 0 or not coordinator.member_id:
             return None
         return coordinator.group_id, coordinator.generation, coordinator.member_id
 
-    def lag(self, tp: TP, wall_ms: int) -> int | None:
-        """Return how many records of `tp` are still to be fetched; None when it is not known just now.
+    def _observe(self, tps: Iterable[TP]) -> None:
+        """Tell the gate what is left of each partition, as the broker's last answer about it says.
 
-        A figure is known while fetch responses arrive: an unreachable broker means unknown, not zero.
+        Only this loop can: everything fetched has been delivered, and nobody moves a position meanwhile. What an
+        answer says holds for the time when it came, not for now: this process may have been frozen since. The
+        answer's time is read before its offset, because the consumer's thread writes them the other way round.
         """
-        consumer = self._thread._consumer  # noqa: SLF001
-        assignment = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
-        assignment = None if assignment is None else assignment.assignment
-        state = None if assignment is None else assignment.state_value(driver.ensure_aiokafka_TP(tp))
-        if state is None or not state.has_valid_position or state.lso is None or state.timestamp is None:
-            return None
-        if wall_ms - state.timestamp > _FETCH_FRESH_MS:
-            return None
-        return int(max(0, state.lso - state.position))
+        consumer = self._thread._consumer
+        subscription = None if consumer is None else consumer._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None:
+            return
+        local, wall = time.monotonic_ns() // 1_000_000, int(time.time() * 1000)
+        for tp in tps:
+            state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
+            if state is None or not state.has_valid_position:
+                continue
+            answered, stable = state.timestamp, state.lso
+            if answered is not None and stable is not None:
+                self.gate.observe(tp, max(0, stable - state.position), local - max(0, wall - answered))
+
+    async def _add_gap(self, *_args: Any) -> None:
+        """Do nothing: Faust keeps an interval for each gap in offsets until a commit, and batches are all gaps."""
 
 
 class BatchTransport(driver.Transport):

@@ -10,7 +10,6 @@ import asyncio
 import gc
 import os
 import sys
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,8 @@ EXIT_FATAL = 70
 """Exit code of a worker that can't go on (EX_SOFTWARE of sysexits.h)."""
 
 _MIB = 1024 * 1024
+_HEADROOM = 64 * 1024
+"""Left for what a batch adds to a message, and for compression that makes it larger."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class WorkerConfig:
         bootstrap_servers: "host:port", several with commas.
         partitions: topic -> number of partitions, for every topic of the road.
         folder: where this worker's stores live.
+        max_bytes: largest message that the topics take.
         client: further settings of librdkafka clients (security).
     """
 
@@ -69,6 +71,7 @@ class WorkerConfig:
     transaction_timeout_ms: int = 10_000
     batch: int = 2_000
     fetch_bytes: int = 4 * _MIB
+    max_bytes: int = _MIB
     cache_bytes: int = 128 * _MIB
     pace: Pace = field(default_factory=Pace)
     client: Mapping[str, Any] = field(default_factory=dict)
@@ -92,9 +95,12 @@ class Worker:
         gate = self.app.raccord_gate = Gate()
         client = {"bootstrap.servers": config.bootstrap_servers, **config.client}
         timeout_s = config.transaction_timeout_ms / 1000
-        producer = TransactionalProducer(client, f"{config.group}-{config.worker}", timeout_s)
+        producer = TransactionalProducer(
+            client, f"{config.group}-{config.worker}", timeout_s, config.max_bytes - _HEADROOM
+        )
         broker_clock = BrokerClock()
-        epoch = Epoch(producer, self._membership, config.partitions, broker_clock)
+        announce_s = config.pace.watermark_s / 2
+        epoch = Epoch(producer, self._membership, config.partitions, broker_clock, announce_s)
         clockwork = Clockwork(config.mode, config.tolerance_ms, config.max_ahead_ms)
         assignment = Assignment(
             stages,
@@ -114,7 +120,6 @@ class Worker:
             dispatcher=dispatcher,
             observer=observer,
             broker_clock=broker_clock,
-            lag=self._lag,
             pace=config.pace,
             mode=config.mode,
         )
@@ -212,9 +217,6 @@ class Worker:
 
     def _membership(self) -> tuple[str, int, str] | None:
         return self.app.consumer.membership()  # type: ignore[no-any-return]
-
-    def _lag(self, tp: TP) -> int | None:
-        return self.app.consumer.lag(tp, int(time.time() * 1000))  # type: ignore[no-any-return]
 
 
 class _RawSchema(faust.Schema):  # type: ignore[type-arg]

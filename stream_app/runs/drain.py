@@ -109,7 +109,9 @@ class Watcher:
                 raise UserError(msg, Exit.FAILED)
             time.sleep(_PAUSE_S)
 
-    @stamina.retry(on=KafkaException, timeout=30)  # a broker that has just started still loads its coordinators
+    @stamina.retry(
+        on=KafkaException, timeout=30
+    )  # a broker that has just started still loads its coordinators
     def _committed(self, topics: Iterable[str]) -> list[TopicPartition]:
         wanted = [TopicPartition(topic, p) for topic in topics for p in range(self._partitions)]
         return list(self._group.committed(wanted, timeout=10))

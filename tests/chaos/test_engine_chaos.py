@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine_job import Job, every_tenth
-from tests.engine_sabotage import CRASHED, PLANTS, POINTS
+from tests.engine_sabotage import CRASHED, PLANTS, POINTS, RESTORED
+from tests.engine_worker import PARTITIONS
+from tests.pipeline_job import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +52,8 @@ def test_a_worker_that_dies_at_any_step_of_a_commit_or_restore_loses_and_doubles
     counts: Counter[bytes] = Counter()
     with job(bootstrap_servers, topic_prefix, tmp_path) as run:
         for seed, point in enumerate(POINTS):
-            counts += run.feed(some(600, seed))
-            died = run.start("w1", **SMALL, RACCORD_CRASH=f"{point}:{3 if point == 'in_restore' else 5}")
+            counts += run.feed(some(2_000, seed))
+            died = run.start("w1", **SMALL, RACCORD_CRASH=f"{point}:3")
             assert died.wait(30) == CRASHED, f"it never came to {point}"
         run.start("w1", **SMALL)
         assert finished(run) == every_tenth(counts)
@@ -59,10 +61,11 @@ def test_a_worker_that_dies_at_any_step_of_a_commit_or_restore_loses_and_doubles
 
 def poisoned(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A handler that raises makes the worker read again what other batches of the partition follow."""
-    events = some(4_000, 1)
-    counts = run.feed([*events[:500], (b"k001", b"poison"), *events[500:]])
-    counts[b"k001"] -= 1
-    run.start("w1", **SMALL, **plant)
+    events = some(6_000, 1)
+    bad = [(b"k%03d" % number, b"poison") for number in range(12)]
+    mixed = [record for number, one in enumerate(bad) for record in (*events[500 * number : 500 * (number + 1)], one)]
+    counts = run.feed(mixed) - Counter(key for key, _ in bad)
+    run.start("w1", **{**SMALL, "EPOCH_MS": "400"}, **plant)
     return counts
 
 
@@ -78,8 +81,8 @@ def killed(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 
 def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A transaction that was all but committed is none."""
-    counts = run.feed(some(1_000, 1))
-    died = run.start("w1", **SMALL, **plant, RACCORD_CRASH="after_offsets:6")
+    counts = run.feed(some(4_000, 1))
+    died = run.start("w1", **SMALL, **plant, RACCORD_CRASH="after_offsets:3")
     assert died.wait(30) == CRASHED
     run.start("w1", **SMALL, **plant)
     return counts
@@ -87,14 +90,13 @@ def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 
 def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A worker whose offsets were accepted is given up, replaced, and only then commits."""
-    counts = run.feed(some(1_000, 1))
-    frozen = run.start("w1", **SMALL, **plant, RACCORD_FREEZE="after_offsets:6")
-    deadline = time.monotonic() + 30
-    while not stopped(frozen.pid):
-        assert time.monotonic() < deadline, "it never came to its commit"
-        time.sleep(0.05)
-    run.start("w2", **SMALL, **plant)
-    time.sleep(5.5)  # w2 has joined, w1 was given up; its transaction is open for 8 s
+    counts = run.feed(some(4_000, 1))
+    patient = {**SMALL, "TRANSACTION_MS": "20000"}
+    frozen = run.start("w1", **patient, **plant, RACCORD_FREEZE="after_offsets:3")
+    assert wait_for(lambda: stopped(frozen.pid)), "it never came to its commit"
+    run.start("w2", **patient, **plant)
+    # Until w2 has taken over everything; a sound one can't, and waits for the open transaction.
+    wait_for(lambda: run.log("w2").count(RESTORED) == 2 * PARTITIONS, 10)
     frozen.send_signal(signal.SIGCONT)
     return counts
 
