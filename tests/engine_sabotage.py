@@ -141,6 +141,8 @@ def _write_rocksdb_first() -> None:
         for task in tasks:
             if task.dirty:
                 task.store.rows.write([*task.store.changes(), task.meta()], task.changelog_position)
+                if task.stage.tables:
+                    task.store.rows._db.flush()  # there is no write-ahead log to survive the process
         return original(self, tasks)
 
     Epoch.commit = commit  # type: ignore[method-assign]

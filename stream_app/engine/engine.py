@@ -385,12 +385,13 @@ class Engine:
         Raises:
             FatalError: the worker can't go on.
         """
+        before = time.monotonic()
         while not self.stopping:
-            busy, self._busy = self._busy, 0.0
-            pause = max(self.pace.least_s, min(self._last_took, 1.0))
-            if busy > pause / 2:
-                pause = max(self.pace.interval_s, pause)
-            await asyncio.sleep(pause)
+            now = time.monotonic()
+            loaded = self._busy > (now - before) / 2
+            before, self._busy = now, 0.0
+            pause = self.pace.interval_s if loaded else self.pace.least_s
+            await asyncio.sleep(max(pause, min(self._last_took / 2, 1.0)))
             if not self.stopping:
                 self.assignment.check()
                 self.tick()
