@@ -23,7 +23,7 @@ from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig
 from stream_app.topology import Topics
-from stream_app.wire import Decoder, Encoder, Limits, open_registry
+from stream_app.wire import Decoder, Encoder, Limits, Output, open_registry, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stream_app.domain import rows
     from stream_app.engine.task import Task
     from stream_app.settings import Settings
+    from stream_app.wire import Registry
 
 VERSION = version("raccord")
 
@@ -71,6 +72,7 @@ def build(settings: Settings) -> Worker:
     Raises:
         TopicsError: topics are missing or wrongly configured.
         FatalError: no broker answers.
+        RegistryUnavailable: no schema registry answers.
     """
     book, policy = load_rules(settings), load_policy(settings)
     topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
@@ -88,7 +90,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
     registry = open_registry(settings.registry_url) if settings.registry_url else None
     limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
     decoder, identifier = Decoder(registry, limits), Identifier(policy)
-    encoder, dead_letters = Encoder(registry), DeadLetters(topics.dead_letters, VERSION)
+    encoder, dead_letters = _encoder(registry, topics), DeadLetters(topics.dead_letters, VERSION)
     key = settings.customer_key.get_secret_value().encode()
     channel_of = {topic: channel for channel, topic in topics.channels.items()}
     routes = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
@@ -142,6 +144,21 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             loops=True,
         ),
     )
+
+
+def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
+    """Return what encodes the outputs; a registry is told of every subject, those that producers need too."""
+    if registry is not None:
+        for topic in topics.channels.values():
+            registry.register(subject_of(topic), schemas.avro("channel_event"))
+    names = {
+        Output.TIMELINE: [topics.timeline],
+        Output.PROFILE: [topics.profiles],
+        Output.IDENTITY_CHANGE: [topics.changes],
+        Output.TRIGGER: list(topics.triggers.values()),
+        Output.DECISION: [topics.decisions],
+    }
+    return Encoder(registry, names)
 
 
 def _tables(specs: Sequence[rows.TableSpec]) -> tuple[TableSpec, ...]:

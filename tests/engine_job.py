@@ -52,7 +52,12 @@ class Job:
     ) -> Counter[bytes]:
         """Send (key, value) pairs, spread over some seconds; return how many each key got."""
         producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                "enable.idempotence": True,
+            }
         )
         counts: Counter[bytes] = Counter()
         started = time.monotonic()

@@ -17,6 +17,7 @@ from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.logs import configure
 from stream_app.runs.workers import WITH_PARENT, end_with_parent
 from stream_app.settings import Settings
+from stream_app.wire import RegistryUnavailable
 
 
 def worker() -> None:
@@ -32,6 +33,9 @@ def worker() -> None:
         pipeline = build(settings)
     except (RuleError, PolicyError) as error:
         raise UserError(str(error)) from error
+    except RegistryUnavailable as error:
+        msg = f"no schema registry answers at {settings.registry_url}: check RACCORD_REGISTRY_URL"
+        raise EnvironmentMissing(msg) from error
     except FatalError as error:
         raise EnvironmentMissing(str(error)) from error
     except OSError as error:

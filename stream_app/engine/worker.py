@@ -7,6 +7,7 @@ at. A fatal error ends the process with `EXIT_FATAL`, so that a supervisor start
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
 import sys
@@ -21,6 +22,7 @@ from stream_app.engine import transport
 from stream_app.engine.assignment import Assignment
 from stream_app.engine.engine import Engine, Pace
 from stream_app.engine.epoch import Epoch
+from stream_app.engine.errors import FatalError
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.task import Clockwork
 from stream_app.engine.transport import Gate
@@ -90,7 +92,7 @@ class Worker:
         on_ready: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
-        config.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(config.folder, config.worker)
         self.app = self._faust_app()
         gate = self.app.raccord_gate = Gate()
         client = {"bootstrap.servers": config.bootstrap_servers, **config.client}
@@ -217,6 +219,23 @@ class Worker:
 
     def _membership(self) -> tuple[str, int, str] | None:
         return self.app.consumer.membership()  # type: ignore[no-any-return]
+
+
+def _lock(folder: Path, worker: str) -> int:
+    """Hold the folder for as long as this process lives: two workers of one slot would fence each other for ever.
+
+    Raises:
+        FatalError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        msg = f"another process is worker {worker} in {folder}: give each a RACCORD_WORKER of its own"
+        raise FatalError(msg) from error
+    return handle
 
 
 class _RawSchema(faust.Schema):  # type: ignore[type-arg]

@@ -25,7 +25,7 @@ MARKER_EVERY = 1_000
 """Records between two rounds of clock markers."""
 
 _MARKER_SECONDS = 0.25
-_LONGEST_SLEEP = 0.2
+_LONGEST_SLEEP = 0.02
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ class Feed:
 
     def _wait(self, until: float, clock: int, markers: bool, marked_at: float) -> float:
         while (left := until - time.monotonic()) > 0:
-            self._producer.poll(min(left, _LONGEST_SLEEP))
+            self._producer.poll(0)
+            time.sleep(min(left, _LONGEST_SLEEP))  # not in poll: a Ctrl-C there is a SystemError
             if markers and time.monotonic() - marked_at > _MARKER_SECONDS:
                 self.mark(clock - self._tolerance)
                 marked_at = time.monotonic()

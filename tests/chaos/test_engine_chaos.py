@@ -86,8 +86,8 @@ def killed(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 
 def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A transaction that was all but committed is none."""
-    counts = run.feed(some(4_000, 1))
-    died = run.start("w1", **SMALL, **plant, RACCORD_CRASH="after_offsets:3")
+    counts = run.feed(some(8_000, 1))
+    died = run.start("w1", **SMALL, **plant, RACCORD_CRASH="after_offsets:7")
     assert died.wait(30) == CRASHED
     run.start("w1", **SMALL, **plant)
     return counts
