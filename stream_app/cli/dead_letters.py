@@ -125,11 +125,7 @@ def replay(
         raise EnvironmentMissing("the broker did not take all records: try again")
     typer.echo(
         f"{sent} sent again"
-        + (
-            f", {skipped} skipped: the originals are where `list` says"
-            if skipped
-            else ""
-        )
+        + (f", {skipped} skipped: the originals are where `list` says" if skipped else "")
     )
 
 

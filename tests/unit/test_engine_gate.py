@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from stream_app.engine.transport import BatchConsumer, Gate
+from stream_app.engine.transport import Batch, BatchConsumer, Gate, _message
 
 A, B = TP("topic", 0), TP("topic", 1)
 
@@ -237,18 +237,11 @@ def test_an_answer_that_comes_while_it_is_looked_at_is_dated_by_the_one_before()
 
 def test_fausts_own_bookkeeping_of_offsets_stays_empty():
     one = consumer()
-    one._gap, one._acked, one._unacked_messages = {}, {}, set()
-    message = SimpleNamespace(acked=False, tp=A, offset=99)
-    one._unacked_messages = {id(message)}
-    one._unacked_messages = _Messages([message])
+    one._gap, one._acked, one._acked_index = {}, {}, {}
+    record = SimpleNamespace(offset=99, timestamp=1, timestamp_type=0)
+    message = _message(A, Batch(1, [record]), generation=1)
+    one._unacked_messages = {message}
     asyncio.run(one._add_gap(A, 1, 99))
     assert one.ack(message)
     assert not one.ack(message)
-    assert (one._gap, one._acked, list(one._unacked_messages)) == ({}, {}, [])
-
-
-class _Messages(list[Any]):
-    """A list with a set's `discard`: namespaces have no hash."""
-
-    def discard(self, message: Any) -> None:
-        self.remove(message)
+    assert (one._gap, one._acked, one._acked_index, one._unacked_messages) == ({}, {}, {}, set())
