@@ -28,7 +28,7 @@ lint: setup ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 unit: setup ## the tests that need no Kafka: seconds
-	@$(BIN)/python -m pytest tests/unit tests/property tests/architecture -m "not broker and not bench" $(PYTEST)
+	@$(BIN)/python -m pytest tests/unit tests/property tests/agents -m "not broker and not bench" $(PYTEST)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline

@@ -1,0 +1,124 @@
+"""The three handlers in one process, without Kafka: what one sends is the next one's input."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from stream_app.app import _stages, load_policy, load_rules
+from stream_app.domain.event import ChannelEvent
+from stream_app.engine.store import MemoryRows
+from stream_app.engine.task import Clockwork, Task
+from stream_app.engine.watermark import TimeMode
+from stream_app.settings import Settings
+from stream_app.topology import Topics
+from stream_app.wire import OutputReader, encode_single_object
+
+NOW = 1_790_000_000_000
+
+
+class Sent:
+    """Stands for the producer: keeps messages by topic, in order."""
+
+    def __init__(self) -> None:
+        self.by_topic: dict[str, deque[Any]] = defaultdict(deque)
+        self.offset = 0
+
+    def send(self, topic, value, key, partition=-1, headers=None, on_delivery=None) -> None:
+        self.offset += 1
+        record = SimpleNamespace(
+            value=value,
+            key=key,
+            headers=[(name, content) for name, content in headers or ()],
+            timestamp=NOW,
+            topic=topic,
+            partition=0,
+            offset=self.offset,
+        )
+        self.by_topic[topic].append(record)
+
+
+class Road:
+    """One partition of everything; `play` takes events through all hops and ends an epoch."""
+
+    def __init__(self) -> None:
+        settings = Settings(partitions=1)
+        book, policy = load_rules(settings), load_policy(settings)
+        self.topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
+        self.sent = Sent()
+        self.reader = OutputReader()
+        clock = Clockwork(TimeMode.EVENTS, 0, 10**15)
+        self.tasks: dict[str, Task] = {}
+        for stage in _stages(settings, book, policy, self.topics):
+            for topic in stage.topics:
+                task = self.tasks[topic] = Task(stage, TP(topic, 0), ("up",), (), clock)
+                task.open(MemoryRows(), self.sent)
+        self.customer = self.tasks[self.topics.components]
+
+    def play(self, *events: ChannelEvent, clock: int | None = None) -> None:
+        """Take events through the road, have the clock reach `clock`, and end the epoch."""
+        for event in events:
+            self.raw(event.channel, encode_single_object(event))
+        self.settle()
+        if clock is not None:
+            self.tick(clock)
+        self.end_epoch()
+
+    def raw(self, channel: str, value: bytes | None, headers: Any = ()) -> None:
+        """Give one record to a channel's handler."""
+        topic = self.topics.channels[channel]
+        self.sent.offset += 1
+        record = SimpleNamespace(
+            value=value,
+            key=b"k",
+            headers=headers,
+            timestamp=NOW,
+            topic=topic,
+            partition=0,
+            offset=self.sent.offset,
+        )
+        self.tasks[topic].handler.process([record])
+
+    def settle(self) -> None:
+        """Hand messages on until none is left."""
+        inner = (self.topics.lookup, self.topics.components)
+        while any(self.sent.by_topic[topic] for topic in inner):
+            for topic in inner:
+                batch = list(self.sent.by_topic[topic])
+                self.sent.by_topic[topic].clear()
+                self.tasks[topic].handler.process(batch)
+
+    def tick(self, clock: int) -> None:
+        """Move the customer stage's clock, and fire what is due."""
+        self.customer.watermark.advance({"up": clock})
+        self.customer._firing.value = clock
+        while due := self.customer.timers.due(clock, 100):
+            for timer in due:
+                self.customer.handler.fire(*timer)
+
+    def end_epoch(self) -> None:
+        """Flush and commit every handler."""
+        for task in self.tasks.values():
+            task.handler.flush()
+            task.store.commit(task.store.changes(), 1)
+
+    def read(self, topic: str) -> list[dict[str, Any]]:
+        """Take and decode what was sent to an output topic; tombstones are left out."""
+        records = list(self.sent.by_topic[topic])
+        self.sent.by_topic[topic].clear()
+        return [self.reader.read(record.value)[1] for record in records if record.value is not None]
+
+
+def event(
+    event_id: str, time: int, kind: str, identifiers: dict[str, Any], channel: str = "web", **properties: Any
+):
+    """Return a channel event; `time` is in minutes after a fixed start."""
+    return ChannelEvent(event_id, NOW - 10**9 + time * 60_000, channel, kind, identifiers, properties)
+
+
+def at(minutes: int) -> int:
+    """Return that time in ms."""
+    return NOW - 10**9 + minutes * 60_000

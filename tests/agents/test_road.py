@@ -1,0 +1,115 @@
+"""The agents' own part: what is held back to the end of an epoch, timers, what goes where."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_app.agents.rules import RulesRow
+from stream_app.app import _tables
+from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
+from tests.agents.road import Road, at, event
+
+ANA = {"user_id": "ana"}
+BASKET = {"cart_id": "k1", "sku": "A", "price": 40.0, "quantity": 1, "currency": "EUR"}
+
+
+@pytest.fixture
+def road() -> Road:
+    return Road()
+
+
+def triggers(road: Road) -> list[tuple[str, str, int]]:
+    found = road.read(road.topics.triggers["abandoned_cart"])
+    return [(message["action"], message["opened_by"], message["due"]) for message in found]
+
+
+def test_a_basket_left_alone_fires_once_its_silence_is_over(road):
+    road.play(event("e1", 0, "Product Added", ANA, **BASKET), clock=at(30))
+    assert triggers(road) == []  # an event at the due time itself could still come
+    road.play(clock=at(30) + 1)
+    assert triggers(road) == [("fire", "e1", at(30))]
+    road.play(clock=at(600))
+    assert triggers(road) == []
+
+
+def test_a_keeping_event_moves_the_due_time_and_the_old_timer_fires_for_nothing(road):
+    road.play(event("e1", 0, "Product Added", ANA, **BASKET))
+    road.play(event("e2", 20, "Product Added", ANA, **BASKET), clock=at(31))
+    assert triggers(road) == []
+    road.play(clock=at(51))
+    assert triggers(road) == [("fire", "e1", at(50))]
+
+
+def test_a_purchase_that_arrives_late_retracts(road):
+    road.play(event("e1", 0, "Product Added", ANA, **BASKET), clock=at(45))
+    road.play(event("e2", 15, "Order Completed", ANA, "store", order_id="o1"))
+    assert triggers(road) == [("fire", "e1", at(30)), ("retract", "e1", at(30))]
+
+
+def test_a_purchase_found_by_a_merge_means_that_nothing_is_sent(road):
+    road.play(event("e1", 0, "Product Added", {"cookie": "c1"}, **BASKET))
+    road.play(event("e2", 10, "Order Completed", {"loyalty": "L-1"}, "store", order_id="o1"))
+    road.play(event("e3", 20, "Signed In", {"cookie": "c1", "loyalty": "L-1"}), clock=at(600))
+    assert triggers(road) == []
+    assert {change["change"] for change in road.read(road.topics.changes)} >= {"created", "merged"}
+
+
+def test_many_late_events_of_an_epoch_are_folded_once(road, monkeypatch):
+    road.play(event("e9", 90, "Product Viewed", ANA, sku="A"))
+    folds = []
+    book = road.customer.handler.rules.book
+    refold = book.refold
+    monkeypatch.setattr(book, "refold", lambda *a: folds.append(1) or refold(*a))
+    road.play(*(event(f"e{n}", n, "Product Viewed", ANA, sku="A") for n in range(8)))
+    assert len(folds) == 1
+
+
+def test_a_profile_that_changed_many_times_in_an_epoch_is_published_once_with_its_identifiers(road):
+    road.play(*(event(f"e{n}", n, "Product Viewed", {**ANA, "cookie": "c1"}, sku="A") for n in range(5)))
+    profiles = road.read(road.topics.profiles)
+    assert [(p["event_count"], sorted(p["identifiers"])) for p in profiles] == [
+        (5, ["cookie:c1", "user_id:ana"])
+    ]
+
+
+def test_an_epoch_that_was_rolled_back_publishes_nothing_later(road):
+    road.raw("web", b"\xc3\x01")
+    for task in road.tasks.values():
+        task.abort()
+    road.sent.by_topic.clear()
+    road.end_epoch()
+    assert not any(road.sent.by_topic.values())
+
+
+def test_what_cannot_be_read_goes_to_the_dead_letters_untouched_and_the_rest_goes_on(road):
+    road.raw("web", b"garbage")
+    road.play(event("e1", 0, "Product Viewed", ANA, sku="A"))
+    (letter,) = road.sent.by_topic[road.topics.dead_letters]
+    assert (letter.value, letter.key) == (b"garbage", b"k")
+    assert dict(letter.headers)["raccord-reason"] == b"undecodable"
+    assert [row["event"]["event_id"] for row in road.read(road.topics.timeline)] == ["e1"]
+
+
+def test_a_copy_is_counted_and_dropped_and_another_content_under_its_id_is_refused(road):
+    first = event("e1", 0, "Product Viewed", ANA, sku="A")
+    road.play(first, first, event("e1", 0, "Product Viewed", ANA, sku="B"))
+    assert road.customer.tally["events", "web", "duplicate"] == 1
+    (letter,) = road.sent.by_topic[road.topics.dead_letters]
+    assert dict(letter.headers)["raccord-reason"] == b"conflict"
+    assert len(road.read(road.topics.timeline)) == 1
+
+
+def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them():
+    prefixes = {spec.name: spec.prefix for spec in _tables(customer_tables(RulesRow))}
+    assert prefixes == {
+        "components": b"c",
+        "members": b"m",
+        "links": b"l",
+        "events": b"e",
+        "timeline": b"t",
+        "customers": b"u",
+    }
+    assert {spec.name: spec.prefix for spec in _tables(RESOLVER_TABLES)} == {
+        "identifiers": b"i",
+        "neighbours": b"n",
+    }
