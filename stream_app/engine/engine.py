@@ -55,6 +55,8 @@ class Pace:
 
     Attributes:
         interval_s: between two commits under load.
+        stretch: under load at least so many times as long as a commit takes, ...
+        longest_s: ... but never longer than this.
         least_s: between two commits when there is little to do.
         watermark_s: between two commits that only carry watermarks.
         timers: timers fired between two looks at the input.
@@ -63,6 +65,8 @@ class Pace:
     """
 
     interval_s: float = 0.1
+    stretch: float = 6.0
+    longest_s: float = 0.4
     least_s: float = 0.02
     watermark_s: float = 0.2
     timers: int = 2_000
@@ -217,7 +221,12 @@ class Engine:
                     task.take(*taken)
 
     def _overdue(self) -> bool:
-        return time.monotonic() - self._last_commit > max(self.pace.interval_s, 2 * self._last_took)
+        return time.monotonic() - self._last_commit > self._interval()
+
+    def _interval(self) -> float:
+        """Return the time between two commits under load: longer where commits are slow, to a limit."""
+        pace = self.pace
+        return min(max(pace.interval_s, pace.stretch * self._last_took), pace.longest_s)
 
     def _set_aside(self, task: Task, record: Any) -> None:
         """Send a record on which its handler fails to the dead letters; it has arrived all the same."""
@@ -390,8 +399,9 @@ class Engine:
             now = time.monotonic()
             loaded = self._busy > (now - before) / 2
             before, self._busy = now, 0.0
-            pause = self.pace.interval_s if loaded else self.pace.least_s
-            await asyncio.sleep(max(pause, min(self._last_took / 2, 1.0)))
+            await asyncio.sleep(
+                self._interval() if loaded else max(self.pace.least_s, min(self._last_took / 2, 1.0))
+            )
             if not self.stopping:
                 self.assignment.check()
                 self.tick()
