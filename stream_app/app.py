@@ -14,14 +14,15 @@ from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.messages import Topic
-from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.policy import IdentityPolicy, PolicyError
 from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
-from stream_app.domain.rules import RuleBook, load_rule
+from stream_app.domain.rules import RuleBook, RuleError, load_rule
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.engine import Pace
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig
+from stream_app.errors import UserError
 from stream_app.topology import Topics
 from stream_app.wire import Decoder, Encoder, Limits, Output, open_registry, subject_of
 
@@ -40,25 +41,30 @@ def load_rules(settings: Settings) -> RuleBook:
     """Read the rule files of a deployment.
 
     Raises:
-        RuleError: a file is wrong; the message says which, where (line and column) and what to do.
+        UserError: a file is wrong; the message says which, where (line and column) and what to do.
     """
     if settings.rules is None:
         sources = [(name, schemas.read_text(name)) for name in schemas.files("rules", ".yaml")]
     else:
         sources = [(str(path), path.read_text()) for path in sorted(settings.rules.glob("*.yaml"))]
-    return RuleBook([load_rule(text, source) for source, text in sources])
+    try:
+        return RuleBook([load_rule(text, source) for source, text in sources])
+    except RuleError as error:
+        raise UserError(str(error)) from error
 
 
 def load_policy(settings: Settings) -> IdentityPolicy:
     """Read the identity policy of a deployment.
 
     Raises:
-        PolicyError: the file is wrong.
+        UserError: the file is wrong; the message says where.
     """
     path = settings.identity_policy
-    return IdentityPolicy.from_yaml(
-        schemas.read_text("policies/identity.yaml") if path is None else path.read_text()
-    )
+    text = schemas.read_text("policies/identity.yaml") if path is None else path.read_text()
+    try:
+        return IdentityPolicy.from_yaml(text)
+    except PolicyError as error:
+        raise UserError(f"{path or 'policies/identity.yaml'}: {error}") from error
 
 
 def topics_of(settings: Settings) -> Topics:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
 from stream_app.engine.watermark import TimeMode
+
+STAGES = ("ingest", "resolve", "customer")
+
+_CHANNEL = re.compile(r"[a-z0-9_]+")
 
 
 def _channels() -> tuple[str, ...]:
@@ -53,9 +58,7 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]+$",
         description="this worker's slot: the same after a restart, different from every other worker's",
     )
-    stages: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("ingest", "resolve", "customer"), description="stages to run"
-    )
+    stages: Annotated[tuple[str, ...], NoDecode] = Field(STAGES, description="stages to run")
 
     time: TimeMode = Field(TimeMode.WALL, description="wall: live; events: a replay drives the clock")
     tolerance_ms: int = Field(200, ge=0, description="how far events may lag behind the broker's clock")
@@ -95,3 +98,35 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("channels")
+    @classmethod
+    def _check_channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value) or not all(_CHANNEL.fullmatch(name) for name in value):
+            msg = "name each channel once, in small letters, digits and underscores, with commas between"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("stages")
+    @classmethod
+    def _check_stages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not set(value) <= set(STAGES):
+            msg = f"the stages are {', '.join(STAGES)}"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("rules")
+    @classmethod
+    def _check_rules(cls, value: Path | None) -> Path | None:
+        if value is not None and not any(value.glob("*.yaml")):
+            msg = f"there is no rule file (*.yaml) in {value}"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("identity_policy")
+    @classmethod
+    def _check_policy(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            msg = f"there is no file {value}"
+            raise ValueError(msg)
+        return value

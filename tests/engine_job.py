@@ -91,7 +91,12 @@ class Job:
             self.workers[worker] = subprocess.Popen(
                 [sys.executable, "-m", "tests.engine_worker", self.group, worker, str(self.folder)],
                 cwd=ROOT,
-                env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "TIME": self.time_mode, **environment},
+                env={
+                    **os.environ,
+                    "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+                    "TIME": self.time_mode,
+                    **environment,
+                },
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

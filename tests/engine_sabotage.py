@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import confluent_kafka
 
 from stream_app.engine import changelog, producer
-from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.store import Store
 from stream_app.engine.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 CRASHED = 99
 """Exit code of a worker that was ended at a point."""
@@ -39,19 +38,25 @@ POINTS = (
     "after_epoch",
     "in_restore",
 )
-"""In the order in which a commit comes to them; the last one is in the restore of a store."""
+"""In the order in which a commit comes to them; the last one is in the restore of a store. `after_offsets` counts
+only commits of epochs that change rows."""
 
 
 class Points:
     """Counts how often each point was reached, and does there what the environment says."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        self.rows = False
         self._left: dict[tuple[str, str], int] = {}
         for how in ("CRASH", "FREEZE"):
             point, _, times = environment.get(f"RACCORD_{how}", "").partition(":")
             if point:
                 assert point in POINTS, point
                 self._left[how, point] = int(times)
+
+    def begin(self, _epoch: Epoch, tasks: Iterable[Task]) -> None:
+        """Begin a commit."""
+        self.rows = any(task.dirty and task.stage.tables for task in tasks)
 
     def reach(self, point: str) -> None:
         """Come to a point."""
@@ -70,6 +75,7 @@ def apply(environment: Mapping[str, str]) -> None:
     """Do to this process what its environment says."""
     points = Points(environment)
     _Producer.points = points
+    _before(Epoch, "commit", points.begin)
     producer.Producer = _Producer
     _after(Store, "commit", lambda *_: points.reach("between_stores"))
     _after(Epoch, "commit", lambda *_: points.reach("after_epoch"))
@@ -93,11 +99,22 @@ class _Producer(confluent_kafka.Producer):  # type: ignore[misc]
 
     def send_offsets_to_transaction(self, *arguments: Any) -> None:
         super().send_offsets_to_transaction(*arguments)
-        self.points.reach("after_offsets")
+        if self.points.rows:
+            self.points.reach("after_offsets")
 
     def commit_transaction(self, *arguments: Any) -> None:
         super().commit_transaction(*arguments)
         self.points.reach("after_commit")
+
+
+def _before(owner: type, name: str, call: Callable[..., None]) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(self: Any, *arguments: Any, **options: Any) -> Any:
+        call(self, *arguments, **options)
+        return original(self, *arguments, **options)
+
+    setattr(owner, name, wrapped)
 
 
 def _after(owner: type, name: str, call: Callable[..., None]) -> None:
@@ -109,17 +126,6 @@ def _after(owner: type, name: str, call: Callable[..., None]) -> None:
         return result
 
     setattr(owner, name, wrapped)
-
-
-def _take_stale_batches() -> None:
-    """Take batches from before a seek: offsets alone can't tell them from those after it."""
-    original = Engine.process
-    fresh = 1 << 60
-
-    def process(self: Engine, tp: Any, batch: Any) -> None:
-        original(self, tp, batch._replace(incarnation=fresh))
-
-    Engine.process = process  # type: ignore[method-assign]
 
 
 def _leave_out_the_position() -> None:
@@ -173,7 +179,6 @@ class _Answers:
 
 
 PLANTS: dict[str, Callable[[], None]] = {
-    "takes stale batches": _take_stale_batches,
     "leaves out the position": _leave_out_the_position,
     "writes RocksDB first": _write_rocksdb_first,
     "does not wait for open transactions": _do_not_wait_for_open_transactions,

@@ -163,7 +163,9 @@ class Pipeline:
 
     def triggers(self) -> list[dict[str, Any]]:
         """Return the messages of the shipped rule's topic, in the order of sending."""
-        records = sorted(self.read(self.topics.triggers["abandoned_cart"]), key=lambda record: record.timestamp)
+        records = sorted(
+            self.read(self.topics.triggers["abandoned_cart"]), key=lambda record: record.timestamp
+        )
         return [decoded(record.value) for record in records]
 
     def owners(self) -> dict[str, str]:
@@ -200,7 +202,10 @@ class Pipeline:
     def copy_inputs_from(self, other: Pipeline) -> None:
         """Write what is in another deployment's channels, clock markers too, partition by partition, in order."""
         producer = KafkaProducer(
-            bootstrap_servers=self.bootstrap.split(","), compression_type="lz4", max_request_size=16_777_216, linger_ms=5
+            bootstrap_servers=self.bootstrap.split(","),
+            compression_type="lz4",
+            max_request_size=16_777_216,
+            linger_ms=5,
         )
         for channel, topic in other.topics.channels.items():
             for record in other.read(topic):

@@ -88,7 +88,8 @@ class CustomerStage:
         evidence: list[dict[str, str]] = []
         if decision.action != "held_back":
             members = self.components.members(customer.label)
-            reachable = addresses((identifier for identifier, _ in members), ADDRESSES)
+            found = addresses((identifier for identifier, _ in members), ADDRESSES)
+            reachable = {channel: found[channel] for channel in decision.channel if channel in found}
             links = self.components.links(customer.label)
             evidence = [{"a": a, "b": b} for a, b, _ in islice(links, MAX_EVIDENCE)]
         self.output.decision(customer, decision, reachable, evidence)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stream_app.domain.refusal import Reason
 from stream_app.engine.errors import MessageTooLargeError
 from stream_app.wire import DeadLetter, dead_letter_headers
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 DETAIL_BYTES = 1_000
 TRUNCATED = "raccord-truncated"
-"""Header of a dead letter whose value did not fit: the original's length. The original is where it came from."""
+"""Header of a dead letter that did not fit: the value's whole length. The original is where it came from."""
 KEPT_BYTES = 500_000
 
 
@@ -42,9 +44,13 @@ class DeadLetters:
         try:
             task.send(self.topic, record.value, record.key, -1, headers)
         except MessageTooLargeError:
-            # Only what came well compressed can be: its topic took it, uncompressed it fits nowhere.
-            headers.append((TRUNCATED, b"%d" % len(record.value)))
-            task.send(self.topic, record.value[:KEPT_BYTES], None, -1, headers)
+            # Only what came well compressed can be: its topic took it, uncompressed it fits nowhere. Its own headers
+            # may be what is too large. The original stays where the letter says that it came from.
+            size = len(record.value or b"")
+            headers = [*dead_letter_headers(msgspec.structs.replace(letter, headers=[]))]
+            headers.append((TRUNCATED, b"%d" % size))
+            value = None if record.value is None else record.value[:KEPT_BYTES]
+            task.send(self.topic, value, (record.key or b"")[:KEPT_BYTES], -1, headers)
         task.count("dead_letters", reason.value)
 
     def refuse_bytes(

@@ -8,7 +8,7 @@ import msgspec
 
 from stream_app.domain.identifiers import to_event
 from stream_app.domain.messages import EventAt, encode
-from stream_app.domain.refusal import Refused
+from stream_app.domain.refusal import Reason, Refused
 from stream_app.engine.errors import EpochAbortedError
 from stream_app.wire import RegistryUnavailable
 
@@ -52,6 +52,8 @@ class Ingest:
             timestamp = record.timestamp
             try:
                 decoded = decode(record.value, record.headers, channel, timestamp)
+                if decoded.event.channel != channel:
+                    raise Refused(Reason.INVALID_FIELD, f"channel: it is not {channel}, whose topic this is")  # noqa: TRY301
                 identifiers, rejected = identify(decoded.event)
                 if rejected:
                     self._count(rejected)

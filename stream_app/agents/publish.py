@@ -47,10 +47,10 @@ def change_fields(change: IdentityChange) -> dict[str, Any]:
         "change": change.change.value,
         "from": [change.previous] if change.previous else [],
         "into": [change.customer],
-        "time": change.stamp,
+        "time": change.time,
         "cause": {
             "event_id": change.event_id,
-            "evidence": [{"a": strongest, "b": other} for other in change.evidence[1:] or change.evidence],
+            "evidence": [{"a": strongest, "b": other} for other in change.evidence[1:]],
         },
     }
 

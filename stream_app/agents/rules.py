@@ -100,6 +100,10 @@ class Rules:
         if row is None or row.timer != due:
             return False
         row.timer = None
+        if not self.book.fits(
+            row.state
+        ):  # the rules have changed since: what is pending is judged by the new ones
+            self._fold_again(customer, due - 1)
         if customer.label in self.stale or not customer.settled:
             row.held = due if row.held is None else min(row.held, due)
         else:

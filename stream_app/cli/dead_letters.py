@@ -14,7 +14,7 @@ from rich.table import Table
 
 from stream_app.agents.dead_letters import TRUNCATED
 from stream_app.app import topics_of
-from stream_app.cli.worker import read_settings
+from stream_app.cli.worker import reach, read_settings
 from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.wire import parse_dead_letter
 
@@ -104,12 +104,15 @@ def replay(
         raise UserError("say which: an ID, --reason REASON, or --all")
     settings = read_settings()
     channels = set(topics_of(settings).channels.values())
+    failed: list[object] = []
     producer = Producer(
         {
             "bootstrap.servers": settings.bootstrap_servers,
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
             "message.max.bytes": 16_777_216,
+            "log_level": 2,
+            "on_delivery": lambda error, _: failed.append(error) if error is not None else None,
         }
     )
     found = [_one(settings, letter_id)] if letter_id is not None else list(_letters(settings, reason))
@@ -121,7 +124,7 @@ def replay(
         producer.produce(letter.topic, message.value(), message.key(), headers=list(letter.headers))
         producer.poll(0)
         sent += 1
-    if producer.flush(30):
+    if producer.flush(30) or failed:
         raise EnvironmentMissing("the broker did not take all records: try again")
     typer.echo(
         f"{sent} sent again"
@@ -160,11 +163,12 @@ def _letters(
     settings: Settings, reason: str | None, partition: int | None = None, offset: int = OFFSET_BEGINNING
 ) -> Iterator[tuple[Any, DeadLetter]]:
     topic = topics_of(settings).dead_letters
+    reach(settings, [topic])
     consumer = Consumer(
         {
             "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": "raccord-dead-letters",
             "log_level": 2,
+            "group.id": "raccord-dead-letters",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",

@@ -9,7 +9,8 @@ import typer
 
 from connectors.simulators import Simulation, write_jsonl
 from stream_app.app import topics_of
-from stream_app.cli.worker import read_settings
+from stream_app.cli.worker import reach, read_settings
+from stream_app.errors import UserError
 from stream_app.runs.feed import Feed, Speed
 from stream_app.runs.show import Show
 
@@ -28,11 +29,16 @@ def simulate(
     pace = Speed.parse(speed)
     simulation = Simulation(seed, shoppers=shoppers, days=days)
     if to is not None:
-        truth = write_jsonl(simulation, to)
+        try:
+            truth = write_jsonl(simulation, to)
+        except OSError as error:
+            raise UserError(f"{to} can't be written: {error.strerror}") from error
         typer.echo(f"{truth.records} records in {to}, the truth beside it")
         return
     settings = read_settings()
-    feed = Feed(settings.bootstrap_servers, topics_of(settings).channels, settings.partitions)
+    channels = topics_of(settings).channels
+    reach(settings, list(channels.values()))
+    feed = Feed(settings.bootstrap_servers, channels, settings.partitions)
     with Show().playing(None) as playing:
         clock = feed.play(simulation.records(), pace, markers=markers, progress=playing.sent)
     if markers:

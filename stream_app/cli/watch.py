@@ -11,8 +11,7 @@ import typer
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, TopicPartition
 
 from stream_app.app import topics_of
-from stream_app.cli.worker import read_settings
-from stream_app.errors import EnvironmentMissing
+from stream_app.cli.worker import reach, read_settings
 from stream_app.wire import OutputReader, open_registry
 
 app = typer.Typer()
@@ -34,10 +33,12 @@ def triggers(
     """Show triggers as they are sent, until Ctrl-C."""
     settings = read_settings()
     topics = list(topics_of(settings).triggers.values())
+    reach(settings, topics)
     reader = OutputReader(open_registry(settings.registry_url) if settings.registry_url else None)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.bootstrap_servers,
+            "log_level": 2,
             "group.id": "raccord-watch",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
@@ -45,8 +46,6 @@ def triggers(
         }
     )
     try:
-        if not consumer.list_topics(timeout=10).brokers:
-            raise EnvironmentMissing("no Kafka broker answers")
         start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         consumer.assign([TopicPartition(t, p, start) for t in topics for p in range(settings.partitions)])
         deadline = None if seconds is None else time.monotonic() + seconds

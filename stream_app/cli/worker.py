@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import ValidationError
 
 from stream_app import metrics
 from stream_app.app import VERSION, build
-from stream_app.domain.policy import PolicyError
-from stream_app.domain.rules import RuleError
+from stream_app.engine import topics as kafka_topics
 from stream_app.engine.errors import FatalError
 from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.logs import configure
 from stream_app.runs.workers import WITH_PARENT, end_with_parent
 from stream_app.settings import Settings
 from stream_app.wire import RegistryUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def worker() -> None:
@@ -31,8 +35,6 @@ def worker() -> None:
         threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         pipeline = build(settings)
-    except (RuleError, PolicyError) as error:
-        raise UserError(str(error)) from error
     except RegistryUnavailable as error:
         msg = f"no schema registry answers at {settings.registry_url}: check RACCORD_REGISTRY_URL"
         raise EnvironmentMissing(msg) from error
@@ -55,6 +57,23 @@ def worker() -> None:
         f"worker {settings.worker}: metrics at http://{settings.metrics_host}:{port}/metrics", err=True
     )
     pipeline.run()
+
+
+def reach(settings: Settings, topics: Sequence[str]) -> None:
+    """Make sure that a broker answers and has these topics, before anything waits for them.
+
+    Raises:
+        EnvironmentMissing: no broker answers.
+        UserError: a topic is missing.
+    """
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it says of a refused connection is said here
+    try:
+        lacking = kafka_topics.missing(settings.bootstrap_servers, topics)
+    except FatalError as error:
+        raise EnvironmentMissing(str(error)) from error
+    if lacking:
+        msg = f"topic {lacking[0]} is missing on {settings.bootstrap_servers}: run `raccord topics create`"
+        raise UserError(msg)
 
 
 def read_settings() -> Settings:

@@ -141,7 +141,7 @@ class _Why(NamedTuple):
     change: Change
     evidence: tuple[str, ...]
     event_id: str | None
-    stamp: int
+    time: int
 
 
 class Customers:
@@ -187,7 +187,7 @@ class Customers:
         if not apply(row.profile, event):
             row.profile = fold(self.timelines.history(prefix))
         if header.customer != previous:
-            why = _Why(Change.RENAMED, event.identifiers, event.event_id, stamp)
+            why = _Why(Change.RENAMED, event.identifiers, event.event_id, event.time)
             self._announce(customer, (previous,), why)
         self._effects.applied(header.customer, event, payload, late=late)
         self._rules.on_event(customer, event, late=late, stamp=stamp)
@@ -200,7 +200,8 @@ class Customers:
         if since is None:
             return
         self._rebuild(customer)
-        self._announce(customer, (previous,), _Why(Change.RENAMED, event.identifiers, event.event_id, stamp))
+        why = _Why(Change.RENAMED, event.identifiers, event.event_id, event.time)
+        self._announce(customer, (previous,), why)
         self._rules.on_history(customer, since, stamp)
         self.save(customer)
 
@@ -221,11 +222,13 @@ class Customers:
             changed += [] if since is None else [since]
         if clashing and changed:
             self._rebuild(customer)
+        time = max((event.time for event in events), default=header.first_time)
         if opening is not None:
-            why = _Why(Change.MERGED, opening.cause, None, message.stamp)
-            self._announce(customer, (previous, opening.customer), why)
+            self._announce(
+                customer, (previous, opening.customer), _Why(Change.MERGED, opening.cause, None, time)
+            )
         else:
-            self._announce(customer, (previous,), _Why(Change.RENAMED, (header.first,), None, message.stamp))
+            self._announce(customer, (previous,), _Why(Change.RENAMED, (header.first,), None, time))
         everything = not changed or (customer.settled and not was_settled)
         self._rules.on_history(customer, None if everything else min(changed), message.stamp)
         self.save(customer)

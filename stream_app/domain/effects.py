@@ -34,7 +34,7 @@ class IdentityChange(msgspec.Struct, frozen=True):
         evidence: the identifiers that caused it: the event's, strongest first, or the two ends of the link
             that made two components one.
         event_id: the event that caused it; None for a link (see the evidence rows for its events).
-        stamp: where the clock stood at the source, ms.
+        time: event time of what caused it, ms; of a merge, that of the latest event that came with it.
     """
 
     change: Change
@@ -42,7 +42,7 @@ class IdentityChange(msgspec.Struct, frozen=True):
     previous: str | None
     evidence: tuple[str, ...]
     event_id: str | None
-    stamp: int
+    time: int
 
 
 class Effects(Protocol):

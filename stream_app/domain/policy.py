@@ -202,11 +202,21 @@ def _namespace(raw: object, path: str) -> Namespace:
         on_conflict=cast("OnConflict", fields.choice("on_conflict", ("newest", "oldest"), "newest")),
         normalise=cast("Normalise", fields.choice("normalise", ("email", "phone", "none"), suggested)),
         blocked=fields.patterns("blocked"),
-        hashed=fields.flag("hashed"),
+        hashed=_not_hashed_yet(fields, path),
         pattern=None if pattern is None else _compiled(pattern, f"{path}.pattern", 0),
         check_digit=cast("CheckDigit", fields.choice("check_digit", ("luhn", "none"), "none")),
         fold_gmail_dots=fields.flag("fold_gmail_dots"),
     )
+
+
+def _not_hashed_yet(fields: _Fields, path: str) -> bool:
+    """Refuse what would be taken for a protection that isn't there."""
+    if fields.flag("hashed"):
+        msg = (
+            f"{path}.hashed: identifiers as keyed hashes are not supported by this version; remove the field"
+        )
+        raise PolicyError(msg)
+    return False
 
 
 def _compiled(pattern: str, path: str, flags: int) -> re.Pattern[str]:

@@ -186,7 +186,6 @@ class Assignment:
         rows = rows or self._open_rows(task)
         try:
             rows = self._read_on(task, rows)
-            self._check_input(task, rows)
         except BaseException:
             rows.close()
             raise
@@ -203,7 +202,8 @@ class Assignment:
                     wanted=task.owns,
                     progress=lambda progress: self._progress(task, progress),
                 )
-            except RestoreCancelledError:
+                self._check_input(task, rows)
+            except (RestoreCancelledError, FatalError):
                 raise
             except StaleRowsError as error:
                 log.warning("rows_ahead_of_changelog", task=task.id, reason=str(error), then="rebuilt")

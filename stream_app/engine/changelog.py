@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 10_000
 _POLL_S = 0.02
+_WAIT_S = 0.05
 
 
 class Progress(NamedTuple):
@@ -58,6 +59,7 @@ class Restorer:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
             "fetch.queue.backoff.ms": 5,
+            "fetch.wait.max.ms": 50,
             "fetch.message.max.bytes": 4 * 1024 * 1024,
             "queued.min.messages": 100_000,
         }
@@ -160,7 +162,7 @@ class Restorer:
                 msg = "the partition was taken away"
                 raise RestoreCancelledError(msg)
             chunk: dict[bytes, bytes | None] = {}
-            for message in self._committed.consume(_CHUNK, 0.5):
+            for message in self._committed.consume(_CHUNK, _WAIT_S):
                 error = message.error()
                 if error is None:
                     key = message.key() or b""
@@ -173,6 +175,9 @@ class Restorer:
                     position = max(position, offset)
                 else:
                     raise KafkaException(error)
+            at_end = (
+                at_end or position >= end
+            )  # a changelog that others write to as well has no end to wait for
             applied += len(chunk)
             rows.write(list(chunk.items()), position)
             if progress is not None:

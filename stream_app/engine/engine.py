@@ -126,9 +126,9 @@ class Engine:
                 return
             records = records[len(piece) :]
             if task.suspect is not None:
-                self._cleared(task, piece[-1].offset + 1)
                 if not self.commit():
                     return
+                self._cleared(task, piece[-1].offset + 1)
         self._busy += time.monotonic() - started
         if self._overdue():
             self.commit()
@@ -167,7 +167,7 @@ class Engine:
                 name, value = record.headers[0]
                 if name == FLIGHT_HEADER and task.flights is not None:
                     task.flights.arrive(value)
-                elif name in _OWN_HEADERS:
+                elif name in _OWN_HEADERS and _readable(task, name, record.value):
                     if index > start:
                         task.handler.process(records[start:index])
                     start = index + 1
@@ -325,7 +325,7 @@ class Engine:
         self._last_commit = time.monotonic()
         self._last_took = written.seconds
         self.observer.committed(self._records, written.changes, written.seconds)
-        now = self._broker_clock.now(local_ms())
+        now = self._broker_clock.now(local_ms()) if self._mode is TimeMode.WALL else None
         for task in tasks:
             self.observer.watermark(task, task.clock)
             lag = self.assignment.gate.lag(task.tp)
@@ -381,6 +381,7 @@ class Engine:
 
     def _suspend(self) -> None:
         self._fenced_at = self._fenced_at or time.monotonic()
+        self._records = 0
         self.assignment.suspend()
 
     def assigned(self, tps: set[TP]) -> None:
@@ -423,6 +424,11 @@ def _first_half(records: Sequence[Any], suspect: tuple[int, int]) -> Sequence[An
         return records[:before]
     inside = sum(1 for record in records if start <= record.offset < end)
     return records[: max(1, inside // 2)]
+
+
+def _readable(task: Task, name: str, value: bytes | None) -> bool:
+    """Say whether a record that claims to be the engine's own is: producers' topics may hold anything."""
+    return not task.follows_clock or (name == WATERMARK_HEADER and decode_marker(value) is not None)
 
 
 def _own(record: Any) -> bool:

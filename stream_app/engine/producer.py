@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[str, str | bytes | None]]
 
-_MAX_RETRIES = 5
-
 _FENCED_BY_GROUP = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -198,11 +196,13 @@ class TransactionalProducer:
             raise EpochAbortedError(msg)
 
     def _retried(self, call: Callable[[], Any]) -> None:
-        for attempt in range(_MAX_RETRIES):
+        # All tries together within one timeout: this blocks the worker, and nobody else takes over meanwhile.
+        deadline = time.monotonic() + self._timeout
+        while True:
             try:
                 call()
             except KafkaException as error:
-                if not error.args[0].retriable() or attempt == _MAX_RETRIES - 1:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
             else:
                 return
@@ -218,7 +218,8 @@ class TransactionalProducer:
         raise OutcomeUnknownError(msg) from error
 
     def _reopen(self) -> None:
-        self._producer.purge()
-        self._producer.poll(0)
+        with contextlib.suppress(KafkaException):  # a producer that failed for good says so once more
+            self._producer.purge()
+            self._producer.poll(0)
         self._failed = None
         self._producer = self._open()

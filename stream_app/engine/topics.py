@@ -65,7 +65,11 @@ def table_topic(max_bytes: int) -> dict[str, str]:
 @contextmanager
 def _admin(bootstrap_servers: str) -> Iterator[KafkaAdminClient]:
     try:
-        client = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), client_id="raccord-admin")
+        client = KafkaAdminClient(
+            bootstrap_servers=bootstrap_servers.split(","),
+            client_id="raccord-admin",
+            bootstrap_timeout_ms=8_000,
+        )
     except KafkaError as error:
         msg = f"no Kafka broker answers at {bootstrap_servers} - is it started? (`raccord kafka status`)"
         raise FatalError(msg) from error
@@ -133,6 +137,17 @@ def problems(bootstrap_servers: str, specs: Sequence[TopicSpec]) -> list[str]:
                 if str(configs[spec.name].get(key)) != wanted
             ]
         return found
+
+
+def missing(bootstrap_servers: str, names: Sequence[str]) -> list[str]:
+    """Return those of the topics that don't exist.
+
+    Raises:
+        FatalError: no broker answers.
+    """
+    with _admin(bootstrap_servers) as client:
+        present = set(client.list_topics())
+        return [name for name in names if name not in present]
 
 
 def check(bootstrap_servers: str, specs: Sequence[TopicSpec]) -> None:

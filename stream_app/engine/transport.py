@@ -157,6 +157,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
+    async def on_start(self) -> None:
+        """Start the consumer, and have it note when it asked for what the broker answers."""
+        await super().on_start()
+        fetcher = self._ensure_consumer()._fetcher
+        fetcher._proc_fetch_request = _noting_when(fetcher._proc_fetch_request)
+
 
 class BatchConsumer(driver.Consumer):
     """Faust's consumer, fetching whole batches through a `Gate`."""
@@ -251,8 +257,10 @@ class BatchConsumer(driver.Consumer):
             state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
             if state is None or not state.has_valid_position:
                 continue
-            answered, stable = state.timestamp, state.lso
-            if answered is not None and stable is not None:
+            asked, answered, stable = getattr(state, "asked", None), state.timestamp, state.lso
+            if asked is not None and answered is not None and stable is not None:
+                # The answer may have lain unread for long; the broker gave it soon after it was asked.
+                answered = min(answered, asked + _FETCH_WAIT_MS)
                 self.gate.observe(tp, max(0, stable - state.position), local - max(0, wall - answered))
 
     async def _add_gap(self, *_args: Any) -> None:
@@ -268,6 +276,22 @@ class BatchTransport(driver.Transport):
 def register() -> None:
     """Make Faust know the transport's scheme."""
     drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:BatchTransport"
+
+
+def _noting_when(fetch: Any) -> Any:
+    """Wrap the fetcher's call for one request: aiokafka dates an answer by when it is looked at."""
+
+    async def noting(assignment: Any, node_id: int, request: Any) -> Any:
+        asked = int(time.time() * 1000)
+        result = await fetch(assignment, node_id, request)
+        for topic, partitions in request.topics:
+            for partition, *_ in partitions:
+                state = assignment.state_value(aiokafka.TopicPartition(topic, partition))
+                if state is not None and state.timestamp is not None and state.timestamp >= asked:
+                    state.asked = asked
+        return result
+
+    return noting
 
 
 def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:

@@ -166,7 +166,7 @@ class Worker:
         app, engine = self.app, self.engine
         schema = _RawSchema(key_serializer="raw", value_serializer="raw")
         for stage in stages:
-            app.agent(app.topic(*stage.topics, schema=schema), name=stage.name)(self._agent())
+            app.agent(app.topic(*stage.topics, schema=schema, acks=False), name=stage.name)(self._agent())
 
         @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
         async def _revoked(_app: Any, _revoked: Any, **_kwargs: Any) -> None:

@@ -31,6 +31,7 @@ Where = tuple[str, int, int]
 
 _SINGLE_OBJECT = b"\xc3\x01"
 _MARKER = "raccord-watermark"
+_MARKER_BYTES = 8
 _DROPPED = 0
 """Events that a policy drops (erased customers, withdrawn consent): this version has no such policy."""
 
@@ -165,7 +166,9 @@ class Auditor:
         events: dict[str, str] = {}
         for channel, topic in channels.items():
             for record in self.read(topic):
-                if any(name == _MARKER for name, _ in record.headers):
+                if len(record.value or b"") == _MARKER_BYTES and any(
+                    name == _MARKER for name, _ in record.headers
+                ):
                     continue
                 books.read[channel] += 1
                 if (record.topic, record.partition, record.offset) in refused:

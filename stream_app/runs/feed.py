@@ -61,7 +61,6 @@ class Feed:
         channels: channel -> topic.
         partitions: of each topic.
         tolerance_ms: how far behind the source's clock the markers stay.
-        stamped: False sends the records' own times as their Kafka timestamps.
     """
 
     def __init__(
@@ -110,9 +109,16 @@ class Feed:
             first = record.at if first is None else first
             clock = max(clock, record.at)
             if speed.factor is not None:
-                marked_at = self._wait(
-                    started + (record.at - first) / 1000 / speed.factor, clock, markers, marked_at
-                )
+                due = started + (record.at - first) / 1000 / speed.factor
+                while (left := due - time.monotonic()) > 0:
+                    if markers and time.monotonic() - marked_at > _MARKER_SECONDS:
+                        # The replay's clock of now: between two records nothing more can have happened.
+                        self.mark(clock - int(left * 1000 * speed.factor) - self._tolerance)
+                        marked_at = time.monotonic()
+                        if progress is not None:
+                            progress(self.sent, clock)
+                    self._producer.poll(0)
+                    time.sleep(min(left, _LONGEST_SLEEP))  # not in poll: a Ctrl-C there is a SystemError
             self._send(record)
             self.sent += 1
             if self.sent % MARKER_EVERY == 0:
@@ -142,15 +148,6 @@ class Feed:
         if self._producer.flush(60) or self._failed:
             msg = f"the broker did not take all records: {self._failed or 'it does not answer'}"
             raise EnvironmentMissing(msg)
-
-    def _wait(self, until: float, clock: int, markers: bool, marked_at: float) -> float:
-        while (left := until - time.monotonic()) > 0:
-            self._producer.poll(0)
-            time.sleep(min(left, _LONGEST_SLEEP))  # not in poll: a Ctrl-C there is a SystemError
-            if markers and time.monotonic() - marked_at > _MARKER_SECONDS:
-                self.mark(clock - self._tolerance)
-                marked_at = time.monotonic()
-        return marked_at
 
     def _send(self, record: Planned) -> None:
         value, headers = encoded(record)

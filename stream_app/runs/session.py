@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from stream_app.app import topics_of
 from stream_app.embedded.broker import EmbeddedKafka
@@ -90,7 +91,7 @@ class Session:
             "RACCORD_BOOTSTRAP_SERVERS": self._broker(),
             "RACCORD_PREFIX": prefix,
             "RACCORD_PARTITIONS": str(options.partitions),
-            "RACCORD_DATA": str(options.folder / "state"),
+            "RACCORD_DATA": str(options.folder / "state" / prefix.rstrip(".")),
             "RACCORD_TIME": "events",
             "RACCORD_METRICS_PORT": "0",
             **options.settings,
@@ -100,7 +101,8 @@ class Session:
         specs = self.topics.specs(self.settings)
         with self.show.step(f"creating {len(specs)} topics"):
             self._create(specs)
-        shutil.rmtree(options.folder / "state", ignore_errors=True)
+        if not options.keep:
+            self._stack.callback(shutil.rmtree, self.settings.data, ignore_errors=True)
         with self.show.step(f"starting {options.workers} worker{'s' * (options.workers > 1)}"):
             for number in range(1, options.workers + 1):
                 log = options.folder / f"worker-{number}.log"
@@ -122,7 +124,7 @@ class Session:
         ]
 
     def _broker(self) -> str:
-        given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+        given = os.environ.get("RACCORD_BOOTSTRAP_SERVERS") or os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
         if given:
             return given
         folder = Path(".raccord/kafka")
@@ -135,17 +137,21 @@ class Session:
             return kafka.start()
 
     def _create(self, specs: list[kafka_topics.TopicSpec]) -> None:
+        if not self.options.keep:
+            self._stack.callback(self._delete, [spec.name for spec in specs])
         try:
             kafka_topics.create(self.settings.bootstrap_servers, specs, self.settings.replicas)
         except FatalError as error:
             raise EnvironmentMissing(str(error)) from error
-        if not self.options.keep:
-            self._stack.callback(self._delete, [spec.name for spec in specs])
 
     def _delete(self, names: list[str]) -> None:
-        admin = KafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers.split(","))
-        admin.delete_topics(names, raise_errors=False)
-        admin.close()
+        """Delete the run's topics; a broker that is gone must not hide why the run ended."""
+        try:
+            admin = KafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers.split(","))
+            admin.delete_topics(names, raise_errors=False)
+            admin.close()
+        except KafkaError:
+            self.show.line(f"the topics {self.settings.prefix}* were left behind: the broker does not answer")
 
     def feed(self, records: Iterable[Planned], speed: Speed, total: int | None, closing_ms: int) -> int:
         """Play records in, then one clock marker `closing_ms` after the last: all that is pending falls due."""
@@ -154,6 +160,8 @@ class Session:
             self.wait_ready()
         with self.show.playing(total) as playing:
             clock = feed.play(records, speed, progress=lambda sent, at: self._watch(playing, sent, at))
+        if self.workers:
+            self.drain()  # so that the leap of the clock finds nothing on its way
         feed.mark(clock + closing_ms)
         feed.flush()
         return feed.sent
@@ -167,7 +175,7 @@ class Session:
             worker.check()
 
     def wait_ready(self) -> None:
-        """Wait until every input partition has an owner that has committed: the workers are at work."""
+        """Wait until every partition between the stages has an owner that has committed: the workers are at work."""
         with self.show.step("waiting for the workers"):
             self.watcher.wait_committed(
                 [self.topics.lookup, self.topics.components],
@@ -213,6 +221,8 @@ class Session:
 def _settings(environment: Mapping[str, str]) -> Settings:
     """Read settings as a worker with this environment would."""
     before = dict(os.environ)
+    for name in [name for name in before if name.startswith("RACCORD_")]:
+        del os.environ[name]  # a run is a deployment of its own: only what it says counts
     os.environ.update(environment)
     try:
         return Settings()

@@ -28,7 +28,8 @@ class WorkerProcess:
         self.name = name
         self.log = log
         self.command = [sys.executable, "-m", "stream_app", "worker"]
-        self._environment = {**os.environ, **settings, "RACCORD_WORKER": name, WITH_PARENT: "1"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RACCORD_")}
+        self._environment = {**inherited, **settings, "RACCORD_WORKER": name, WITH_PARENT: "1"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+import schemas
 from stream_app.agents.rules import RulesRow
 from stream_app.app import _tables
 from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
+from stream_app.domain.rules import RuleBook, load_rule
+from stream_app.wire import encode_single_object
 from tests.agents.road import Road, at, event
 
 ANA = {"user_id": "ana"}
@@ -73,7 +76,9 @@ def test_a_profile_that_changed_many_times_in_an_epoch_is_published_once_with_it
 
 
 def test_an_epoch_that_was_rolled_back_publishes_nothing_later(road):
-    road.raw("web", b"\xc3\x01")
+    for time, kind in ((90, "Product Viewed"), (10, "Product Viewed")):
+        road.raw("web", encode_single_object(event(f"e{time}", time, kind, ANA, sku="A")))
+    road.settle()
     for task in road.tasks.values():
         task.abort()
     road.sent.by_topic.clear()
@@ -97,6 +102,33 @@ def test_a_copy_is_counted_and_dropped_and_another_content_under_its_id_is_refus
     (letter,) = road.sent.by_topic[road.topics.dead_letters]
     assert dict(letter.headers)["raccord-reason"] == b"conflict"
     assert len(road.read(road.topics.timeline)) == 1
+
+
+def test_a_basket_that_was_pending_under_an_older_version_of_its_rule_is_judged_by_the_newer_one(road):
+    road.play(event("e1", 0, "Product Added", ANA, **BASKET))
+    rules = road.customer.handler.rules
+    text = schemas.read_text("rules/abandoned_cart.yaml")
+    version = rules.book.rules[0].version
+    newer = text.replace(f"version: {version}", f"version: {version + 1}").replace("after: 30m", "after: 40m")
+    rules.book = RuleBook([load_rule(newer)])
+    road.play(clock=at(35))
+    assert triggers(road) == []
+    road.play(clock=at(41))
+    assert triggers(road) == [("fire", "e1", at(40))]
+
+
+def test_an_event_that_names_another_channel_than_its_topics_is_refused(road):
+    road.raw("store", encode_single_object(event("e1", 0, "Product Viewed", ANA, "web", sku="A")))
+    (letter,) = road.sent.by_topic[road.topics.dead_letters]
+    assert dict(letter.headers)["raccord-reason"] == b"invalid_field"
+
+
+def test_a_change_of_customers_has_an_events_time_and_no_link_from_an_identifier_to_itself(road):
+    road.play(event("e1", 7, "Product Viewed", {"cookie": "c1"}, sku="A"))
+    road.play(event("e2", 9, "Signed In", {"cookie": "c1", **ANA}))
+    changes = [(c["change"], c["time"], c["cause"]["evidence"]) for c in road.read(road.topics.changes)]
+    link = [{"a": "user_id:ana", "b": "cookie:c1"}]
+    assert changes == [("created", at(7), []), ("created", at(9), link), ("merged", at(7), link)]
 
 
 def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them():

@@ -17,7 +17,7 @@ SHOPPERS, DAYS = 150, 1
 
 
 def test_the_demo_finds_the_truth_and_says_so(bootstrap_servers, tmp_path):
-    before = set(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(10).topics)
+    before = set(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=10).topics)
     done = raccord(
         "demo", "--shoppers", str(SHOPPERS), "--days", str(DAYS), "--folder", str(tmp_path),
         environment={"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers},
@@ -38,5 +38,5 @@ def test_the_demo_finds_the_truth_and_says_so(bootstrap_servers, tmp_path):
     channels = report["events"].values()
     assert sum(channel["applied"] for channel in channels) == truth.events
     assert sum(channel["duplicate"] for channel in channels) == truth.duplicates
-    left = set(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(10).topics) - before
+    left = set(AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=10).topics) - before
     assert not {name for name in left if name.startswith("demo-")}

@@ -30,13 +30,15 @@ def test_the_commands_that_the_readme_shows_run_as_they_stand(tmp_path):
     (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
     script = "set -em\ntrap '.venv/bin/raccord kafka stop' EXIT\n" + block.group(1)
     done = subprocess.run(
-        ["bash", "-c", script],
+        [shutil.which("bash") or "/bin/bash", "-c", script],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("RACCORD_", "KAFKA_"))},
+        env={
+            name: value for name, value in os.environ.items() if not name.startswith(("RACCORD_", "KAFKA_"))
+        },
     )
     assert done.returncode == 0, done.stderr
     assert "topics created" in done.stdout

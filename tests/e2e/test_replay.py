@@ -40,7 +40,9 @@ def offline_abandoned_baskets(path: Path) -> set[tuple[str, int, int]]:
 
 
 @needs_data
-def test_a_real_day_gives_exactly_the_abandoned_baskets_of_the_offline_computation(bootstrap_servers, tmp_path):
+def test_a_real_day_gives_exactly_the_abandoned_baskets_of_the_offline_computation(
+    bootstrap_servers, tmp_path
+):
     last, report = replayed(bootstrap_servers, tmp_path, "--format", "rees46", str(REES46))
     found = {(int(one["opened_by"].split("-")[1]), one["due"]) for one in report["net"]}
     expected = {(row, due) for _, row, due in offline_abandoned_baskets(REES46)}
@@ -48,7 +50,9 @@ def test_a_real_day_gives_exactly_the_abandoned_baskets_of_the_offline_computati
     assert found == expected
     assert len(report["net"]) == len(found)
     assert last.startswith("replay: ok events=")
-    assert report["dead_letters"] == {"undecodable": 1}, "the file's last row is cut short, and nothing else is wrong"
+    assert report["dead_letters"] == {"undecodable": 1}, (
+        "the file's last row is cut short, and nothing else is wrong"
+    )
 
 
 @needs_data
@@ -79,7 +83,11 @@ def test_a_recorded_simulation_is_replayed_with_its_truth(bootstrap_servers, tmp
 )
 def test_what_can_not_be_replayed_is_one_sentence(bootstrap_servers, tmp_path, arguments, says):
     done = raccord(
-        "replay", *arguments, "--folder", str(tmp_path), environment={"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers}
+        "replay",
+        *arguments,
+        "--folder",
+        str(tmp_path),
+        environment={"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers},
     )
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.decode().splitlines() if line.startswith("raccord: ")]

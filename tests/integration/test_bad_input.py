@@ -47,7 +47,7 @@ class Bad(NamedTuple):
 
     reason: Reason
     value: bytes | None
-    headers: Headers = []
+    headers: Headers = []  # noqa: RUF012 - nobody changes it
     key: bytes | None = b"key"
 
 
@@ -60,7 +60,9 @@ def cloud_event(**changes: Any) -> bytes:
         "specversion": "1.0", "id": "bad", "source": "/test", "type": "Product Viewed",
         "time": "2026-01-01T00:00:00Z", "data": {"identifiers": {"cookie": "bad"}, "properties": {"name": "MARK"}},
     }  # fmt: skip
-    return json.dumps({name: value for name, value in (whole | changes).items() if value is not None}).encode()
+    return json.dumps(
+        {name: value for name, value in (whole | changes).items() if value is not None}
+    ).encode()
 
 
 def large_but_sound() -> bytes:
@@ -73,7 +75,9 @@ BAD = {
     "empty value": Bad(Reason.EMPTY, b"", TRACE),
     "garbage": Bad(Reason.UNDECODABLE, b"\x9f\x00garbage\xff", TRACE, ODD_KEY),
     "half an event": Bad(Reason.UNDECODABLE, cloud_event()[:60], JSON),
-    "half an avro event": Bad(Reason.UNDECODABLE, encode_single_object(event("half", {"cookie": "half"}))[:-9]),
+    "half an avro event": Bad(
+        Reason.UNDECODABLE, encode_single_object(event("half", {"cookie": "half"}))[:-9]
+    ),
     "unknown fingerprint": Bad(Reason.UNKNOWN_SCHEMA, b"\xc3\x01" + bytes(range(40)), TRACE),
     "registry's schema, no registry": Bad(Reason.UNKNOWN_SCHEMA, b"\x00\x00\x00\x00\x07value"),
     "not utf-8": Bad(Reason.INVALID_UTF8, cloud_event().replace(b"MARK", b"th\xe9i\xe8re"), JSON),
@@ -81,9 +85,13 @@ BAD = {
     "without identifiers": Bad(Reason.MISSING_FIELD, cloud_event(data={"properties": {}}), JSON),
     "time is a word": Bad(Reason.INVALID_FIELD, cloud_event(time="yesterday"), JSON),
     "type is a number": Bad(Reason.INVALID_FIELD, cloud_event(type=42), JSON),
-    "long field": Bad(Reason.TOO_LARGE, encode_single_object(event("long", {"cookie": "c"}, name="x" * 70_000))),
+    "long field": Bad(
+        Reason.TOO_LARGE, encode_single_object(event("long", {"cookie": "c"}, name="x" * 70_000))
+    ),
     "long id": Bad(Reason.TOO_LARGE, encode_single_object(event("i" * 300, {"cookie": "c"}))),
-    "ten megabytes": Bad(Reason.TOO_LARGE, cloud_event(data={"identifiers": {}, "x": "x" * 10_000_000}), JSON),
+    "ten megabytes": Bad(
+        Reason.TOO_LARGE, cloud_event(data={"identifiers": {}, "x": "x" * 10_000_000}), JSON
+    ),
     "larger than allowed": Bad(Reason.TOO_LARGE, large_but_sound(), TRACE, ODD_KEY),
     "deep": Bad(Reason.TOO_DEEP, cloud_event().replace(b'"MARK"', b"[" * 5_000 + b"]" * 5_000), JSON),
     "seconds for milliseconds": Bad(
@@ -93,7 +101,9 @@ BAD = {
         Reason.TIME_OUT_OF_RANGE, encode_single_object(event("2031", {"cookie": "c"}, NOW + 5 * 365 * DAY))
     ),
     "nobody": Bad(Reason.NO_IDENTIFIER, encode_single_object(event("nobody", {}))),
-    "guest": Bad(Reason.NO_IDENTIFIER, encode_single_object(event("guest", {"user_id": "guest", "cookie": None}))),
+    "guest": Bad(
+        Reason.NO_IDENTIFIER, encode_single_object(event("guest", {"user_id": "guest", "cookie": None}))
+    ),
 }
 
 
@@ -189,7 +199,14 @@ def test_a_bad_record_is_dead_lettered_once_with_its_reason_and_as_it_came(refus
     detail = dict(headers)["raccord-detail"].decode()
     timestamp = int(dict(headers)["raccord-timestamp"])
     letter = DeadLetter(
-        bad.reason, detail, refused.pipeline.topics.channels["web"], *place, timestamp, "ingest", VERSION, bad.headers
+        bad.reason,
+        detail,
+        refused.pipeline.topics.channels["web"],
+        *place,
+        timestamp,
+        "ingest",
+        VERSION,
+        bad.headers,
     )
     assert headers == dead_letter_headers(letter)
     assert detail
@@ -253,7 +270,11 @@ def test_show_gives_the_whole_record_and_raw_gives_its_bytes(refused):
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert (shown["reason"], shown["stage"], shown["version"]) == ("undecodable", "ingest", VERSION)
-    assert shown["headers"] == [["traceparent", "00-\\xff\x00"], ["raccord-reason", "forged"], ["nothing", None]]
+    assert shown["headers"] == [
+        ["traceparent", "00-\\xff\x00"],
+        ["raccord-reason", "forged"],
+        ["nothing", None],
+    ]
     assert "garbage" in shown["value"]
     raw = refused.pipeline.raccord("dead-letters", "show", letter_id, "--raw")
     assert raw.stdout == BAD["garbage"].value

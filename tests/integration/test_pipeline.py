@@ -61,9 +61,17 @@ def first_act() -> Iterator[Planned]:
                 channel="store", order_id=f"order-{pair}", total=40.0, currency="EUR",
             )  # fmt: skip
     for pair in range(PAIRS):
-        yield happened(f"split{pair}-app", 12, "Signed In", {"loyalty": f"CARD-{pair}", "user_id": f"user-{pair}"}, channel="app")
+        yield happened(
+            f"split{pair}-app",
+            12,
+            "Signed In",
+            {"loyalty": f"CARD-{pair}", "user_id": f"user-{pair}"},
+            channel="app",
+        )
     for pair in range(PAIRS):
-        yield happened(f"split{pair}-web", 15, "Signed In", {"user_id": f"user-{pair}", "cookie": f"cookie-split-{pair}"})
+        yield happened(
+            f"split{pair}-web", 15, "Signed In", {"user_id": f"user-{pair}", "cookie": f"cookie-split-{pair}"}
+        )
 
 
 def late_order() -> Planned:

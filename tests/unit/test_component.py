@@ -112,7 +112,7 @@ def union(loser: str, winner: str) -> Union:
 def test_the_first_event_creates_the_customer() -> None:
     place = Place()
     place.give("cookie:1", event("e1", 5, "cookie:1"))
-    assert place.effects.changes == [IdentityChange(Change.CREATED, COOKIE, None, ("cookie:1",), "e1", 0)]
+    assert place.effects.changes == [IdentityChange(Change.CREATED, COOKIE, None, ("cookie:1",), "e1", 5)]
     assert place.at("cookie:1").id == COOKIE
     assert place.effects.profiles[COOKIE].events == 1
 
@@ -120,7 +120,7 @@ def test_the_first_event_creates_the_customer() -> None:
 def test_a_stronger_identifier_renames_the_customer_and_publishes_its_rows_again() -> None:
     place = Place()
     place.give("cookie:1", event("e1", 5, "cookie:1"), event("e2", 6, "user_id:ana", "cookie:1"))
-    renamed = IdentityChange(Change.RENAMED, ANA, COOKIE, ("user_id:ana", "cookie:1"), "e2", 0)
+    renamed = IdentityChange(Change.RENAMED, ANA, COOKIE, ("user_id:ana", "cookie:1"), "e2", 6)
     assert place.effects.changes[1:] == [renamed]
     rows = {one.event_id: (row.customer, row.revision) for one, row in place.at("cookie:1").timeline()}
     assert rows == {"e1": (ANA, 1), "e2": (ANA, 0)}
@@ -190,7 +190,7 @@ def test_a_union_asks_for_room_then_moves_everything_then_repoints() -> None:
     assert {sent.identifier for sent in repoints} == {"cookie:1", "cookie:2"}
     assert {(sent.label, sent.origin) for sent in repoints} == {("user_id:ana", "cookie:1")}
     assert place.timeline("user_id:ana") == ["e1", "e2", "e3"]
-    merged = IdentityChange(Change.MERGED, ANA, COOKIE, CAUSE, None, 7)
+    merged = IdentityChange(Change.MERGED, ANA, COOKIE, CAUSE, None, 6)
     assert place.effects.changes[-1] == merged
 
 

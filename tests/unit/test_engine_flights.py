@@ -148,7 +148,9 @@ class Transaction:
         self.sent: list[tuple[str, int, Any, Any, Any]] = []
 
     def send(self, topic, value, key, partition=-1, headers=None, on_delivery=None):
-        self.sent.append((topic, int(key) if partition < 0 else partition, key, value, (headers, on_delivery)))
+        self.sent.append(
+            (topic, int(key) if partition < 0 else partition, key, value, (headers, on_delivery))
+        )
 
     def commit(self, _offsets: Any, _group: bytes | None) -> None:
         for topic, partition, key, value, (headers, on_delivery) in self.sent:
@@ -176,12 +178,16 @@ class World:
         self.clock = 0
         self.tasks: dict[int, Task] = {}
         self.engines = [self._engine(partitions) for partitions in WORKERS]
-        self.engine_of = {p: engine for engine, owned in zip(self.engines, WORKERS, strict=True) for p in owned}
+        self.engine_of = {
+            p: engine for engine, owned in zip(self.engines, WORKERS, strict=True) for p in owned
+        }
 
     def _engine(self, partitions: tuple[int, ...]) -> Engine:
         producer: Any = Transaction(self.logs)
         clock = BrokerClock()
-        epoch = Epoch(producer, lambda: ("group", 1, "m"), {"loop": PARTITIONS, "next": PARTITIONS}, clock, 0.0)
+        epoch = Epoch(
+            producer, lambda: ("group", 1, "m"), {"loop": PARTITIONS, "next": PARTITIONS}, clock, 0.0
+        )
         to = None if self.told == "loop" else self.told
         stage = Stage("loop", ("loop",), "changelog", Relay, upstream=("up",), watermarks_to=to, loops=True)
         peers = [f"loop/{p}" for p in range(PARTITIONS)]

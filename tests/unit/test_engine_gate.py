@@ -154,6 +154,7 @@ class State(SimpleNamespace):
     """What aiokafka knows of one partition: `timestamp` and `lso` are of the broker's last answer."""
 
     has_valid_position = True
+    asked = 2**62  # no bound: the answer was looked at as soon as it came
 
 
 def consumer(**states: Any) -> BatchConsumer:
@@ -184,7 +185,9 @@ def test_an_answer_without_records_left_holds_for_the_time_when_it_came_and_not_
 
 
 def test_an_answer_with_records_left_says_how_many():
-    one = consumer(a=State(timestamp=wall(), lso=25, position=10), b=State(timestamp=wall(), lso=4, position=4))
+    one = consumer(
+        a=State(timestamp=wall(), lso=25, position=10), b=State(timestamp=wall(), lso=4, position=4)
+    )
     one._observe([A, B])
     assert (one.gate.lag(A), one.gate.lag(B)) == (15, 0)
     assert one.gate.read_up_to(A, 10) is None

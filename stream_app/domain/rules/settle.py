@@ -172,7 +172,8 @@ class _Settlement:
                 row.due = finding.instance.due
                 if finding.passed:
                     continue
-            if self.clock - row.sent > plan.rule.retract_within:
+            # Judged by where the clock stood: a replay's clock may leap while what contradicts is on its way.
+            if self.stood - row.sent > plan.rule.retract_within:
                 continue
             if finding is not None:
                 row.reasons.append(HeldBack.CONDITION)
