@@ -120,6 +120,7 @@ def build(group: str, worker: str, folder: Path, bootstrap: str, **options: Any)
             upstream=(t["input"],),
         ),
     )
+    epoch_s = int(os.environ.get("EPOCH_MS", "100")) / 1000
     config = WorkerConfig(
         group=group,
         worker=worker,
@@ -129,7 +130,7 @@ def build(group: str, worker: str, folder: Path, bootstrap: str, **options: Any)
         session_timeout_ms=int(os.environ.get("SESSION_MS", "6000")),
         transaction_timeout_ms=int(os.environ.get("TRANSACTION_MS", "8000")),
         batch=int(os.environ.get("BATCH", "2000")),
-        pace=Pace(interval_s=int(os.environ.get("EPOCH_MS", "100")) / 1000),
+        pace=Pace(interval_s=epoch_s, longest_s=epoch_s),
         **options,
     )
     return Worker(config, stages, dispatcher=Dead(t["dead"]), observer=Observer())

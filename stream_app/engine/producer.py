@@ -68,6 +68,8 @@ class TransactionalProducer:
         }
         self._timeout = timeout_s
         self._failed: Any = None
+        self.blocked_since: float | None = None
+        """When the call to the broker began that is under way (local time, s); None while there is none."""
         self._producer = self._open()
 
     def _open(self) -> Producer:
@@ -197,7 +199,14 @@ class TransactionalProducer:
 
     def _retried(self, call: Callable[[], Any]) -> None:
         # All tries together within one timeout: this blocks the worker, and nobody else takes over meanwhile.
-        deadline = time.monotonic() + self._timeout
+        self.blocked_since = time.monotonic()
+        try:
+            self._until(self.blocked_since + self._timeout, call)
+        finally:
+            self.blocked_since = None
+
+    @staticmethod
+    def _until(deadline: float, call: Callable[[], Any]) -> None:
         while True:
             try:
                 call()

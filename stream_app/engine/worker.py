@@ -11,6 +11,8 @@ import fcntl
 import gc
 import os
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +130,20 @@ class Worker:
         self._on_ready = on_ready
         self._wire(stages)
 
+    def _watch(self) -> None:
+        """End the process when a call to the broker does not come back.
+
+        librdkafka's `send_offsets_to_transaction` was seen to stay away long beyond its timeout after a broker's
+        restart. Heartbeats have a thread of their own, so the group would keep a worker that does nothing.
+        """
+        limit = 2 * self.config.transaction_timeout_ms / 1000 + 2
+        producer = self.engine.epoch.producer
+        while True:
+            time.sleep(1)
+            since = producer.blocked_since
+            if since is not None and time.monotonic() - since > limit:
+                self._die(FatalError(f"a call to the broker has not come back for {limit:.0f} s"))
+
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; finishes the epoch and leaves the group.
 
@@ -135,6 +151,7 @@ class Worker:
         """
         # Rows and messages are trees: reference counting frees them, and the collector only looks in vain.
         # Measured (tests/benchmarks/handlers_micro): 96 -> 83 us of stage code per event.
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
         worker = faust.Worker(self.app, override_logging=False, redirect_stdouts=False, quiet=True)
