@@ -63,7 +63,7 @@ def failing_timers(build: Build) -> Worker:
                 raise ValueError(msg)
             super().fire(due, key)
 
-    engine_worker.Count = Count  # type: ignore[misc]
+    engine_worker.Count = Count
     return build()
 
 
@@ -88,7 +88,7 @@ def failing_flush(build: Build) -> Worker:
         def reset(self) -> None:
             self.held.clear()
 
-    engine_worker.Count = Count  # type: ignore[misc]
+    engine_worker.Count = Count
     return build()
 
 
@@ -102,7 +102,7 @@ def failing_start(build: Build) -> Worker:
                 raise ValueError(msg)
             super().__init__(task, target)
 
-    engine_worker.Count = Count  # type: ignore[misc]
+    engine_worker.Count = Count
     return build()
 
 
@@ -116,7 +116,7 @@ def large_output(build: Build) -> Worker:
                 if record.value == TOO_LARGE:
                     self.task.send(self.target, os.urandom(2_000_000), record.key)
 
-    engine_worker.Count = Count  # type: ignore[misc]
+    engine_worker.Count = Count
     return build()
 
 
@@ -130,11 +130,11 @@ def slow_restore(build: Build) -> Worker:
             time.sleep(0.05)
         return restore(self, task, rows)
 
-    Assignment._restore = slowly  # type: ignore[method-assign]
+    Assignment._restore = slowly
     worker = build()
     worker.app.conf.broker_max_poll_interval = IMPATIENCE_S
 
-    @worker.app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
+    @worker.app.on_partitions_assigned.connect(weak=False)
     async def assigned(_app: Any, _assigned: Any, **_kwargs: Any) -> None:
         say("assigned")
 
@@ -171,7 +171,7 @@ def _tell_of_late_records() -> None:
             super().process(records)
             say("took", len(records))
 
-    engine_worker.Forward = Forward  # type: ignore[misc]
+    engine_worker.Forward = Forward
 
 
 def books(build: Build) -> Worker:
@@ -184,10 +184,10 @@ def books(build: Build) -> Worker:
         commit(self, *arguments)
         commits += 1
 
-    TransactionalProducer.commit = counted  # type: ignore[method-assign]
+    TransactionalProducer.commit = counted
     worker = build()
 
-    @worker.app.task  # type: ignore[untyped-decorator]
+    @worker.app.task
     async def tell() -> None:
         while True:
             await asyncio.sleep(0.5)
@@ -228,7 +228,7 @@ def main() -> None:
 
     worker = PROBES[os.environ["PROBE"]](build)
 
-    @worker.app.task  # type: ignore[untyped-decorator]
+    @worker.app.task
     async def joining() -> None:
         say(JOINING)
 

@@ -86,7 +86,7 @@ def apply(environment: Mapping[str, str]) -> None:
         PLANTS[plant]()
 
 
-class _Producer(confluent_kafka.Producer):  # type: ignore[misc]
+class _Producer(confluent_kafka.Producer):
     """librdkafka's producer, with the points around its calls."""
 
     points: Points
@@ -136,7 +136,7 @@ def _leave_out_the_position() -> None:
         original(self, *arguments)
         self.position = 0
 
-    Task.open = open_  # type: ignore[method-assign]
+    Task.open = open_
 
 
 def _write_rocksdb_first() -> None:
@@ -151,7 +151,7 @@ def _write_rocksdb_first() -> None:
                     task.store.rows._db.flush()  # there is no write-ahead log to survive the process
         return original(self, tasks)
 
-    Epoch.commit = commit  # type: ignore[method-assign]
+    Epoch.commit = commit
 
 
 def _do_not_wait_for_open_transactions() -> None:
@@ -163,7 +163,7 @@ def _do_not_wait_for_open_transactions() -> None:
         self._all = _Answers(stable)
         return original(self, where, cancelled)
 
-    changelog.Restorer._wait_stable = wait  # type: ignore[method-assign]
+    changelog.Restorer._wait_stable = wait
 
 
 class _Answers:

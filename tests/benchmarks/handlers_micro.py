@@ -45,7 +45,7 @@ class Wire:
 
 def main() -> None:
     shoppers = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
-    settings = Settings(bootstrap_servers="none", partitions=1)  # type: ignore[call-arg]
+    settings = Settings(bootstrap_servers="none", partitions=1)
     book, policy = load_rules(settings), load_policy(settings)
     topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
     stages = {stage.name: stage for stage in _stages(settings, book, policy, topics)}
@@ -74,7 +74,7 @@ def main() -> None:
         for stage in stages.values():
             for topic in stage.topics:
                 task = tasks[topic] = Task(stage, TP(topic, 0), (), (), clock)
-                task.open(Rows(Path(folder) / topic), wire)  # type: ignore[arg-type]
+                task.open(Rows(Path(folder) / topic), wire)
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)  # as a worker does
         spent: dict[str, float] = defaultdict(float)

@@ -239,7 +239,7 @@ def _triggers(session: Session, found: list[float], stop: threading.Event) -> No
 
 def by_module(path: Path) -> dict[str, Any]:
     """Return where the time of a profiled run went: seconds of own time by module, and the top functions."""
-    stats = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
+    stats = pstats.Stats(str(path)).stats
     modules: Counter[str] = Counter()
     functions: Counter[str] = Counter()
     for (file, line, name), (_, _, own, _, _) in stats.items():

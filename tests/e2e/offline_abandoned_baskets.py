@@ -51,4 +51,4 @@ def abandoned_baskets(path: Path) -> set[tuple[str, int, int]]:
 
 if __name__ == "__main__":
     for basket in sorted(abandoned_baskets(Path(sys.argv[1])), key=lambda basket: basket[2]):
-        print(*basket)  # noqa: T201
+        print(*basket)  # noqa: T201 - run by hand, it prints what it found

@@ -36,7 +36,7 @@ def offline_abandoned_baskets(path: Path) -> set[tuple[str, int, int]]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.abandoned_baskets(path)  # type: ignore[no-any-return]
+    return module.abandoned_baskets(path)
 
 
 @needs_data

@@ -19,7 +19,7 @@ def command(monkeypatch: pytest.MonkeyPatch):
 
     def install(function) -> None:
         module = types.ModuleType("stream_app.cli.demo")
-        module.demo = function  # type: ignore[attr-defined]
+        module.demo = function
         monkeypatch.setitem(sys.modules, "stream_app.cli.demo", module)
 
     return install

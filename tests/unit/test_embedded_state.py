@@ -88,7 +88,7 @@ def test_the_last_ports_are_taken_again_when_they_are_free():
 
 def hold(path: str, ready: object) -> None:
     with locking.locked(Path(path), 1, "tests"):
-        ready.set()  # type: ignore[attr-defined]
+        ready.set()
         time.sleep(60)
 
 
