@@ -5,10 +5,10 @@ BIN := .venv/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit bench kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit bench bench-accuracy kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "KAFKA_BOOTSTRAP_SERVERS=host:port makes demo, test and bench use a cluster that is already there."
 
 setup: ## prepare .venv with the raccord command (Python 3.11+; no time when it is ready)
@@ -32,6 +32,9 @@ unit: setup ## the tests that need no Kafka: seconds
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline
+
+bench-accuracy: setup ## measure who is who against the simulator's truth; no Kafka needed
+	@$(BIN)/python -m tests.benchmarks.accuracy
 
 kafka: setup ## start the embedded Kafka in the background
 	@$(BIN)/raccord kafka start

@@ -14,6 +14,7 @@ import yaml
 
 SUBJECTS = (
     "channel_event",
+    "identity_command",
     "customer_timeline",
     "customer_profile",
     "identity_change",

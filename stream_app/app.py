@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import schemas
 from stream_app import metrics
+from stream_app.agents.commands import Commands
 from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
 from stream_app.domain.identifiers import Identifier
+from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
+from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, customer_tables
 from stream_app.domain.rules import RuleBook, RuleError, load_rule
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.engine import Pace
@@ -24,7 +26,7 @@ from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig
 from stream_app.errors import UserError
 from stream_app.topology import Topics
-from stream_app.wire import Decoder, Encoder, Limits, Output, open_registry, subject_of
+from stream_app.wire import CommandDecoder, Decoder, Encoder, Limits, Output, open_registry, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,48 +97,68 @@ def build(settings: Settings) -> Worker:
 def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: Topics) -> tuple[Stage, ...]:
     registry = open_registry(settings.registry_url) if settings.registry_url else None
     limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
-    decoder, identifier = Decoder(registry, limits), Identifier(policy)
+    decoder, commands = Decoder(registry, limits), CommandDecoder(registry, limits)
+    identifier = Identifier(policy)
     encoder, dead_letters = _encoder(registry, topics), DeadLetters(topics.dead_letters, VERSION)
     key = settings.customer_key.get_secret_value().encode()
+    labels = Labels(policy, key)
     channel_of = {topic: channel for channel, topic in topics.channels.items()}
+    form = f"{ROWS_VERSION}/{policy.order_digest}"
     routes = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
 
-    def ingest(task: Task) -> Ingest:
+    def ingest(task: Task) -> Ingest | Commands:
+        if task.tp.topic == topics.commands:
+            return Commands(
+                task,
+                lookup=topics.lookup,
+                decoder=commands,
+                identifier=identifier,
+                labels=labels,
+                dead_letters=dead_letters,
+            )
         return Ingest(
             task,
             channel=channel_of[task.tp.topic],
             lookup=topics.lookup,
             decoder=decoder,
             identifier=identifier,
+            labels=labels,
             dead_letters=dead_letters,
         )
 
     def resolve(task: Task) -> Resolve:
-        return Resolve(task, policy=policy, topics=routes)
+        return Resolve(task, topics=routes)
 
     def customer(task: Task) -> CustomerStage:
         return CustomerStage(
             task,
             policy=policy,
             key=key,
+            labels=labels,
             book=book,
             topics=topics,
             encoder=encoder,
             dead_letters=dead_letters,
         )
 
-    inputs = tuple(topics.channels.values())
+    channels = tuple(topics.channels.values())
     return (
-        Stage("ingest", inputs, topics.changelogs["ingest"], ingest, watermarks_to=topics.lookup),
+        Stage(
+            "ingest",
+            (*channels, topics.commands),
+            topics.changelogs["ingest"],
+            ingest,
+            watermarks_to=topics.lookup,
+        ),
         Stage(
             "resolve",
             (topics.lookup,),
             topics.changelogs["resolve"],
             resolve,
             _tables(RESOLVER_TABLES),
-            upstream=inputs,
+            upstream=channels,  # without the commands: they come seldom, and would hold a replay's time back
             watermarks_to=topics.components,
-            form=policy.order_digest,
+            form=form,
             loops=True,
         ),
         Stage(
@@ -146,7 +168,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             customer,
             _tables(customer_tables(RulesRow)),
             upstream=(topics.lookup,),
-            form=policy.order_digest,
+            form=form,
             loops=True,
         ),
     )
@@ -157,6 +179,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
     if registry is not None:
         for topic in topics.channels.values():
             registry.register(subject_of(topic), schemas.avro("channel_event"))
+        registry.register(subject_of(topics.commands), schemas.avro("identity_command"))
     names = {
         Output.TIMELINE: [topics.timeline],
         Output.PROFILE: [topics.profiles],

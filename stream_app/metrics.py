@@ -44,6 +44,18 @@ FORWARDED = Counter(
 UNIONS_REFUSED = Counter(
     "raccord_unions_refused", "Unions refused because the component would be too large", registry=REGISTRY
 )
+LINKS_REFUSED = Counter(
+    "raccord_links_refused",
+    "Links that join nothing: a limit is reached, or an operator denies it",
+    ["reason", "namespace"],
+    registry=REGISTRY,
+)
+SHARED_IDENTIFIERS = Counter(
+    "raccord_shared_identifiers",
+    "Identifiers that were found shared by many (quarantined), or no longer are (released)",
+    ["namespace", "outcome"],
+    registry=REGISTRY,
+)
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
 EVENT_TO_TRIGGER = Histogram(
     "raccord_event_to_trigger_seconds",
@@ -110,6 +122,8 @@ COUNTERS = {
     "triggers": TRIGGERS,
     "forwarded": FORWARDED,
     "unions_refused": UNIONS_REFUSED,
+    "links_refused": LINKS_REFUSED,
+    "shared_identifiers": SHARED_IDENTIFIERS,
 }
 """Counters that stages count in, by the first word of a tally's key."""
 

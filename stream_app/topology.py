@@ -2,7 +2,8 @@
 
     channel.<name>  ->  ingest  ->  identity.lookup  ->  resolve  ->  identity.components  ->  customer  ->  outputs
 
-`resolve` and `customer` also write to each other's input: that is the resolver protocol (`domain.resolver`).
+`ingest` also reads what operators say (`identity.commands`). `resolve` and `customer` also write to each other's
+input: that is the resolver protocol (`domain.resolver`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 DAY_MS = 24 * 3600 * 1000
 INTERNAL_RETENTION_MS = 2 * DAY_MS
+FOREVER_MS = -1
+"""Commands are evidence: without them a replay would not arrive at the same customers."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Topics:
     """Every topic's name, with the deployment's prefix."""
 
     channels: dict[str, str]
+    commands: str
     lookup: str
     components: str
     dead_letters: str
@@ -40,6 +44,7 @@ class Topics:
         p = settings.prefix
         return cls(
             channels={name: f"{p}channel.{name}" for name in settings.channels},
+            commands=f"{p}identity.commands",
             lookup=f"{p}identity.lookup",
             components=f"{p}identity.components",
             dead_letters=f"{p}dead-letters",
@@ -62,6 +67,7 @@ class Topics:
                 TopicSpec(t, n, {**kept, "message.timestamp.type": "LogAppendTime"})
                 for t in self.channels.values()
             ),
+            TopicSpec(self.commands, n, log_topic(FOREVER_MS, size, stamped=True)),
             *(
                 TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True))
                 for t in (self.lookup, self.components)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,16 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from kafka.admin import KafkaAdminClient
 
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.codec import WATERMARK_HEADER, encode_marker
+from stream_app.engine.errors import FatalError
 from stream_app.runs.drain import Watcher
+from tests.engine_probes import SAID
 from tests.engine_worker import PARTITIONS, topics
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 ROOT = Path(__file__).parents[1]
+KEYS = [b"k%02d" % number for number in range(40)]
 
 
 class Job:
@@ -165,6 +171,51 @@ class Job:
         return (self.folder / f"{worker}.log").read_text(errors="replace")
 
 
+class Probed(Job):
+    """The job, with a probe planted in its workers."""
+
+    def __init__(
+        self, probe: str, bootstrap: str, prefix: str, folder: Path, *, time_mode: str = "wall"
+    ) -> None:
+        super().__init__(bootstrap, prefix, folder, time_mode=time_mode)
+        self.probe = probe
+
+    def start(self, worker: str, **environment: str) -> subprocess.Popen[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        variables = {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "TIME": self.time_mode, "PROBE": self.probe}
+        with (self.folder / f"{worker}.log").open("ab") as log:
+            self.workers[worker] = subprocess.Popen(
+                [sys.executable, "-m", "tests.engine_probes", self.group, worker, str(self.folder)],
+                cwd=ROOT,
+                env={**os.environ, **variables, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self.workers[worker]
+
+    def said(self, worker: str, *words: str) -> list[list[str]]:
+        """Return what a probe has said after these words."""
+        lines = [line[line.index(SAID) :].split() for line in self.log(worker).splitlines() if SAID in line]
+        return [line[1 + len(words) :] for line in lines if line[1 : 1 + len(words)] == list(words)]
+
+    def waits_for(self, worker: str, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+        assert wait_for(holds, seconds), self.log(worker)[-2_000:]
+
+    def make_anew(self, role: str) -> None:
+        """Delete a topic and make it again, empty."""
+        name = self.topics[role]
+        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
+            admin.delete_topics([name])
+            assert wait_for(lambda: name not in admin.list_topics())
+
+        def made() -> bool:
+            with contextlib.suppress(FatalError):  # the broker may still be busy with the deletion
+                kafka_topics.create(self.bootstrap, specs(self.topics))
+            return kafka_topics.problems(self.bootstrap, specs(self.topics)) == []
+
+        assert wait_for(made)
+
+
 def specs(names: dict[str, str]) -> list[kafka_topics.TopicSpec]:
     """Return the job's topics as they must be."""
     log, table = kafka_topics.log_topic(3_600_000, 1 << 20, stamped=True), kafka_topics.table_topic(1 << 20)
@@ -177,3 +228,10 @@ def specs(names: dict[str, str]) -> list[kafka_topics.TopicSpec]:
 def every_tenth(counts: Counter[bytes]) -> list[bytes]:
     """Return the outputs that these counts give, sorted."""
     return sorted(b"%s:%d" % (key, n) for key, total in counts.items() for n in range(10, total + 1, 10))
+
+
+def tens(times: int = 10) -> list[tuple[bytes, bytes]]:
+    """Return so many events of each key, mixed."""
+    events = [(key, b"x") for key in KEYS for _ in range(times)]
+    random.Random(times).shuffle(events)
+    return events

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,10 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 
 from stream_app.engine.assignment import Assignment
+from stream_app.engine.engine import Engine
+from stream_app.engine.errors import EpochAbortedError
 from stream_app.engine.producer import TransactionalProducer
+from stream_app.engine.store import Rows
 from stream_app.engine.watermark import TimeMode
 from tests import engine_worker
 
@@ -38,6 +43,8 @@ SLOW_RESTORE_S = 8.0
 """From the worker's start."""
 IMPATIENCE_S = 2.0
 """Faust's longest time between two fetches, in a slow restore."""
+
+LONG_BATCH_S = 5.0
 
 UNREAD_S = 0.7
 """How long the broker's answers lie unread: well beyond the tolerance of clocks."""
@@ -201,6 +208,104 @@ def books(build: Build) -> Worker:
     return worker
 
 
+def shell(build: Build) -> Worker:
+    """Tells of what Faust has started: sockets that listen, how much is logged, what measures."""
+    listen = socket.socket.listen
+
+    def told(self: socket.socket, *arguments: int) -> None:
+        listen(self, *arguments)
+        say("listens", self.getsockname())
+
+    socket.socket.listen = told  # type: ignore[method-assign]
+    worker = build()
+
+    @worker.app.task
+    async def tell() -> None:
+        logger = logging.getLogger()
+        say("logs", logging.getLevelName(logger.getEffectiveLevel()), len(logger.handlers))
+        say("measures", *(type(sensor).__name__ for sensor in (*worker.app.sensors, worker.app.monitor)))
+
+    return worker
+
+
+def batches(build: Build) -> Worker:
+    """Tells of each batch that comes: its partition, its records, whose they are, whether they are in order."""
+    process = Engine.process
+
+    def told(self: Engine, tp: Any, batch: Any) -> None:
+        offsets = [record.offset for record in batch.records]
+        owners = {(record.topic, record.partition) for record in batch.records}
+        sound = owners == {(tp.topic, tp.partition)} and offsets == sorted(set(offsets))
+        say("batch", f"{tp.topic}/{tp.partition}", len(offsets), sound)
+        process(self, tp, batch)
+
+    Engine.process = told
+    return build()
+
+
+def stores(build: Build) -> Worker:
+    """Tells of assignments, of stores that are opened and closed, and of how many rows a restore brings."""
+    open_rows, close = Assignment._open_rows, Rows.close
+
+    def opened(self: Assignment, task: Task) -> Any:
+        if task.stage.tables:
+            say("opened", task.id)
+        return open_rows(self, task)
+
+    def closed(self: Rows) -> None:
+        say("closed", self.folder.name)
+        close(self)
+
+    def restored(_self: Assignment, task: Task, progress: Any) -> None:
+        say("restored", task.id, progress.rows)
+
+    Assignment._open_rows, Rows.close, Assignment._progress = opened, closed, restored
+    worker = build()
+    ready = Assignment._refresh
+
+    def refreshed(self: Assignment) -> None:
+        ready(self)
+        say("ready", *sorted(task.id for task in self.ready()))
+
+    Assignment._refresh = refreshed
+    return worker
+
+
+def long_batch(build: Build) -> Worker:
+    """The first batch keeps a handler busy for longer than the session lasts."""
+
+    class Forward(engine_worker.Forward):
+        def process(self, records: Sequence[Any]) -> None:
+            if not slept:
+                slept.append(True)
+                time.sleep(LONG_BATCH_S)
+            super().process(records)
+
+    slept: list[bool] = []
+    engine_worker.Forward = Forward
+    worker = build()
+
+    @worker.app.on_partitions_assigned.connect(weak=False)
+    async def assigned(_app: Any, _assigned: Any, **_kwargs: Any) -> None:
+        say("assigned")
+
+    return worker
+
+
+def failing_commits(build: Build) -> Worker:
+    """No commit goes through, and the worker gives up after the third."""
+
+    def commit(_self: TransactionalProducer, *_arguments: Any) -> None:
+        say("commit")
+        msg = "planted: no commit"
+        raise EpochAbortedError(msg)
+
+    TransactionalProducer.commit = commit
+    worker = build()
+    worker.engine.pace = replace(worker.engine.pace, failures=3)
+    return worker
+
+
 PROBES: dict[str, Callable[[Build], Worker]] = {
     probe.__name__: probe
     for probe in (
@@ -213,6 +318,11 @@ PROBES: dict[str, Callable[[Build], Worker]] = {
         late_records,
         late_answers,
         books,
+        shell,
+        batches,
+        stores,
+        long_batch,
+        failing_commits,
     )
 }
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from stream_app.runs.workers import WorkerProcess
 from stream_app.wire import OutputReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Self
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +140,7 @@ class Pipeline:
         """Wait until the workers have nothing left to do; `supervised`: start them again when they end."""
         topics = self.topics
         self._watcher.wait(
-            [*topics.channels.values(), topics.lookup, topics.components],
+            [*topics.channels.values(), topics.commands, topics.lookup, topics.components],
             [topics.timeline, topics.decisions, topics.dead_letters, *topics.triggers.values()],
             timeout_s=timeout,
             check=self.supervise if supervised else self.check,
@@ -200,17 +199,18 @@ class Pipeline:
         return found
 
     def copy_inputs_from(self, other: Pipeline) -> None:
-        """Write what is in another deployment's channels, clock markers too, partition by partition, in order."""
+        """Write what another deployment was told, clock markers and commands too, partition by partition, in order."""
         producer = KafkaProducer(
             bootstrap_servers=self.bootstrap.split(","),
             compression_type="lz4",
             max_request_size=16_777_216,
             linger_ms=5,
         )
-        for channel, topic in other.topics.channels.items():
+        mine = {topic: self.topics.channels[channel] for channel, topic in other.topics.channels.items()}
+        for topic, target in {**mine, other.topics.commands: self.topics.commands}.items():
             for record in other.read(topic):
                 producer.send(
-                    self.topics.channels[channel],
+                    target,
                     record.value,
                     record.key,
                     list(record.headers),
@@ -262,13 +262,3 @@ def happened(
     event = ChannelEvent(event_id, time_ms, channel, kind, identifiers, properties)
     at = time_ms if arrives is None else START + round(arrives * MINUTE)
     return Planned(channel=channel, at=at, event=event, key=event_id.encode())
-
-
-def wait_for(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Wait until something holds; return whether it did in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.2)
-    return False

@@ -8,9 +8,9 @@ simulation.truth.components
 
 from connectors.planned import Encoding, Planned
 from connectors.simulators.files import read_jsonl, read_truth, truth_path, write_jsonl
-from connectors.simulators.settings import QUIET, Habits, Noise
+from connectors.simulators.settings import QUIET, Habits, IdentityNoise, Noise
 from connectors.simulators.simulation import DEFAULT_START, Simulation
-from connectors.simulators.truth import Components, TrueShopper, Truth
+from connectors.simulators.truth import Components, Recycled, TrueShopper, Truth
 
 __all__ = [
     "DEFAULT_START",
@@ -18,8 +18,10 @@ __all__ = [
     "Components",
     "Encoding",
     "Habits",
+    "IdentityNoise",
     "Noise",
     "Planned",
+    "Recycled",
     "Simulation",
     "TrueShopper",
     "Truth",

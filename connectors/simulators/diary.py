@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.simulators.people import Cart, Identifier, Shopper  # noqa: TC001 - msgspec reads field types
+from connectors.simulators.identifiers import Identifier  # noqa: TC001 - msgspec reads field types
+from connectors.simulators.people import Cart, Shopper  # noqa: TC001 - msgspec reads field types
 from stream_app.domain.event import Context  # noqa: TC001 - msgspec reads field types
 
 

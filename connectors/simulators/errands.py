@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from connectors.simulators.chances import MINUTE, SECOND, chance, moment, poisson, shop_moment
+from connectors.simulators.diary import Diary
 from connectors.simulators.people import Cart, Device, Shopper
 from connectors.simulators.visits import buy_at_till, visit
 
@@ -12,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from connectors.simulators.catalogue import Catalogue
-    from connectors.simulators.diary import Diary
     from connectors.simulators.settings import Habits
 
 Arrivals = list[tuple[int, Device]]
@@ -34,7 +36,7 @@ def live_a_day(diary: Diary, day: int, goods: Catalogue, habits: Habits) -> None
         visit(diary, device, start, goods, habits)
     for trip, rate in _TRIPS:
         if chance(random, rate):
-            trip(diary, day, goods)
+            trip(diary, day, goods, habits)
 
 
 def _when(arrival: tuple[int, Device]) -> int:
@@ -64,13 +66,14 @@ def _newsletter(diary: Diary, day: int, arrivals: Arrivals) -> None:
 
 def _text_message(diary: Diary, day: int, arrivals: Arrivals) -> None:
     shopper, random = diary.shopper, diary.shopper.random
-    if shopper.phone is None:
-        return
     campaign, sent = {"campaign_id": f"sms-{day // 86_400_000}"}, shop_moment(random, day)
-    diary.note(sent, "sms", "SMS Delivered", (shopper.phone,), campaign)
+    phone = shopper.phone_at(sent)
+    if phone is None:
+        return
+    diary.note(sent, "sms", "SMS Delivered", (phone,), campaign)
     if chance(random, 0.2):
         browser, clicked = _own_browser(shopper), sent + random.randrange(MINUTE, 40 * MINUTE)
-        diary.note(clicked, "sms", "Link Clicked", (shopper.phone, browser.mark), campaign)
+        diary.note(clicked, "sms", "Link Clicked", (phone, browser.mark), campaign)
         arrivals.append((clicked + 3 * SECOND, browser))
 
 
@@ -81,7 +84,7 @@ def _advertisement(diary: Diary, day: int, arrivals: Arrivals) -> None:
     diary.note(clicked, "social", "Link Clicked", (browser.mark,), {"network": network})
     arrivals.append((clicked + 3 * SECOND, browser))
     if shopper.email is not None and chance(random, 0.1):
-        lead = (shopper.email, browser.mark)
+        lead = (shopper.typed(shopper.email), browser.mark)
         diary.note(clicked + 40 * SECOND, "social", "Identify", lead, {"first_name": shopper.first_name})
 
 
@@ -94,7 +97,7 @@ def _chat(diary: Diary, day: int, arrivals: Arrivals) -> None:
     diary.note(start, "chatbot", "Conversation Started", who, asks)
     clock = start + random.randrange(20 * SECOND, 2 * MINUTE)
     if shopper.email is not None and chance(random, 0.4):
-        both = (shopper.email, browser.mark)
+        both = (shopper.typed(shopper.email), browser.mark)
         diary.note(clock, "chatbot", "Identify", both, {"first_name": shopper.first_name})
         clock += random.randrange(20 * SECOND, 2 * MINUTE)
     diary.note(clock, "chatbot", "Conversation Ended", who, {"duration_s": (clock - start) // SECOND})
@@ -106,8 +109,8 @@ def _chat(diary: Diary, day: int, arrivals: Arrivals) -> None:
         arrivals.append((clock + MINUTE, browser))
 
 
-def _shop(diary: Diary, day: int, goods: Catalogue) -> None:
-    """Go to the shop; the app notices her coming in, the till what she buys."""
+def _shop(diary: Diary, day: int, goods: Catalogue, habits: Habits) -> None:
+    """Go to the shop; the app notices her coming in, the till what she buys, perhaps the kiosk what she looks at."""
     shopper, random = diary.shopper, diary.shopper.random
     enters = shop_moment(random, day)
     app = next((device for device in shopper.devices if device.channel == "app"), None)
@@ -120,13 +123,25 @@ def _shop(diary: Diary, day: int, goods: Catalogue) -> None:
         for product in random.sample(goods.products, random.randint(1, 4)):
             cart.lines[product] = 1 if chance(random, 0.8) else 2
         buy_at_till(diary, enters + random.randrange(5 * MINUTE, 40 * MINUTE), cart)
+    _use_kiosk(diary, enters + 3 * MINUTE, goods, habits)
 
 
-def _call(diary: Diary, day: int, _goods: Catalogue) -> None:
-    shopper, random = diary.shopper, diary.shopper.random
-    if shopper.phone is None:
+def _use_kiosk(diary: Diary, time: int, goods: Catalogue, habits: Habits) -> None:
+    """Perhaps use the shop's tablet, if it is free. What she does there leaves her own random stream alone."""
+    visits = diary.shopper.kiosk
+    if visits is None or not chance(visits.random, visits.share) or not visits.kiosk.take(time):
         return
-    start, phone = shop_moment(random, day), shopper.phone
+    there = Diary(msgspec.structs.replace(diary.shopper, random=visits.random))
+    visit(there, visits.kiosk, time, goods, habits)
+    diary.acts += there.acts
+
+
+def _call(diary: Diary, day: int, _goods: Catalogue, _habits: Habits) -> None:
+    shopper, random = diary.shopper, diary.shopper.random
+    start = shop_moment(random, day)
+    phone = shopper.phone_at(start)
+    if phone is None:
+        return
     diary.note(start, "call_center", "Call Started", (phone,), {"direction": "inbound"})
     account = shopper.user_id if chance(random, 0.6) else shopper.loyalty
     who = (phone,) if account is None else (phone, account)
@@ -139,7 +154,7 @@ def _call(diary: Diary, day: int, _goods: Catalogue) -> None:
         diary.note(clock + MINUTE, "call_center", "Satisfaction Rated", who, {"rating": random.randint(1, 5)})
 
 
-def _coupon(diary: Diary, day: int, _goods: Catalogue) -> None:
+def _coupon(diary: Diary, day: int, _goods: Catalogue, _habits: Habits) -> None:
     shopper, random = diary.shopper, diary.shopper.random
     shown = shopper.loyalty or shopper.email
     if shown is not None:
@@ -147,13 +162,15 @@ def _coupon(diary: Diary, day: int, _goods: Catalogue) -> None:
         diary.note(shop_moment(random, day), "catalog", "Coupon Redeemed", (shown,), coupon)
 
 
-def _marketplace(diary: Diary, day: int, goods: Catalogue) -> None:
+def _marketplace(diary: Diary, day: int, goods: Catalogue, _habits: Habits) -> None:
     shopper, random = diary.shopper, diary.shopper.random
     if shopper.email is None:
         return
     cart = Cart("", {random.choice(goods.products): 1})
-    who = (shopper.email,) if shopper.phone is None or chance(random, 0.7) else (shopper.email, shopper.phone)
-    diary.note(moment(random, day), "marketplace", "Order Completed", who, diary.order(cart, "market"))
+    time = moment(random, day)
+    phone = shopper.phone_at(time)
+    who = (shopper.email,) if phone is None or chance(random, 0.7) else (shopper.email, phone)
+    diary.note(time, "marketplace", "Order Completed", who, diary.order(cart, "market"))
 
 
 _MAILINGS: tuple[tuple[Callable[[Diary, int, Arrivals], None], float], ...] = (
@@ -162,7 +179,7 @@ _MAILINGS: tuple[tuple[Callable[[Diary, int, Arrivals], None], float], ...] = (
     (_advertisement, 0.05),
     (_chat, 0.04),
 )
-_TRIPS: tuple[tuple[Callable[[Diary, int, Catalogue], None], float], ...] = (
+_TRIPS: tuple[tuple[Callable[[Diary, int, Catalogue, Habits], None], float], ...] = (
     (_shop, 0.15),
     (_call, 0.03),
     (_coupon, 0.02),

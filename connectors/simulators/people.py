@@ -1,4 +1,4 @@
-"""Who shops: households, their members with all identifiers that are truly theirs, and their devices.
+"""Who shops: a person, all identifiers that are truly hers, and her devices.
 
 Nobody real: addresses end in example.org and the like (RFC 2606), telephone numbers lie in the ranges that
 the French regulator keeps free for fiction (Arcep, plan de numérotation, 2.5.12).
@@ -7,18 +7,14 @@ the French regulator keeps free for fiction (Arcep, plan de numérotation, 2.5.1
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from connectors.simulators.catalogue import LOCALE, TIMEZONE, Catalogue, Product, Store
-from connectors.simulators.chances import chance
+from connectors.simulators.catalogue import LOCALE, TIMEZONE, Product, Store
+from connectors.simulators.chances import MINUTE, chance
+from connectors.simulators.identifiers import Identifier, identifier
+from connectors.simulators.typing_errors import Typist  # noqa: TC001 - msgspec reads field types
 from stream_app.domain.event import Context
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from connectors.simulators.settings import Habits
 
 FIRST_NAMES = (
     "Ana",
@@ -38,19 +34,7 @@ LAST_NAMES = ("Lopez", "Martin", "Nguyen", "Ozturk", "Petit", "Roux", "Simon", "
 MAIL_HOSTS = ("example.org", "example.com", "example.net")
 PHONE_RANGES = ("63998", "19900", "26191", "35301", "46571", "53649")
 PHONES_PER_RANGE = 10_000
-
-
-class Identifier(NamedTuple):
-    """One identifier: `text` is "namespace:value", normalised."""
-
-    namespace: str
-    value: str
-    text: str
-
-
-def identifier(namespace: str, value: str) -> Identifier:
-    """Make an identifier of a value that is in its normal form."""
-    return Identifier(namespace, value, f"{namespace}:{value}")
+KIOSK_SLOT = 15 * MINUTE
 
 
 class Cart(msgspec.Struct):
@@ -71,6 +55,40 @@ class Device(msgspec.Struct):
     cart: Cart | None = None
 
 
+class Kiosk(Device):
+    """A shop's tablet for its customers, who come one by one: nobody goes to one that is taken."""
+
+    slots: set[int] = msgspec.field(default_factory=set)
+
+    def take(self, time: int) -> bool:
+        """Take it at this time (ms), for a quarter of an hour; return whether it was free."""
+        slot = time // KIOSK_SLOT
+        free = slot not in self.slots
+        self.slots.add(slot)
+        return free
+
+
+class Phone(msgspec.Struct, frozen=True):
+    """A telephone number of somebody's, from a time on and until another (ms)."""
+
+    number: Identifier
+    since: int = 0
+    until: int | None = None
+
+    @property
+    def for_ever(self) -> bool:
+        """Whether it was nobody else's before, and will be nobody else's after."""
+        return self.since == 0 and self.until is None
+
+
+class KioskVisits(msgspec.Struct, frozen=True):
+    """The kiosk of her shop, the share of her trips in which she uses it, and the random stream for that."""
+
+    kiosk: Kiosk
+    share: float
+    random: Random
+
+
 class Shopper(msgspec.Struct):
     """A person. What she doesn't have is None. `random` is her own stream: nobody else's doings change it."""
 
@@ -86,36 +104,38 @@ class Shopper(msgspec.Struct):
     loyalty: Identifier | None = None
     email: Identifier | None = None
     second_email: Identifier | None = None
-    phone: Identifier | None = None
+    phone: Phone | None = None
+    typist: Typist | None = None
+    kiosk: KioskVisits | None = None
 
     @property
     def identifiers(self) -> list[str]:
-        """All that is truly hers, sorted; a shared tablet's cookie is nobody's."""
-        own = (self.user_id, self.loyalty, self.email, self.second_email, self.phone)
+        """All that is truly hers, sorted; a shared tablet's cookie is nobody's, nor is a number passed on."""
+        own = [self.user_id, self.loyalty, self.email, self.second_email]
+        if self.phone is not None and self.phone.for_ever:
+            own.append(self.phone.number)
         texts = [one.text for one in own if one is not None]
         return sorted(texts + [device.mark.text for device in self.devices if not device.shared])
 
+    @property
+    def mistyped(self) -> list[str]:
+        """All wrong addresses that were typed for hers so far, sorted."""
+        return [] if self.typist is None else sorted(self.typist.mistyped)
 
-def population(seed: int, shoppers: int, habits: Habits, goods: Catalogue) -> Iterator[Shopper]:
-    """Yield so many shoppers, household by household; the members of a household follow each other."""
-    number = 0
-    household = 0
-    while number < shoppers:
-        random = Random(f"{seed}/household/{household}")
-        family = chance(random, habits.families)
-        size = min(random.choice((2, 2, 3, 4)) if family else 1, shoppers - number)
-        tablet = _browser(random, shared=True) if family and chance(random, habits.shared_tablets) else None
-        store = random.choice(goods.stores)
-        for _ in range(size):
-            shopper = _shopper(seed, number, f"household-{household:06d}", store)
-            if tablet is not None:
-                shopper.devices.append(tablet)
-            yield shopper
-            number += 1
-        household += 1
+    def phone_at(self, time: int) -> Identifier | None:
+        """Return her telephone number at that time (ms)."""
+        phone = self.phone
+        if phone is None or time < phone.since or (phone.until is not None and time >= phone.until):
+            return None
+        return phone.number
+
+    def typed(self, one: Identifier) -> Identifier:
+        """Return an identifier of hers as it is typed in by hand this time: her e-mail address may go wrong."""
+        return self.typist.type(one) if self.typist is not None and one == self.email else one
 
 
-def _shopper(seed: int, number: int, household: str, store: Store) -> Shopper:
+def new_shopper(seed: int, number: int, household: str, store: Store) -> Shopper:
+    """Make a person by her number: the same one for the same seed."""
     random = Random(f"{seed}/shopper/{number}")
     first, last = random.choice(FIRST_NAMES), random.choice(LAST_NAMES)
     shopper = Shopper(
@@ -139,25 +159,34 @@ def _shopper(seed: int, number: int, household: str, store: Store) -> Shopper:
             shopper.second_email = identifier("email", f"{local}.work@{random.choice(MAIL_HOSTS)}")
     block, last_digits = divmod(number, PHONES_PER_RANGE)
     if chance(random, 0.7) and block < len(PHONE_RANGES):
-        shopper.phone = identifier("phone", f"+33{PHONE_RANGES[block]}{last_digits:04d}")
+        shopper.phone = Phone(identifier("phone", f"+33{PHONE_RANGES[block]}{last_digits:04d}"))
     return shopper
 
 
 def _devices(random: Random) -> list[Device]:
     devices = []
     if chance(random, 0.75):
-        devices.append(_browser(random))
+        devices.append(new_browser(random))
     if chance(random, 0.7) or not devices:
-        devices.append(_browser(random))
+        devices.append(new_browser(random))
     if chance(random, 0.45):
         mark = identifier("device", f"{random.getrandbits(64):016x}")
         devices.append(Device(mark, "app", Context(locale=LOCALE, timezone=TIMEZONE)))
     return devices
 
 
-def _browser(random: Random, *, shared: bool = False) -> Device:
-    mark = identifier("cookie", f"{random.getrandbits(80):020x}")
-    return Device(mark, "web", Context(locale=LOCALE, timezone=TIMEZONE), shared=shared)
+def new_browser(random: Random, *, shared: bool = False) -> Device:
+    """Make a browser with a cookie of its own."""
+    return Device(_cookie(random), "web", Context(locale=LOCALE, timezone=TIMEZONE), shared=shared)
+
+
+def new_kiosk(random: Random, store: Store) -> Kiosk:
+    """Make a tablet that stands in this shop."""
+    return Kiosk(_cookie(random), "web", store.context, shared=True)
+
+
+def _cookie(random: Random) -> Identifier:
+    return identifier("cookie", f"{random.getrandbits(80):020x}")
 
 
 def with_check_digit(digits: str) -> str:

@@ -10,8 +10,8 @@ from connectors.simulators.catalogue import catalogue
 from connectors.simulators.chances import DAY
 from connectors.simulators.diary import Diary
 from connectors.simulators.errands import live_a_day
-from connectors.simulators.people import population
-from connectors.simulators.settings import Habits, Noise
+from connectors.simulators.population import Population
+from connectors.simulators.settings import Habits, IdentityNoise, Noise
 from connectors.simulators.transit import Transit
 from connectors.simulators.truth import Ledger, TrueShopper, Truth
 
@@ -39,6 +39,7 @@ class Simulation:
         start: int = DEFAULT_START,
         noise: Noise | None = None,
         habits: Habits | None = None,
+        identity_noise: IdentityNoise | None = None,
     ) -> None:
         """Plan a simulation.
 
@@ -50,6 +51,7 @@ class Simulation:
                 arrivals and copies come after that.
             noise: what goes wrong on the way; None: the defaults of `Noise`.
             habits: how shoppers behave; None: the defaults of `Habits`.
+            identity_noise: what makes people hard to tell apart; None: the defaults of `IdentityNoise`.
 
         Raises:
             ValueError: for fewer than one shopper or day, or a start before the epoch.
@@ -66,12 +68,16 @@ class Simulation:
         self.end = start + days * DAY
         self.noise = Noise() if noise is None else noise
         self.habits = Habits() if habits is None else habits
+        self.identity_noise = IdentityNoise() if identity_noise is None else identity_noise
         self._truth: Truth | None = None
 
     def records(self) -> Iterator[Planned]:
         """Yield the records in order of arrival (`at`); made a day at a time, so memory is about a day's."""
         goods = catalogue(self.seed)
-        people = list(population(self.seed, self.shoppers, self.habits, goods))
+        population = Population(
+            self.seed, self.habits, self.identity_noise, goods, start=self.start, end=self.end
+        )
+        people = list(population.shoppers(self.shoppers))
         ledger = Ledger()
         transit = Transit(self.seed, self.noise, ledger)
         pending: list[Planned] = []
@@ -88,7 +94,9 @@ class Simulation:
             del pending[:due]
         yield from pending
         self._truth = ledger.truth(
-            self.seed, (TrueShopper(one.name, one.household, one.identifiers) for one in people)
+            self.seed,
+            (TrueShopper(one.name, one.household, one.identifiers, one.mistyped) for one in people),
+            population.recycled,
         )
 
     @property

@@ -21,7 +21,7 @@ from stream_app.domain.refusal import Reason
 
 if TYPE_CHECKING:
     from connectors.simulators.diary import Act
-    from connectors.simulators.people import Identifier
+    from connectors.simulators.identifiers import Identifier
     from connectors.simulators.settings import Noise
     from connectors.simulators.truth import Ledger
 

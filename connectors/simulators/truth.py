@@ -14,11 +14,24 @@ if TYPE_CHECKING:
 
 
 class TrueShopper(msgspec.Struct, frozen=True):
-    """A person and all identifiers that are hers alone ("namespace:value", sorted), used or not."""
+    """A person, and all identifiers that are hers alone, used or not ("namespace:value", sorted).
+
+    `mistyped` are the wrong addresses that were typed for hers, other people's among them.
+    """
 
     name: str
     household: str
     identifiers: list[str]
+    mistyped: list[str] = []
+
+
+class Recycled(msgspec.Struct, frozen=True):
+    """A telephone number ("phone:value") that passes from one shopper to another at a time (ms)."""
+
+    identifier: str
+    previous: str
+    next: str
+    time: int
 
 
 class Truth(msgspec.Struct, kw_only=True):
@@ -35,7 +48,9 @@ class Truth(msgspec.Struct, kw_only=True):
         blocked_values: good events that carry a meaningless identifier beside a good one.
         late: good events that arrive hours late.
         components: identifiers connected by good events (blocked values aside), all sorted.
-            A tablet that a family shares makes one component of several shoppers.
+            A tablet that a family shares makes one component of several shoppers, and so do kiosks,
+            addresses mistyped as another shopper's, and telephone numbers that pass on.
+        recycled_phones: the telephone numbers that pass on.
     """
 
     seed: int
@@ -48,6 +63,7 @@ class Truth(msgspec.Struct, kw_only=True):
     blocked_values: int
     late: int
     components: list[list[str]]
+    recycled_phones: list[Recycled] = []
 
     @property
     def events(self) -> int:
@@ -131,7 +147,7 @@ class Ledger:
         """Book a record that must be refused."""
         self._dead[reason.value] += 1
 
-    def truth(self, seed: int, shoppers: Iterable[TrueShopper]) -> Truth:
+    def truth(self, seed: int, shoppers: Iterable[TrueShopper], recycled: Sequence[Recycled]) -> Truth:
         """Close the ledger."""
         return Truth(
             seed=seed,
@@ -144,4 +160,5 @@ class Ledger:
             blocked_values=self._blocked,
             late=self._late,
             components=self._components.sorted(),
+            recycled_phones=list(recycled),
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from connectors.simulators.chances import DAY, HOUR, MINUTE, SECOND, chance
-from connectors.simulators.people import Cart, Device, Identifier, Shopper
+from connectors.simulators.people import Cart, Device, Kiosk, Shopper
 
 if TYPE_CHECKING:
     from connectors.simulators.catalogue import Catalogue, Product
     from connectors.simulators.diary import Diary
+    from connectors.simulators.identifiers import Identifier
     from connectors.simulators.settings import Habits
 
 SIGNS_IN_TO_PAY = 0.5
 SIGNS_IN_ON_APP = 0.8
 SIGNS_IN_ON_TABLET = 0.5
+SIGNS_IN_ON_KIOSK = 0.8
 LEAVES_BASKET_FOR_NEXT_TIME = 0.3
 EMPTIES_BASKET = 0.03
 
@@ -49,7 +51,9 @@ class Visit:
             self.known = True
 
     def sign_in(self) -> None:
-        """Sign in, where she has an account."""
+        """Sign in, where she has an account; on a kiosk a loyalty card will do."""
+        if self.shopper.user_id is None and isinstance(self.device, Kiosk):
+            self.also(self.shopper.loyalty)
         if self.shopper.user_id is None or self.device.account is not None:
             return
         self.device.account = self.shopper.user_id
@@ -65,8 +69,9 @@ class Visit:
     def tell_about_herself(self) -> None:
         """Fill in a form: traits, perhaps a second address, perhaps what she consents to."""
         shopper, remembered = self.shopper, self.identifiers
-        for one in (shopper.email, shopper.second_email, shopper.phone):
-            self.also(one)
+        for one in (shopper.email, shopper.second_email, shopper.phone_at(self.clock)):
+            if one is not None:
+                self.also(shopper.typed(one))
         self.do("Identify", {"first_name": shopper.first_name, "city": shopper.store.city})
         self.identifiers = remembered
         if chance(self.random, 0.4):
@@ -100,7 +105,7 @@ def visit(diary: Diary, device: Device, start: int, goods: Catalogue, habits: Ha
 
 def _sign_in_chance(device: Device, habits: Habits) -> float:
     if device.shared:
-        return SIGNS_IN_ON_TABLET
+        return SIGNS_IN_ON_KIOSK if isinstance(device, Kiosk) else SIGNS_IN_ON_TABLET
     return SIGNS_IN_ON_APP if device.channel == "app" else habits.sign_in
 
 
@@ -156,8 +161,9 @@ def _pay(one: Visit, cart: Cart) -> None:
     shopper, random = one.shopper, one.random
     if chance(random, SIGNS_IN_TO_PAY):
         one.sign_in()
-    if not one.known:
-        one.also(shopper.email or shopper.phone)
+    contact = shopper.email or shopper.phone_at(one.clock)
+    if not one.known and contact is not None:
+        one.also(shopper.typed(contact))
     order = one.diary.order(cart, one.device.channel)
     one.do("Checkout Started", {"cart_id": cart.cart_id, **order})
     one.do("Order Completed", {"cart_id": cart.cart_id, **order})
@@ -211,7 +217,8 @@ def buy_at_till(diary: Diary, time: int, cart: Cart) -> None:
         shown = shown[:1] if chance(random, 0.7) else shown[1:]
     if not shown:
         return
+    said = tuple(shopper.typed(one) for one in shown)
     till = random.choice(shopper.store.tills)
     order = diary.order(cart, "till")
     order["store_id"], order["till_id"] = shopper.store.store_id, till
-    diary.note(time, "store", "Order Completed", shown, order, key=till, context=shopper.store.context)
+    diary.note(time, "store", "Order Completed", said, order, key=till, context=shopper.store.context)

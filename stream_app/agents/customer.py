@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stream_app.agents.publish import (
@@ -15,17 +14,19 @@ from stream_app.agents.publish import (
 )
 from stream_app.agents.rules import Rules
 from stream_app.domain.component import Components
-from stream_app.domain.customer import ComponentTables
+from stream_app.domain.keys import timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode
+from stream_app.domain.ports import ComponentTables
 from stream_app.wire import encode_payload, frame_single_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from stream_app.agents.dead_letters import DeadLetters
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
+    from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.rules import Decision, RuleBook
     from stream_app.engine.task import Task
@@ -49,6 +50,7 @@ class CustomerStage:
         *,
         policy: IdentityPolicy,
         key: bytes,
+        labels: Labels,
         book: RuleBook,
         topics: Topics,
         encoder: Encoder,
@@ -58,8 +60,7 @@ class CustomerStage:
         self.rules = Rules(task, book, self._decided)
         self.output = Outputs(task, topics, encoder, dead_letters)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
-        self.components = Components(policy, key, tables, self.output, self.rules)
-        self.output.members = self.components.members
+        self.components = Components(policy, key, tables, self.output, labels, self.rules)
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
@@ -68,8 +69,8 @@ class CustomerStage:
             handle(decode_component(record.value))
 
     def fire(self, due: int, key: bytes) -> None:
-        """Take a customer's timer; `key` is its component's label."""
-        customer = self.components.customer(key.decode())
+        """Take a customer's timer; `key` is a `timer_key`."""
+        customer = self.components.customer(*timer_of(key))
         if customer is not None and self.rules.fire(customer, due):
             self.components.save(customer)
 
@@ -80,6 +81,7 @@ class CustomerStage:
 
     def reset(self) -> None:
         """Forget what was held back in an epoch that was rolled back."""
+        self.components.reset()
         self.rules.reset()
         self.output.reset()
 
@@ -87,11 +89,11 @@ class CustomerStage:
         reachable: dict[str, list[str]] = {}
         evidence: list[dict[str, str]] = []
         if decision.action != "held_back":
-            members = self.components.members(customer.label)
-            found = addresses((identifier for identifier, _ in members), ADDRESSES)
+            found = addresses(customer.identifiers(), ADDRESSES)
             reachable = {channel: found[channel] for channel in decision.channel if channel in found}
-            links = self.components.links(customer.label)
-            evidence = [{"a": a, "b": b} for a, b, _ in islice(links, MAX_EVIDENCE)]
+            events = (event.event_id for event in decision.because.events)
+            links = self.components.links_between(customer, events, MAX_EVIDENCE)
+            evidence = [{"a": a, "b": b} for a, b in links]
         self.output.decision(customer, decision, reachable, evidence)
 
 
@@ -104,9 +106,8 @@ class Outputs:
         self.encoder = encoder
         self.dead_letters = dead_letters
         self._routes: Mapping[Topic, str] = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
-        self.members: Callable[[str], Iterable[tuple[str, int]]] = lambda _: ()
         self._profiles: dict[str, Customer | None] = {}
-        self._identifiers: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._identifiers: dict[tuple[str, int], tuple[int, tuple[str, ...]]] = {}
         self._send = task.producer.send
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
@@ -126,8 +127,16 @@ class Outputs:
     def moved(self, customer: str, previous: str, event: Event, revision: int) -> None:
         """Publish a timeline row again, under another customer."""
         payload = encode_payload(channel_event(event))
-        record = self.encoder.timeline(customer, revision, previous, "upsert", payload)
+        record = self.encoder.timeline(customer, revision, previous or None, "upsert", payload)
         self._send(self.topics.timeline, record, customer.encode())
+
+    def removed(self, customer: str, event: Event, revision: int) -> None:
+        """Publish that an event is on no timeline; the event is bare of what is personal."""
+        payload = encode_payload(channel_event(event))
+        record = self.encoder.timeline(customer, revision, None, "remove", payload)
+        self._send(self.topics.timeline, record, customer.encode() or event.event_id.encode())
+        if revision == 0:
+            self.task.count("events", event.channel, "dropped")
 
     def duplicate(self, event: Event) -> None:
         """Count a copy."""
@@ -140,15 +149,17 @@ class Outputs:
         key = event.identifiers[0].encode()
         self.dead_letters.refuse_bytes(self.task, event.source, event.received, key, value, detail)
         self.task.count("events", event.channel, "dead_lettered")
-        self._identifiers.clear()  # what only the refused content named is no member any more
 
     def identity(self, change: IdentityChange) -> None:
-        """Publish a change of customers; the profile under the previous id ends."""
+        """Publish a change of customers, or that an operator had something done."""
         record = self.encoder.identity_change(change_fields(change))
-        self._send(self.topics.changes, record, change.customer.encode())
+        key = (*change.into, *change.previous, "")[0]
+        self._send(self.topics.changes, record, key.encode())
         self.task.count("identity_changes", change.change.value)
-        if change.previous:
-            self._profiles[change.previous] = None
+
+    def gone(self, customer: str) -> None:
+        """End a profile."""
+        self._profiles[customer] = None
 
     def profile(self, customer: Customer) -> None:
         """Note a changed profile; the last one of the epoch is published."""
@@ -158,7 +169,15 @@ class Outputs:
         """Count a message that was passed on."""
         self.task.count("forwarded")
 
-    def union_refused(self, loser: str, winner: str, size: int) -> None:  # noqa: ARG002 - labels are identifiers
+    def link_refused(self, reason: str, namespace: str) -> None:
+        """Count a link that joins nothing."""
+        self.task.count("links_refused", reason, namespace)
+
+    def shared(self, namespace: str, *, released: bool) -> None:
+        """Count an identifier that was found shared, or no longer."""
+        self.task.count("shared_identifiers", namespace, "released" if released else "quarantined")
+
+    def union_refused(self, size: int) -> None:  # noqa: ARG002 - a counter has no sizes
         """Count a union that the cap forbids."""
         self.task.count("unions_refused")
 
@@ -200,13 +219,13 @@ class Outputs:
         self._profiles.clear()
 
     def _members_of(self, customer: Customer) -> tuple[str, ...]:
-        """Return a customer's identifiers; read again only when their number changed, which it seldom does."""
-        size, known = self._identifiers.get(customer.label, (-1, ()))
-        if size != customer.header.size:
-            known = tuple(identifier for identifier, _ in self.members(customer.label))
+        """Return a customer's identifiers; read again only when they changed, which they seldom do."""
+        version, known = self._identifiers.get(customer.key, (-1, ()))
+        if version != customer.row.version:
+            known = tuple(sorted(customer.identifiers()))
             if len(self._identifiers) >= MAX_REMEMBERED:
                 self._identifiers.clear()
-            self._identifiers[customer.label] = (customer.header.size, known)
+            self._identifiers[customer.key] = (customer.row.version, known)
         return known
 
     def reset(self) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stream_app.agents.dead_letters import DeadLetters
     from stream_app.domain.identifiers import Identifier
+    from stream_app.domain.labels import Labels
     from stream_app.engine.task import Task
     from stream_app.wire import Decoder
 
@@ -32,6 +33,7 @@ class Ingest:
         lookup: str,
         decoder: Decoder,
         identifier: Identifier,
+        labels: Labels,
         dead_letters: DeadLetters,
     ) -> None:
         self.task = task
@@ -39,6 +41,7 @@ class Ingest:
         self.lookup = lookup
         self.decoder = decoder
         self.identifier = identifier
+        self.labels = labels
         self.dead_letters = dead_letters
         self._refused = ("events", channel, "dead_lettered")
 
@@ -47,7 +50,7 @@ class Ingest:
         task, channel = self.task, self.channel
         decode, identify = self.decoder.decode, self.identifier.identify
         send, lookup, observe = task.producer.send, self.lookup, task.observe
-        source = f"{task.id}/"
+        source, label_of = f"{task.id}/", self.labels.of
         for record in records:
             timestamp = record.timestamp
             try:
@@ -64,9 +67,10 @@ class Ingest:
                 continue
             except RegistryUnavailable as error:
                 raise EpochAbortedError(str(error)) from error
-            message = EventAt(msgspec.Raw(encode(event)), identifiers, decoded.payload, task.clock)
+            labels = tuple(map(label_of, identifiers))
+            message = EventAt(msgspec.Raw(encode(event)), labels, decoded.payload, task.clock)
             observe(event.time, timestamp)
-            send(lookup, encode(message), identifiers[0].encode())
+            send(lookup, encode(message), labels[0].encode())
 
     def fire(self, due: int, key: bytes) -> None:
         """Never called: this stage sets no timers."""

@@ -42,15 +42,21 @@ def channel_event(event: Event) -> ChannelEvent:
 
 def change_fields(change: IdentityChange) -> dict[str, Any]:
     """Return the fields of a change of customers."""
-    strongest = change.evidence[0] if change.evidence else ""
+    cause = change.cause
+    strongest = cause.evidence[0] if cause.evidence else ""
+    # A command about one identifier names it, as both ends.
+    others = cause.evidence[1:] or (cause.evidence if cause.command_id is not None else ())
     return {
         "change": change.change.value,
-        "from": [change.previous] if change.previous else [],
-        "into": [change.customer],
-        "time": change.time,
+        "from": list(change.previous),
+        "into": list(change.into),
+        "time": cause.time,
         "cause": {
-            "event_id": change.event_id,
-            "evidence": [{"a": strongest, "b": other} for other in change.evidence[1:]],
+            "event_id": cause.event_id,
+            "evidence": [{"a": strongest, "b": other} for other in others],
+            "command_id": cause.command_id,
+            "operator": cause.operator,
+            "reason": cause.reason,
         },
     }
 

@@ -10,17 +10,16 @@ from stream_app.domain.resolver import Resolver
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_app.domain.policy import IdentityPolicy
     from stream_app.engine.task import Task
 
 
 class Resolve:
     """The handler of one partition of `identity.lookup`."""
 
-    def __init__(self, task: Task, *, policy: IdentityPolicy, topics: Mapping[Topic, str]) -> None:
+    def __init__(self, task: Task, *, topics: Mapping[Topic, str]) -> None:
         self.task = task
         self.topics = topics
-        self.resolver = Resolver(policy, task.table("identifiers"), task.table("neighbours"), self._send)
+        self.resolver = Resolver(task.table("identifiers"), task.table("neighbours"), self._send)
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""

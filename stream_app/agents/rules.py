@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from stream_app.domain.keys import timer_key
 from stream_app.domain.rules import Decision, RulesState
 
 if TYPE_CHECKING:
@@ -59,32 +60,32 @@ class Rules:
         self.task = task
         self.book = book
         self.publish = publish
-        self.stale: dict[str, int] = {}
-        """Label of each customer that must be folded again -> the earliest stamp that asked for it (ms)."""
+        self.stale: dict[tuple[str, int], int] = {}
+        """Key of each customer that must be folded again -> the earliest stamp that asked for it (ms)."""
 
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """One event was taken in."""
         row = self._row(customer)
-        if customer.label in self.stale or late or not self.book.fits(row.state):
+        if customer.key in self.stale or late or not self.book.fits(row.state):
             self._fold_again(customer, stamp)
             return
         self.book.step(row.state, event)
         if customer.settled:
             self._settle(customer, row, stamp)
 
-    def on_history(self, customer: Customer, since: int | None, stamp: int) -> None:  # noqa: ARG002 - folds all of it
+    def on_history(self, customer: Customer, stamp: int) -> None:
         """Rows came or went."""
         self._row(customer)
         self._fold_again(customer, stamp)
 
     def leave(self, customer: Customer) -> bytes:
-        """The component moves away."""
-        self.stale.pop(customer.label, None)  # who takes its history in folds it
+        """The customer ends here."""
+        self.stale.pop(customer.key, None)  # who takes its history in folds it
         row = customer.rules
         if row is None:
             return b""
         if row.timer is not None:
-            self.task.timers.cancel(row.timer, customer.label.encode())
+            self.task.timers.cancel(row.timer, timer_key(*customer.key))
         return _encode(row.state)
 
     def join(self, customer: Customer, state: bytes, stamp: int) -> None:
@@ -104,16 +105,40 @@ class Rules:
             row.state
         ):  # the rules have changed since: what is pending is judged by the new ones
             self._fold_again(customer, due - 1)
-        if customer.label in self.stale or not customer.settled:
+        if customer.key in self.stale or not customer.settled:
             row.held = due if row.held is None else min(row.held, due)
         else:
             self._settle(customer, row, due - 1)
         return True
 
-    def flush(self, customer_of: Callable[[str], Customer | None], save: Callable[[Customer], None]) -> None:
+    def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> dict[int, bytes]:
+        """Give away what was sent about events that are another customer's now."""
+        row = customer.rules
+        if row is None or not row.state.ledger.rows:
+            return {}
+        ledger = row.state.ledger
+        owners: dict[int, set[str]] = {}
+        for sent in ledger.rows.values():
+            slot = slot_of(sent.opened.event_id)
+            if slot is not None and slot != customer.slot:
+                owners.setdefault(slot, set()).add(sent.opened.event_id)
+        if not owners:
+            return {}
+        parts = {slot: self.book.refold((), (ledger.only(events),)) for slot, events in owners.items()}
+        given = set().union(*owners.values())
+        kept = {sent.opened.event_id for sent in ledger.rows.values()} - given
+        row.state = self.book.refold((), (ledger.only(kept),))
+        self._fold_again(customer, self.task.clock)
+        return {slot: _encode(part) for slot, part in parts.items()}
+
+    def flush(
+        self,
+        customer_of: Callable[[str, int], Customer | None],
+        save: Callable[[Customer], None],
+    ) -> None:
         """Fold again whoever must be, and decide what follows from it."""
-        for label, stamp in self.stale.items():
-            customer = customer_of(label)
+        for key, stamp in self.stale.items():
+            customer = customer_of(*key)
             if customer is not None:
                 row = self._row(customer)
                 row.state = self.book.refold(customer.history(), (row.state.ledger,))
@@ -133,8 +158,8 @@ class Rules:
         return row
 
     def _fold_again(self, customer: Customer, stamp: int) -> None:
-        known = self.stale.get(customer.label)
-        self.stale[customer.label] = stamp if known is None else min(known, stamp)
+        known = self.stale.get(customer.key)
+        self.stale[customer.key] = stamp if known is None else min(known, stamp)
 
     def _settle(self, customer: Customer, row: RulesRow, stood: int) -> None:
         clock, book = self.task.clock, self.book
@@ -148,7 +173,7 @@ class Rules:
                 self.publish(customer, decision)
         due = book.next_due(row.state)
         if due is not None and (row.timer is None or due < row.timer):
-            key = customer.label.encode()
+            key = timer_key(*customer.key)
             if row.timer is not None:
                 self.task.timers.cancel(row.timer, key)
             self.task.timers.set(due, key)

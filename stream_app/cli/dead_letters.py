@@ -103,7 +103,8 @@ def replay(
     if (letter_id is not None) + (reason is not None) + every != 1:
         raise UserError("say which: an ID, --reason REASON, or --all")
     settings = read_settings()
-    channels = set(topics_of(settings).channels.values())
+    topics = topics_of(settings)
+    inputs = {*topics.channels.values(), topics.commands}
     failed: list[object] = []
     producer = Producer(
         {
@@ -118,7 +119,7 @@ def replay(
     found = [_one(settings, letter_id)] if letter_id is not None else list(_letters(settings, reason))
     sent = skipped = 0
     for message, letter in found:
-        if letter.topic not in channels or any(name == TRUNCATED for name, _ in _headers(message)):
+        if letter.topic not in inputs or any(name == TRUNCATED for name, _ in _headers(message)):
             skipped += 1  # an internal message, or one that was cut: the original is where the letter says
             continue
         producer.produce(letter.topic, message.value(), message.key(), headers=list(letter.headers))

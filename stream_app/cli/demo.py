@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from connectors.simulators import Simulation
 from stream_app.app import load_policy
-from stream_app.domain.identifiers import Identifier
 from stream_app.errors import Exit
 from stream_app.runs import report
+from stream_app.runs.accuracy import figures
+from stream_app.runs.comparison import compare
 from stream_app.runs.feed import Speed
 from stream_app.runs.session import HOUR_MS, Options, Session
 from stream_app.runs.show import Show
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from connectors.planned import Planned
-    from connectors.simulators import Truth
-    from stream_app.domain.policy import IdentityPolicy
 
 DAY_SECONDS = 24 * 3600
 CLOSING_MS = 48 * HOUR_MS
@@ -53,47 +46,36 @@ def demo(
         session.feed(records, speed, len(records), CLOSING_MS)
         session.drain()
         books = session.audit()
-        misplaced = _misplaced(records, truth, books.owner, load_policy(session.settings))
-    true_customers = len(truth.components)
+        with show.step("comparing customers with the truth"):
+            compared = compare(records, truth, books.owner, load_policy(session.settings))
     expected = {
-        "customers": true_customers,
+        "customers": compared.expected_customers,
         "events": truth.events,
         "dead_letters": dict(sorted(truth.dead_letters.items())),
     }
     found = report.as_json(
         books,
-        {"seed": seed, "shoppers": shoppers, "days": days, "misplaced": misplaced, "expected": expected},
+        {
+            "seed": seed,
+            "shoppers": shoppers,
+            "days": days,
+            "misplaced": compared.misplaced,
+            "accuracy": figures(compared.accuracy),
+            "expected": expected,
+        },
     )
     ok = (
         books.balanced
-        and books.customers == true_customers
-        and not misplaced
+        and books.customers == compared.expected_customers
+        and not compared.misplaced
         and sum(books.applied.values()) == truth.events
         and found["dead_letters"] == expected["dead_letters"]
     )
     report.write(folder / "report.json", {**found, "ok": ok})
-    report.tables(Console(highlight=False), books, true_customers)
-    typer.echo(f"events with another customer than in truth: {misplaced:,}")
+    console = Console(highlight=False)
+    report.tables(console, books)
+    report.customers(console, books, compared)
     typer.echo(f"report: {folder / 'report.json'}")
     typer.echo(report.closing_line("demo", books, ok=ok))
     if not ok:
         raise typer.Exit(Exit.FAILED)
-
-
-def _misplaced(records: list[Planned], truth: Truth, owner: Mapping[str, str], policy: IdentityPolicy) -> int:
-    """Count events that are not with exactly those events with which they truly belong."""
-    component = {
-        identifier: number for number, members in enumerate(truth.components) for identifier in members
-    }
-    identifier_of = Identifier(policy)
-    where: dict[str, int] = {}
-    for record in records:
-        if record.event is not None and record.event.event_id in owner:
-            identifiers, _ = identifier_of.identify(record.event)
-            where.setdefault(record.event.event_id, component[identifiers[0]])
-    customers = {(owner[event_id], number) for event_id, number in where.items()}
-    by_customer = Counter(customer for customer, _ in customers)
-    by_component = Counter(number for _, number in customers)
-    return sum(
-        by_customer[owner[event_id]] > 1 or by_component[number] > 1 for event_id, number in where.items()
-    )

@@ -68,7 +68,7 @@ def replay(
     report.write(
         folder / "report.json", {**report.as_json(books, {"source": format.value}), "net": triggers, "ok": ok}
     )
-    report.tables(Console(highlight=False), books, None)
+    report.tables(Console(highlight=False), books)
     typer.echo(f"report: {folder / 'report.json'}")
     typer.echo(report.closing_line("replay", books, ok=ok))
     if not ok:

@@ -1,30 +1,41 @@
-"""A customer: events in; timeline, evidence, profile, rules and customer id out, the same for any order.
+"""The customers of components: events in; timelines, profiles, rules and ids out, the same for any order.
 
-Until the next version a component is one customer. What will change then is which rows of the component are
-this customer's; what is done with them stays.
+One way for everything that changes who is who (a link, a merge, an operator's command, what is found shared,
+an event that comes late): the evidence changes; `identities` says whose identifiers are whose now; ids are
+announced; and `repair` moves rows to whose they are. What happens to one event is decided here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import msgspec
+
 from stream_app.domain.customer_id import customer_id
-from stream_app.domain.effects import Change, IdentityChange
+from stream_app.domain.effects import Cause, Change, IdentityChange
 from stream_app.domain.evidence import Evidence
-from stream_app.domain.messages import Republish, Topic, decode_event
+from stream_app.domain.identities import NOBODY
+from stream_app.domain.keys import label_key, names_key, slot_key, slot_of
+from stream_app.domain.messages import decode_brief, decode_event, encode
+from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import apply, fold
-from stream_app.domain.rows import CustomerRow, Header, LinkRow, TimelineRow
-from stream_app.domain.timeline import Timelines, arrived_before, same_content
+from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
+from stream_app.domain.timeline import ERASED, Timelines, arrived_before, same_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from stream_app.domain.commands import Verdict
     from stream_app.domain.effects import Effects
     from stream_app.domain.event import Event
-    from stream_app.domain.messages import Merge, Moved
+    from stream_app.domain.evidence import Home
+    from stream_app.domain.identities import Names, Outcome
+    from stream_app.domain.labels import Labels
+    from stream_app.domain.partition import Group
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.ports import Table
+    from stream_app.domain.ports import ComponentTables
     from stream_app.domain.profile import Profile
+    from stream_app.domain.rows import EventPlace, Header
 
 
 class RuleFold(Protocol):
@@ -33,17 +44,20 @@ class RuleFold(Protocol):
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """One event was taken in; `late`: it isn't the last of the timeline, so fold again from its time."""
 
-    def on_history(self, customer: Customer, since: int | None, stamp: int) -> None:
-        """Rows at or after `since` (ms), or anywhere, came, went or changed: fold again.
-
-        While `customer.settled` is false more rows are on their way: called again, for all, with the last.
-        """
+    def on_history(self, customer: Customer, stamp: int) -> None:
+        """Rows came, went or changed: fold again. While `customer.settled` is false more are on their way."""
 
     def leave(self, customer: Customer) -> bytes:
-        """The component moves away: drop its timers, and return the state as bytes, to travel."""
+        """The customer ends here: drop its timers, and return the state as bytes, to travel."""
 
     def join(self, customer: Customer, state: bytes, stamp: int) -> None:
-        """Another's state has come, before its events: combine. Must be idempotent."""
+        """Another's state has come: combine. Must be idempotent."""
+
+    def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:
+        """Give away what belongs to those who own the events that it rests on: slot -> state for `join`.
+
+        `slot_of(event id)` is the slot of an event's customer, None of an event that there isn't.
+        """
 
 
 class NoRules:
@@ -52,7 +66,7 @@ class NoRules:
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """Do nothing."""
 
-    def on_history(self, customer: Customer, since: int | None, stamp: int) -> None:
+    def on_history(self, customer: Customer, stamp: int) -> None:
         """Do nothing."""
 
     def leave(self, customer: Customer) -> bytes:  # noqa: ARG002
@@ -62,49 +76,49 @@ class NoRules:
     def join(self, customer: Customer, state: bytes, stamp: int) -> None:
         """Do nothing."""
 
-
-class Limits(NamedTuple):
-    """How much one message may move or publish again; the rest follows with the next one.
-
-    Attributes:
-        rows: timeline rows.
-        size: bytes of events; a single larger event goes alone.
-    """
-
-    rows: int = 500
-    size: int = 256 * 1024
+    def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:  # noqa: ARG002
+        """Give nothing away."""
+        return {}
 
 
-class ComponentTables(NamedTuple):
-    """The tables of one partition of the customer stage (see `rows.customer_tables`)."""
+class At(NamedTuple):
+    """A component, while a message to it is handled: its label, its rows' prefix, its header."""
 
-    components: Table[Header]
-    members: Table[int]
-    links: Table[LinkRow]
-    events: Table[int]
-    timeline: Table[TimelineRow]
-    customers: Table[CustomerRow[Any]]
+    label: str
+    prefix: bytes
+    header: Header
 
 
 class Customer:
     """One customer's rows, while a message or a timer is handled."""
 
-    __slots__ = ("_timelines", "header", "label", "prefix", "row")
+    __slots__ = ("_tables", "_timelines", "at", "prefix", "row", "slot")
 
     def __init__(
-        self, label: str, prefix: bytes, header: Header, row: CustomerRow[Any], timelines: Timelines
+        self, at: At, slot: int, row: CustomerRow[Any], timelines: Timelines, tables: ComponentTables
     ) -> None:
-        """Hold rows that have been read."""
-        self.label = label
-        self.prefix = prefix
-        self.header = header
+        """Hold a row that has been read."""
+        self.at = at
+        self.slot = slot
+        self.prefix = slot_key(at.prefix, slot)
         self.row = row
         self._timelines = timelines
+        self._tables = tables
 
     @property
     def id(self) -> str:
         """The customer id as of now."""
-        return self.header.customer
+        return self.row.id
+
+    @property
+    def label(self) -> str:
+        """The component's label."""
+        return self.at.label
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells this customer from others as long as its component is where it is: label and slot."""
+        return (self.at.label, self.slot)
 
     @property
     def profile(self) -> Profile:
@@ -122,8 +136,14 @@ class Customer:
 
     @property
     def settled(self) -> bool:
-        """Whether the timeline is whole, as far as is known: no merge is under way."""
-        return not self.row.incoming
+        """Whether the timeline is whole, as far as is known: no merge is under way, and no repair here."""
+        header = self.at.header
+        return not header.incoming and not (header.repairing and self._tables.repairs.get(self.prefix))
+
+    def identifiers(self) -> Iterator[str]:
+        """Yield the customer's identifiers."""
+        for key, _ in self._tables.members.scan(self.prefix):
+            yield key[len(self.prefix) :].decode()
 
     def history(self, since: int | None = None) -> Iterator[Event]:
         """Yield the events from `since` (ms) on, or all, by (time, event id)."""
@@ -135,17 +155,8 @@ class Customer:
             yield decode_event(row.event), row
 
 
-class _Why(NamedTuple):
-    """The reason of an `IdentityChange`."""
-
-    change: Change
-    evidence: tuple[str, ...]
-    event_id: str | None
-    time: int
-
-
 class Customers:
-    """The customers of one partition's components: takes events in, one by one or as another's history."""
+    """The customers of one partition's components."""
 
     def __init__(
         self,
@@ -154,223 +165,429 @@ class Customers:
         tables: ComponentTables,
         effects: Effects,
         rules: RuleFold,
-        *,
-        limits: Limits,
+        labels: Labels,
     ) -> None:
         """Serve `tables`; `key` is the secret of the customer ids."""
-        self._limits = limits
-        self.evidence = Evidence(policy, tables.members, tables.links)
+        self.evidence = Evidence(LinkRules(policy), tables, policy.digest)
         self.timelines = Timelines(tables.events, tables.timeline)
+        self.tables = tables
+        self.effects = effects
+        self.rules = rules
+        self.labels = labels
         self._key = key
-        self._tables = tables
-        self._effects = effects
-        self._rules = rules
+        self._digest = policy.digest
+        self.repair: Callable[[At, Home, Mapping[int, int | None], int], None]
+        """repair(at, home, slots, stamp): look through the rows of slots, each from a time (ms) on or all."""
 
-    def open(self, label: str, prefix: bytes, header: Header) -> Customer:
-        """Return the customer of a component that isn't redirected."""
-        row = self._tables.customers.get(prefix)
-        return Customer(label, prefix, header, CustomerRow() if row is None else row, self.timelines)
-
-    def take_in(self, customer: Customer, event: Event, raw: bytes, payload: bytes, stamp: int) -> None:
-        """Take in one event as it came from its channel. `raw` is its MessagePack."""
-        prefix, header, row = customer.prefix, customer.header, customer.row
-        if self.timelines.holds(prefix, event.event_id):
-            self._take_in_again(customer, event, raw, stamp)
-            return
-        # Put before it changes: should anything below fail, the abort of the epoch has to forget this row.
-        self._tables.customers.put(prefix, row)
-        first, previous = header.first, header.customer
-        if self.evidence.note(prefix, header, event):
-            self._settle_id(customer, first)
-        self.timelines.put(prefix, event, TimelineRow(raw, header.customer, 0))
-        late = row.profile.last is not None and event.order < row.profile.last
-        if not apply(row.profile, event):
-            row.profile = fold(self.timelines.history(prefix))
-        if header.customer != previous:
-            why = _Why(Change.RENAMED, event.identifiers, event.event_id, event.time)
-            self._announce(customer, (previous,), why)
-        self._effects.applied(header.customer, event, payload, late=late)
-        self._rules.on_event(customer, event, late=late, stamp=stamp)
-        self.save(customer)
-
-    def _take_in_again(self, customer: Customer, event: Event, raw: bytes, stamp: int) -> None:
-        self._tables.customers.put(customer.prefix, customer.row)
-        previous = customer.header.customer
-        since = self._compare(customer, event, raw, None)
-        if since is None:
-            return
-        self._rebuild(customer)
-        why = _Why(Change.RENAMED, event.identifiers, event.event_id, event.time)
-        self._announce(customer, (previous,), why)
-        self._rules.on_history(customer, since, stamp)
-        self.save(customer)
-
-    def take_over(self, customer: Customer, message: Merge) -> set[str]:
-        """Take in a part of another component's history; return the identifiers that live here now."""
-        header, opening = customer.header, message.opening
-        first, previous = header.first, header.customer
-        self._tables.customers.put(customer.prefix, customer.row)
-        self._tables.components.put(customer.prefix, header)
-        was_settled = customer.settled
-        _count_chunk(customer.row.incoming, message)
-        if opening is not None:
-            self._rules.join(customer, opening.rules, message.stamp)
-        events = [decode_event(moved.event) for moved in message.rows]
-        clashing, changed = self._take_rows(customer, message.rows, events, first)
-        for event, moved in clashing:
-            since = self._compare(customer, event, bytes(moved.event), moved)
-            changed += [] if since is None else [since]
-        if clashing and changed:
-            self._rebuild(customer)
-        time = max((event.time for event in events), default=header.first_time)
-        if opening is not None:
-            self._announce(
-                customer, (previous, opening.customer), _Why(Change.MERGED, opening.cause, None, time)
-            )
-        else:
-            self._announce(customer, (previous,), _Why(Change.RENAMED, (header.first,), None, time))
-        everything = not changed or (customer.settled and not was_settled)
-        self._rules.on_history(customer, None if everything else min(changed), message.stamp)
-        self.save(customer)
-        return {identifier for event in events for identifier in event.identifiers}
-
-    def _take_rows(
-        self, customer: Customer, rows: Sequence[Moved], events: Sequence[Event], first: str
-    ) -> tuple[list[tuple[Event, Moved]], list[int]]:
-        """Take in what isn't there yet; return what is, and the times of what was taken in."""
-        prefix, header, row = customer.prefix, customer.header, customer.row
-        fresh: list[tuple[Event, Moved]] = []
-        clashing: list[tuple[Event, Moved]] = []
-        for event, moved in zip(events, rows, strict=True):
-            if self.timelines.holds(prefix, event.event_id):
-                clashing.append((event, moved))
-            else:
-                fresh.append((event, moved))
-                self.evidence.note(prefix, header, event)
-        self._settle_id(customer, first)
-        in_order = True
-        for event, moved in fresh:
-            in_order &= apply(row.profile, event)
-            stays = moved.customer == header.customer
-            revision = moved.revision if stays else moved.revision + 1
-            self.timelines.put(prefix, event, TimelineRow(bytes(moved.event), header.customer, revision))
-            if not stays:
-                self._effects.moved(header.customer, moved.customer, event, revision)
-        if not in_order:
-            row.profile = fold(self.timelines.history(prefix))
-        return clashing, [event.time for event, _ in fresh]
-
-    def _compare(self, customer: Customer, event: Event, raw: bytes, moved: Moved | None) -> int | None:
-        """Decide between an event and the one that stands under its id.
-
-        Returns:
-            The earlier of their times if another content stands now, else None.
-        """
-        prefix, owner = customer.prefix, customer.header.customer
-        row = self.timelines.get(prefix, event.event_id)
-        if row is None:
-            raise LookupError("an event's id is in the index, but its row isn't on the timeline")
-        standing = decode_event(row.event)
-        wins = arrived_before(event, standing)
-        same = same_content(event, standing)
-        if same:
-            self._effects.duplicate(event)
-        elif wins:
-            self._effects.conflict(standing, event)
-        else:
-            self._effects.conflict(event, standing)
-        replaced = wins and not same
-        if replaced:
-            self.timelines.remove(prefix, standing)
-        published_elsewhere = moved is not None and (moved.customer != owner or not same)
-        if wins or published_elsewhere:
-            quiet = same and not published_elsewhere
-            self._publish_again(customer, row, moved, raw if wins else row.event, quiet=quiet)
-        elif moved is not None and moved.revision > row.revision:
-            row.revision = moved.revision  # readers have seen it; what is published next must be higher
-            self.timelines.put(prefix, standing, row)
-        return min(event.time, standing.time) if replaced else None
-
-    def _publish_again(
-        self, customer: Customer, row: TimelineRow, moved: Moved | None, raw: bytes, *, quiet: bool
-    ) -> None:
-        """Write the content that stands; `quiet`: readers have no need to know."""
-        event = decode_event(raw)
-        revision = row.revision if moved is None else max(row.revision, moved.revision)
-        if quiet:
-            again = TimelineRow(raw, row.customer, revision)
-        else:
-            owner, previous = customer.header.customer, row.customer
-            if moved is not None and moved.customer != owner:
-                previous = moved.customer
-            again = TimelineRow(raw, owner, revision + 1)
-            self._effects.moved(owner, previous, event, revision + 1)
-        self.timelines.put(customer.prefix, event, again)
-
-    def _rebuild(self, customer: Customer) -> None:
-        """Derive everything again from the timeline: an event went, and what it proved with it."""
-        prefix, header = customer.prefix, customer.header
-        self.evidence.forget(prefix)
-        header.size, header.first, header.first_time = 0, "", 0
-        for event in self.timelines.history(prefix):
-            self.evidence.note(prefix, header, event)
-        previous = header.customer
-        self._settle_id(customer, "")
-        if header.customer != previous:
-            self.republish(customer, None)
-        customer.row.profile = fold(self.timelines.history(prefix))
-
-    def _settle_id(self, customer: Customer, first: str) -> None:
-        """Have the id agree with the first identifier, which was `first` before."""
-        header = customer.header
-        if header.first != first:
-            header.customer = customer_id(header.first, self._key)
-        self._tables.components.put(customer.prefix, header)
-
-    def _announce(self, customer: Customer, previous: Sequence[str], why: _Why) -> None:
-        """Report how the customer got its id, and have its rows published under it."""
-        owner = customer.header.customer
-        if not any(previous):
-            why = why._replace(change=Change.CREATED)
-            self._effects.identity(IdentityChange(why.change, owner, None, *why[1:]))
-            return
-        for old in previous:
-            if old not in ("", owner):
-                self._effects.identity(IdentityChange(why.change, owner, old, *why[1:]))
-        if previous[0] not in ("", owner):
-            self.republish(customer, None)
-
-    def republish(self, customer: Customer, cursor: bytes | None) -> None:
-        """Publish rows again that were published under another id, from a key on: a step's worth.
-
-        The header's cursor says where it goes on: a step that was asked for twice is made once, and a new id
-        that comes meanwhile starts from the beginning.
-        """
-        owner = customer.header.customer
-        rows, following = self.timelines.part(customer.prefix, cursor, *self._limits)
-        for key, row in rows:
-            if row.customer != owner:
-                previous, row.customer, row.revision = row.customer, owner, row.revision + 1
-                self.timelines.rewrite(key, row)
-                self._effects.moved(owner, previous, decode_event(row.event), row.revision)
-        header, following = customer.header, following or b""
-        if header.cursor != following:
-            header.cursor = following
-            self._tables.components.put(customer.prefix, header)
-        if following:
-            self._effects.send(Topic.COMPONENTS, customer.label, Republish(customer.label, following))
+    def open(self, at: At, slot: int) -> Customer:
+        """Return a customer of a component that isn't redirected."""
+        row = self.tables.customers.get(slot_key(at.prefix, slot))
+        return Customer(at, slot, CustomerRow() if row is None else row, self.timelines, self.tables)
 
     def save(self, customer: Customer) -> None:
-        """Write the customer's row, and have the profile published."""
-        self._tables.customers.put(customer.prefix, customer.row)
-        self._effects.profile(customer)
+        """Write the customer's row, and have the profile published unless it is about to change.
+
+        Who has identifiers and no events (a shared tablet, somebody only asserted) has no profile.
+        """
+        self.tables.customers.put(customer.prefix, customer.row)
+        if not customer.settled:
+            return
+        if customer.profile.events:
+            self.effects.profile(customer)
+        else:
+            self.effects.gone(customer.id)
+
+    def home(self, at: At) -> Home:
+        """Return what is known of a component, computed under today's policy."""
+        home = self.evidence.home(at.label, at.prefix, at.header)
+        if at.header.policy not in ("", self._digest):
+            self.changed(at, home, Cause(0), at.header.size, thorough=True)
+        return home
+
+    # -- one event --------------------------------------------------------------------------------------
+
+    def take_in(self, at: At, event: Event, raw: bytes, payload: bytes, stamp: int) -> None:
+        """Take in one event as it came from its channel. `raw` is its MessagePack."""
+        place = self.timelines.place(at.prefix, event.event_id)
+        if place is not None:
+            self._take_in_again(at, place, event, raw, stamp)
+            return
+        if at.header.erased:
+            cut = self.cut(at, event)
+            if cut is not event:
+                if not cut.identifiers:
+                    self.timelines.bury(at.prefix, event.time, event.event_id)
+                    self.effects.removed("", bare(event), 0)
+                    return
+                event, raw = cut, encode(cut)
+                payload = b""  # it names what was erased: published as what is left
+        slot = self.learn(at, event, stamp)
+        self._append(at, slot, event, raw, payload, stamp)
+
+    def learn(self, at: At, event: Event, stamp: int) -> int:
+        """Take in an event's evidence; return the slot whose the event is. Repairs come before the event."""
+        names, time = event.identifiers, event.time
+        key = names_key(at.prefix, names)
+        row = self.tables.sightings.get(key)
+        if row is not None and row.slot >= 0 and time >= row.first and at.header.policy == self._digest:
+            row.note(time, event.event_id)
+            self.tables.sightings.put(key, row)
+            home = self.evidence.known(at.label)
+            if home is not None:
+                home.identities.sightings[names] = row
+            return row.slot
+        home = self.home(at)
+        home.identities.see(names, time, event.event_id)
+        self.changed(at, home, Cause(time, names, event.event_id), stamp)
+        self.logged_in(at, home, names, time, stamp)
+        return home.owners.slot(names, time)
+
+    def logged_in(self, at: At, home: Home, names: Names, time: int, stamp: int) -> None:
+        """Have looked at what an event decides about, if it is a login."""
+        groups = home.identities.all.groups
+        star = home.identities.effective(names)
+        disputed = [groups[name] for name in star if groups[name].contested]
+        if not disputed:
+            return
+        home.owners.note(names, time)
+        since = home.owners.decides(names, time)
+        if since is not None:
+            slots = set().union(*map(home.owners.disputed, disputed))
+            self.repair(at, home, dict.fromkeys(slots, since), stamp)
+
+    def _append(self, at: At, slot: int, event: Event, raw: bytes, payload: bytes, stamp: int) -> None:
+        if slot == NOBODY:
+            self.timelines.put(at.prefix, slot, event.time, event.event_id, TimelineRow(raw, "", 0))
+            self.effects.removed("", bare(event), 0)
+            return
+        customer = self.open(at, slot)
+        row = customer.row
+        # Put before it changes: should anything below fail, the abort of the epoch has to forget this row.
+        self.tables.customers.put(customer.prefix, row)
+        self.timelines.put(at.prefix, slot, event.time, event.event_id, TimelineRow(raw, row.id, 0))
+        late = row.profile.last is not None and event.order < row.profile.last
+        if payload:
+            self.effects.applied(row.id, event, payload, late=late)
+        else:
+            self.effects.moved(row.id, "", event, 0)
+        if not customer.settled:
+            self.touch(at, slot, stamp)
+            return
+        if not apply(row.profile, event):
+            row.profile = fold(customer.history())
+        self.rules.on_event(customer, event, late=late, stamp=stamp)
+        self.save(customer)
+
+    def receive(self, at: At, slot: int, event: Event, row: TimelineRow, stamp: int) -> None:
+        """Put a row that was somewhere else where it belongs; its customer's rules are told by the caller."""
+        customer = self.open(at, slot)
+        owner = "" if slot == NOBODY else customer.id
+        if row.customer != owner:
+            previous, row.customer, row.revision = row.customer, owner, row.revision + 1
+            if owner:
+                self.effects.moved(owner, previous, event, row.revision)
+            else:
+                self.effects.removed(previous, bare(event), row.revision)
+        self.timelines.put(at.prefix, slot, event.time, event.event_id, row)
+
+    def cut(self, at: At, event: Event) -> Event:
+        """Return an event without the identifiers that were erased up to its time."""
+        if not at.header.erased:
+            return event
+        left = tuple(name for name in event.identifiers if event.time > self.erased_until(at, name))
+        return (
+            event if len(left) == len(event.identifiers) else msgspec.structs.replace(event, identifiers=left)
+        )
+
+    def erased_until(self, at: At, name: str) -> int:
+        """Return up to which time (ms) events must not name an identifier."""
+        time = self.tables.erasures.get(at.prefix + self.labels.of(name).encode())
+        return -(1 << 62) if time is None else time
+
+    # -- copies and conflicts ---------------------------------------------------------------------------
+
+    def _take_in_again(self, at: At, place: EventPlace, event: Event, raw: bytes, stamp: int) -> None:
+        if place.slot == ERASED:
+            self.effects.removed("", bare(event), 0)
+            return
+        row = self.timelines.get(at.prefix, place, event.event_id)
+        standing = decode_event(row.event)
+        event = self.cut(at, event)
+        if same_content(event, standing):
+            self.effects.duplicate(event)
+            if arrived_before(event, standing):
+                self._overwrite(at, place, event, TimelineRow(raw, row.customer, row.revision))
+        elif arrived_before(event, standing) and event.identifiers:
+            self.effects.conflict(standing, event)
+            self.replace(at, place, standing, event, row, stamp)
+        else:
+            self.effects.conflict(event, standing)
+
+    def replace(
+        self, at: At, place: EventPlace, standing: Event, event: Event, row: TimelineRow, stamp: int
+    ) -> None:
+        """Have an event stand in the place of another content under its id."""
+        self.timelines.remove(at.prefix, place.slot, place.time, standing.event_id)
+        self.touch(at, place.slot, stamp)
+        home = self.home(at)
+        self.unsee(at, home, standing.identifiers)
+        home.identities.see(event.identifiers, event.time, event.event_id)
+        cause = Cause(event.time, event.identifiers, event.event_id)
+        self.changed(at, home, cause, stamp)
+        self.logged_in(at, home, event.identifiers, event.time, stamp)
+        slot = home.owners.slot(event.identifiers, event.time)
+        again = TimelineRow(encode(event), row.customer, row.revision)
+        self._overwrite(at, None, event, again, slot=slot)
+        self.touch(at, slot, stamp)
+        self.repair(at, home, {}, stamp)
+
+    def _overwrite(
+        self, at: At, place: EventPlace | None, event: Event, row: TimelineRow, slot: int | None = None
+    ) -> None:
+        """Write another content of an event; without `place`: have it published again."""
+        if place is not None:
+            self.timelines.put(at.prefix, place.slot, event.time, event.event_id, row)
+            return
+        where = NOBODY if slot is None else slot
+        previous, owner = row.customer, "" if where == NOBODY else self.open(at, where).id
+        again = TimelineRow(row.event, owner, row.revision + 1)
+        self.timelines.put(at.prefix, where, event.time, event.event_id, again)
+        if owner:
+            self.effects.moved(owner, previous, event, again.revision)
+        else:
+            self.effects.removed(previous, bare(event), again.revision)
+
+    def unsee(self, at: At, home: Home, names: Names) -> None:
+        """Take back one event's evidence, by counting what is left; `changed` must follow."""
+        if names not in at.header.recount:
+            at.header.recount.append(names)
+        self.recount(at, home)
+
+    def recount(self, at: At, home: Home) -> None:
+        """Count sightings again from the rows, unless some of these are still on their way."""
+        header = at.header
+        if not header.recount or header.incoming:
+            self.put_header(at)
+            return
+        found: dict[Names, list[tuple[int, str]]] = {tuple(names): [] for names in header.recount if names}
+        header.recount = []
+        self.put_header(at)
+        for _, row in self.timelines.rows(at.prefix):
+            event = decode_brief(row.event)
+            if event.identifiers in found:
+                found[event.identifiers].append((event.time, event.event_id))
+        for names, orders in found.items():
+            home.identities.count_again(names, sorted(orders))
+        home.identities.compute()
+        home.owners.forget()
+
+    def evidence_again(self, at: At, stamp: int) -> None:
+        """Count again what had to wait for rows on their way."""
+        if at.header.recount:
+            home = self.home(at)
+            self.recount(at, home)
+            self.changed(at, home, Cause(stamp), stamp, thorough=True)
+
+    def count_all(self, at: At, home: Home) -> None:
+        """Count all evidence again from the rows: events went, or lost identifiers. `changed` must follow."""
+        at.header.recount = [*home.identities.sightings]
+        for _, row in self.timelines.rows(at.prefix):
+            names = decode_brief(row.event).identifiers
+            if names not in home.identities.sightings and names not in at.header.recount:
+                at.header.recount.append(names)
+        self.recount(at, home)
+
+    def cut_all(self, at: At, home: Home, stamp: int) -> None:
+        """Take erased identifiers out of the events that must not name them."""
+        for key, row in list(self.timelines.rows(at.prefix)):
+            event = decode_event(row.event)
+            cut = self.cut(at, event)
+            if cut is event:
+                continue
+            slot = slot_of(at.prefix, key)
+            self.touch(at, slot, stamp)
+            at.header.recount += [event.identifiers, cut.identifiers]
+            if not cut.identifiers:
+                self.timelines.remove(at.prefix, slot, event.time, event.event_id)
+                self.timelines.bury(at.prefix, event.time, event.event_id)
+                self.effects.removed(row.customer, bare(event), row.revision + 1)
+                continue
+            again = TimelineRow(encode(cut), row.customer, row.revision + 1)
+            self.timelines.rewrite(key, again)
+            if row.customer:
+                self.effects.moved(row.customer, row.customer, cut, again.revision)
+        self.recount(at, home)
+
+    def note_verdict(self, at: At, home: Home, names: Names, verdict: Verdict) -> bool:
+        """Keep a verdict if it stands; return whether it does. `compute` and `changed` must follow."""
+        identities = home.identities
+        known = (
+            identities.marks.get(names[0])
+            if len(names) == 1
+            else identities.verdicts.get((names[0], names[1]))
+        )
+        if not verdict.beats(known):
+            return False
+        if len(names) == 1:
+            identities.marks[names[0]] = verdict
+        else:
+            identities.verdicts[names[0], names[1]] = verdict
+        self.tables.verdicts.put(names_key(at.prefix, names), verdict)
+        return True
+
+    def touch(self, at: At, slot: int, stamp: int) -> None:
+        """Have a customer's profile and rules folded again; `repair` does it."""
+        if slot == NOBODY:
+            return
+        key = slot_key(at.prefix, slot)
+        row = self.tables.repairs.get(key)
+        if row is None:
+            at.header.repairing += 1
+            self.put_header(at)
+            row = RepairRow(None, True, stamp)
+        row.touched = True
+        row.stamp = min(row.stamp, stamp)
+        self.tables.repairs.put(key, row)
+
+    def put_header(self, at: At) -> None:
+        """Write a component's header."""
+        self.tables.components.put(label_key(at.label), at.header)
+
+    # -- who is who has changed -------------------------------------------------------------------------
+
+    def changed(
+        self,
+        at: At,
+        home: Home,
+        cause: Cause,
+        stamp: int,
+        *,
+        arrived: Mapping[str, str] | None = None,
+        thorough: bool = False,
+    ) -> None:
+        """Bring rows and ids into agreement with the evidence.
+
+        Args:
+            at: the component.
+            home: the same, in memory.
+            cause: for `identity.changes`.
+            stamp: where the clock stood at the source, ms.
+            arrived: identifier -> customer id, of what came with another component.
+            thorough: look through the rows of everybody whom a dispute is about, and was.
+        """
+        identities = home.identities
+        refused_before = set(identities.all.refused) if identities.all.unsettled else None
+        outcome = identities.settle()
+        header = at.header
+        self.evidence.write(at.prefix, identities, outcome)
+        header.size, header.slots, header.policy = len(identities.all.groups), identities.slots, self._digest
+        self.put_header(at)
+        if refused_before is not None:
+            for pair in identities.all.refused.keys() - refused_before:
+                refusal = identities.all.refused[pair]
+                self.effects.link_refused(refusal.reason, refusal.namespace)
+        for name in outcome.toggled:
+            home.owners.forget()
+            self.effects.shared(name.partition(":")[0], released=name not in identities.shared)
+        if not outcome.members and not outcome.groups and not thorough:
+            return
+        slots = self._slots_to_look_at(at, home, outcome, thorough=thorough)
+        slots |= self._announce(at, home, outcome, cause, arrived or {})
+        if slots:
+            self.repair(at, home, dict.fromkeys(slots), stamp)
+
+    def _slots_to_look_at(self, at: At, home: Home, outcome: Outcome, *, thorough: bool) -> set[int]:
+        """Return the slots that may hold rows which are no longer, or not yet, their customer's."""
+        identities, owners = home.identities, home.owners
+        groups = identities.all.groups
+        alive = {group.slot for group in outcome.groups}
+        slots: set[int] = set()
+        concerned: set[Group] = set()
+        for name, (before, _) in outcome.members.items():
+            if before is None:
+                continue
+            group = groups.get(name)
+            if before not in alive or name in outcome.toggled or owners.follows(name):
+                slots.add(before)
+                if group is not None and group.contested:
+                    concerned.add(group)
+        for toggled in outcome.toggled:
+            for names in identities.naming.get(toggled, ()):
+                concerned |= {groups[name] for name in names if name in groups}
+        if thorough:
+            concerned |= set(groups.values())
+            home.owners.forget()
+            slots.add(NOBODY)
+        for group in concerned:
+            if group.slot not in slots:
+                slots |= owners.disputed(group)
+        return slots
+
+    def _announce(
+        self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Mapping[str, str]
+    ) -> set[int]:
+        """Give customers their ids and publish what became of the old ones; return slots that got another id."""
+        groups, customers = home.identities.all.groups, self.tables.customers
+        became: dict[str, set[str]] = {}
+        before: dict[int, str] = {}
+        renamed: set[int] = set()
+        fresh: list[str] = []
+        ids: dict[Group, str] = {}
+        for group in sorted(outcome.groups, key=lambda group: group.slot):
+            customer = self.open(at, group.slot)
+            row = customer.row
+            before[group.slot] = row.id
+            now = customer_id(group.first[2], self._key) if group.first is not None else ""
+            ids[group] = now
+            if row.id:
+                became.setdefault(row.id, set()).add(now)
+                if row.id != now:
+                    renamed.add(group.slot)
+            else:
+                fresh.append(now)
+            row.id, row.contested, row.version = now, group.contested, row.version + 1
+            customers.put(customer.prefix, row)
+        for name, (slot, _) in outcome.members.items():
+            if slot is not None:
+                if slot not in before:
+                    gone = customers.get(slot_key(at.prefix, slot))
+                    before[slot] = "" if gone is None else gone.id
+                if before[slot]:
+                    targets = became.setdefault(before[slot], set())
+                    if (group := groups.get(name)) is not None:
+                        targets.add(ids[group])
+        for name, old in arrived.items():
+            if (group := groups.get(name)) is not None:
+                became.setdefault(old, set()).add(self._id_of(at, ids, group))
+        self._publish(became, fresh, cause)
+        return renamed
+
+    def _id_of(self, at: At, ids: dict[Group, str], group: Group) -> str:
+        return ids.get(group) or self.open(at, group.slot).id
+
+    def _publish(self, became: Mapping[str, set[str]], fresh: Iterable[str], cause: Cause) -> None:
+        sources: dict[str, int] = {}
+        for targets in became.values():
+            for target in targets:
+                sources[target] = sources.get(target, 0) + 1
+        for new in fresh:
+            if new and new not in sources:
+                self.effects.identity(IdentityChange(Change.CREATED, (), (new,), cause))
+        for old, targets in became.items():
+            into = tuple(sorted(targets))
+            if into == (old,):
+                continue
+            if not into:
+                change = Change.ENDED
+            elif len(into) > 1:
+                change = Change.SPLIT
+            else:
+                change = Change.MERGED if sources[into[0]] > 1 else Change.RENAMED
+            self.effects.identity(IdentityChange(change, (old,), into, cause))
+            if old not in sources:
+                self.effects.gone(old)
 
 
-def _count_chunk(incoming: dict[str, int], message: Merge) -> None:
-    """Note a chunk of a merge; it is over when all have come, in whatever order (see `CustomerRow`)."""
-    arrived = dict(message.opening.incoming) if message.opening is not None else {}
-    arrived[message.loser] = arrived.get(message.loser, 0) + 1 - (message.chunk + 1 if message.last else 0)
-    for loser, count in arrived.items():
-        total = incoming.pop(loser, 0) + count
-        if total:
-            incoming[loser] = total
+def bare(event: Event) -> Event:
+    """Return an event without what is personal in it: its id, time, channel and type are left."""
+    return msgspec.structs.replace(event, identifiers=(), properties={}, context=None)

@@ -17,11 +17,39 @@ if TYPE_CHECKING:
 
 
 class Change(StrEnum):
-    """How a customer came to have its id."""
+    """What happened to customers, or what an operator had happen."""
 
     CREATED = "created"
     RENAMED = "renamed"
     MERGED = "merged"
+    SPLIT = "split"
+    ENDED = "ended"
+    ASSERTED = "asserted"
+    DENIED = "denied"
+    WITHDRAWN = "withdrawn"
+    BLOCKED = "blocked"
+    RELEASED = "released"
+    ERASED = "erased"
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """What brought a change about.
+
+    Attributes:
+        time: event time, or the command's time, ms.
+        evidence: identifiers: the event's, strongest first, or the command's.
+        event_id: of an event.
+        command_id: of a command; also who gave it, and why.
+        operator: see `command_id`.
+        reason: see `command_id`.
+    """
+
+    time: int
+    evidence: tuple[str, ...] = ()
+    event_id: str | None = None
+    command_id: str | None = None
+    operator: str | None = None
+    reason: str | None = None
 
 
 class IdentityChange(msgspec.Struct, frozen=True):
@@ -29,20 +57,15 @@ class IdentityChange(msgspec.Struct, frozen=True):
 
     Attributes:
         change: what happened.
-        customer: the id from now on.
-        previous: the id that ends with this; None where the customer is new.
-        evidence: the identifiers that caused it: the event's, strongest first, or the two ends of the link
-            that made two components one.
-        event_id: the event that caused it; None for a link (see the evidence rows for its events).
-        time: event time of what caused it, ms; of a merge, that of the latest event that came with it.
+        previous: customer ids before; empty for created.
+        into: customer ids after; empty for erased and ended.
+        cause: why.
     """
 
     change: Change
-    customer: str
-    previous: str | None
-    evidence: tuple[str, ...]
-    event_id: str | None
-    time: int
+    previous: tuple[str, ...]
+    into: tuple[str, ...]
+    cause: Cause
 
 
 class Effects(Protocol):
@@ -58,7 +81,13 @@ class Effects(Protocol):
         """
 
     def moved(self, customer: str, previous: str, event: Event, revision: int) -> None:
-        """Publish a timeline row again, under another customer id or with the content that now stands."""
+        """Publish a timeline row again: another customer's ("" before: nobody's), or another content."""
+
+    def removed(self, customer: str, event: Event, revision: int) -> None:
+        """Publish that a timeline row is gone; what is personal has been taken out of the event.
+
+        `customer` "": it never was on a timeline (revision 0), a policy or an operator forbids it.
+        """
 
     def duplicate(self, event: Event) -> None:
         """Count a copy of an event that is there already."""
@@ -67,7 +96,10 @@ class Effects(Protocol):
         """Dead-letter an event: another content stands under its id (it may have been applied before)."""
 
     def identity(self, change: IdentityChange) -> None:
-        """Publish a change of customer ids. The profile of `change.previous` is gone."""
+        """Publish a change of customers."""
+
+    def gone(self, customer: str) -> None:
+        """End the profile of a customer id that nobody has any more."""
 
     def profile(self, customer: Customer) -> None:
         """Publish a customer's changed profile; an epoch's last is enough. It changes in place."""
@@ -75,5 +107,11 @@ class Effects(Protocol):
     def forwarded(self) -> None:
         """Count an event or chunk that was passed on to where its component has gone."""
 
-    def union_refused(self, loser: str, winner: str, size: int) -> None:
+    def union_refused(self, size: int) -> None:
         """Count and report a union that would have made a component of `size` identifiers."""
+
+    def link_refused(self, reason: str, namespace: str) -> None:
+        """Count a link that joins nothing; `namespace` is that of the limit, or ""."""
+
+    def shared(self, namespace: str, *, released: bool) -> None:
+        """Count an identifier that was found shared, or is no longer."""

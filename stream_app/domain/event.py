@@ -69,3 +69,13 @@ class Event(msgspec.Struct, array_like=True, frozen=True):
     def order(self) -> tuple[int, str]:
         """Place on the timeline: event time, then event id (never arrival)."""
         return (self.time, self.event_id)
+
+
+class Brief(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of an `Event`, as far as it says whose the event is: reading it skips the rest."""
+
+    event_id: str
+    time: int
+    channel: str
+    type: str
+    identifiers: tuple[str, ...]

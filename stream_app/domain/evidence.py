@@ -1,106 +1,124 @@
-"""Evidence: which identifiers a component has, and what links them. Derived from its events alone.
+"""A component's evidence: its rows, and the same in memory while there is work (see `identities`).
 
-An event's evidence is a star: a link from its strongest identifier to each other one. Everything kept (first
-and last time, count, the earliest events as a sample) is the same for every order of arrival, and can be
-derived again from the events: merging needs to carry events only, and taking them in twice changes nothing.
+Whatever is in memory is derived from the rows, so it may be dropped at any time; it has to be when an epoch is
+rolled back. An event whose combination of identifiers is known, uncontested and not earlier than all before
+never comes here: its sighting's row says whose it is.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from typing import TYPE_CHECKING
 
-from stream_app.domain.keys import link_key, link_of
-from stream_app.domain.rows import LinkRow
+from stream_app.domain.identities import Identities, Outcome, load
+from stream_app.domain.keys import names_key, names_of, slot_key, slot_of
+from stream_app.domain.messages import decode_brief
+from stream_app.domain.ownership import Owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stream_app.domain.event import Event
-    from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.ports import Table
+    from stream_app.domain.identities import Names
+    from stream_app.domain.partition import LinkRules
+    from stream_app.domain.ports import ComponentTables
     from stream_app.domain.rows import Header
 
-SAMPLE = 3
-"""Events that a link names."""
+MAX_KEPT = 50_000
+"""Sightings in memory, over all components of a partition; the component used least recently goes first."""
+
+
+class Home:
+    """One component in memory: who is who, and whose events are."""
+
+    __slots__ = ("identities", "owners")
+
+    def __init__(self, identities: Identities, owners: Owners) -> None:
+        """Hold what was read."""
+        self.identities = identities
+        self.owners = owners
 
 
 class Evidence:
-    """Members and links of the components of one partition."""
+    """The evidence of one partition's components."""
 
-    def __init__(self, policy: IdentityPolicy, members: Table[int], links: Table[LinkRow]) -> None:
-        """Serve two tables, keyed by component."""
-        self._policy = policy
-        self._members = members
-        self._links = links
+    def __init__(self, rules: LinkRules, tables: ComponentTables, digest: str) -> None:
+        """Serve `tables`; `digest` is the policy's."""
+        self._digest = digest
+        self._rules = rules
+        self._tables = tables
+        self._homes: OrderedDict[str, Home] = OrderedDict()
+        self._size = 0
 
-    def note(self, prefix: bytes, header: Header, event: Event) -> bool:
-        """Take in an event that hasn't been taken in before; return whether the header changed."""
-        identifiers = event.identifiers
-        strongest = identifiers[0]
-        if len(identifiers) == 1:
-            return self.member(prefix, header, strongest, event.time)
-        changed = False
-        for other in identifiers[1:]:
-            key = link_key(prefix, strongest, other)
-            link = self._links.get(key)
-            # A link that began before this event says that both ends are members since then, or longer.
-            if link is None or event.time < link.first:
-                changed |= self.member(prefix, header, strongest, event.time)
-                changed |= self.member(prefix, header, other, event.time)
-            self._links.put(key, _counted(link, event))
-        return changed
+    def known(self, label: str) -> Home | None:
+        """Return a component that is in memory."""
+        return self._homes.get(label)
 
-    def member(self, prefix: bytes, header: Header, identifier: str, time: int) -> bool:
-        """Have an identifier as a member since `time` (ms), or longer; return whether the header changed."""
-        key = prefix + identifier.encode()
-        since = self._members.get(key)
-        if since is not None and since <= time:
-            return False
-        self._members.put(key, time)
-        if since is None:
-            header.size += 1
-        if not header.first or self._goes_first(identifier, time, header):
-            header.first, header.first_time = identifier, time
-            return True
-        return since is None
+    def home(self, label: str, prefix: bytes, header: Header) -> Home:
+        """Return a component; read from its rows if it isn't in memory."""
+        home = self._homes.get(label)
+        if home is not None:
+            self._homes.move_to_end(label)
+            return home
+        identities = self.read(prefix) if header.policy else Identities(self._rules)
+        identities.slots = max(identities.slots, header.slots)
+        if header.policy == self._digest:
+            identities.settle()  # changes nothing: the rows say the same
+        home = self._homes[label] = Home(
+            identities, Owners(identities, lambda slots: self._seen(prefix, slots))
+        )
+        self._size += 1 + len(identities.sightings)
+        while self._size > MAX_KEPT and len(self._homes) > 1:
+            _, old = self._homes.popitem(last=False)
+            self._size -= 1 + len(old.identities.sightings)
+        return home
 
-    def _goes_first(self, identifier: str, time: int, header: Header) -> bool:
-        candidate = (self._policy.priority(identifier), time, identifier)
-        return candidate < (self._policy.priority(header.first), header.first_time, header.first)
+    def read(self, prefix: bytes) -> Identities:
+        """Return what the rows of a component say, computed from scratch but for the slots."""
+        tables = self._tables
+        sightings = {names_of(prefix, key): row for key, row in tables.sightings.scan(prefix)}
+        pairs, marks = {}, {}
+        for key, verdict in tables.verdicts.scan(prefix):
+            names = names_of(prefix, key)
+            if len(names) == 1:
+                marks[names[0]] = verdict
+            else:
+                pairs[names[0], names[1]] = verdict
+        identities = load(self._rules, sightings, pairs, marks)
+        start = len(prefix) + 4
+        for key, _ in tables.members.scan(prefix):
+            identities.slot_of[key[start:].decode()] = slot_of(prefix, key)
+        return identities
 
-    def members(self, prefix: bytes) -> Iterator[tuple[str, int]]:
-        """Yield (identifier, first event time in ms), by identifier."""
-        for key, since in self._members.scan(prefix):
-            yield key[len(prefix) :].decode(), since
+    def forget(self, label: str) -> None:
+        """Drop a component from memory."""
+        home = self._homes.pop(label, None)
+        if home is not None:
+            self._size -= 1 + len(home.identities.sightings)
 
-    def links(self, prefix: bytes) -> Iterator[tuple[str, str, LinkRow]]:
-        """Yield (strongest identifier, other identifier, evidence)."""
-        for key, link in self._links.scan(prefix):
-            yield *link_of(prefix, key), link
+    def reset(self) -> None:
+        """Drop everything: the rows were rolled back."""
+        self._homes.clear()
+        self._size = 0
 
-    def forget(self, prefix: bytes, limit: int | None = None) -> int:
-        """Delete the rows of a component, at most `limit` of them; return how many there were."""
-        gone = 0
-        tables: tuple[Table[Any], ...] = (self._members, self._links)
-        for table in tables:
-            keys = [key for key, _ in islice(table.scan(prefix), None if limit is None else limit - gone)]
-            for key in keys:
-                table.delete(key)
-            gone += len(keys)
-        return gone
+    def write(self, prefix: bytes, identities: Identities, outcome: Outcome) -> None:
+        """Write the rows that an outcome has changed."""
+        tables = self._tables
+        for names in outcome.sightings:
+            row = identities.sightings.get(names)
+            if row is None:
+                tables.sightings.delete(names_key(prefix, names))
+            else:
+                tables.sightings.put(names_key(prefix, names), row)
+        for name, (before, now) in outcome.members.items():
+            if before is not None:
+                tables.members.delete(slot_key(prefix, before) + name.encode())
+            if now is not None:
+                tables.members.put(slot_key(prefix, now) + name.encode(), identities.since[name])
 
-
-def _counted(link: LinkRow | None, event: Event) -> LinkRow:
-    if link is None:
-        return LinkRow(event.time, event.time, 1, [event.order])
-    link.count += 1
-    if event.time > link.last:
-        link.last = event.time
-    elif event.time < link.first:
-        link.first = event.time
-    if len(link.sample) < SAMPLE or event.order < link.sample[-1]:
-        insort(link.sample, event.order)
-        del link.sample[SAMPLE:]
-    return link
+    def _seen(self, prefix: bytes, slots: set[int]) -> Iterator[tuple[Names, int]]:
+        """Yield what is on the timelines of customers, and of those whose events are being moved."""
+        repairing = {slot_of(prefix, key) for key, _ in self._tables.repairs.scan(prefix)} if slots else set()
+        for slot in slots | repairing:
+            for _, row in self._tables.timeline.scan(slot_key(prefix, slot)):
+                event = decode_brief(row.event)
+                yield event.identifiers, event.time

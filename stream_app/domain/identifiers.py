@@ -1,4 +1,4 @@
-"""A channel's event -> who it says it is: "namespace:value" texts, strongest first.
+"""A channel's event, or an operator's command -> whom it speaks of: "namespace:value" texts, strongest first.
 
 Hot: each (namespace, raw value) is normalised once and remembered, within bounds.
 """
@@ -12,6 +12,8 @@ from stream_app.domain.normalise import Rejection, normalised
 from stream_app.domain.refusal import Reason, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stream_app.domain.event import ChannelEvent
     from stream_app.domain.policy import IdentityPolicy, Namespace
 
@@ -20,6 +22,12 @@ MAX_IDENTIFIERS = 32
 
 REMEMBERED = 1 << 16
 """Values remembered per namespace; then the memory is emptied and fills anew."""
+
+_COMPLAINTS = {
+    Rejection.BLOCKED: "is a value that the policy blocks, in namespace",
+    Rejection.INVALID: "is no valid value of namespace",
+    Rejection.TOO_LONG: "is too long for a value of namespace",
+}
 
 Rejections = tuple[tuple[str, Rejection], ...]
 
@@ -61,6 +69,42 @@ class Identifier:
                 ]
                 del found[MAX_IDENTIFIERS:]
         return tuple([text for _, text in found]), tuple(rejected)
+
+    def one(self, text: str) -> str | Rejection | None:
+        """Return the identifier that a person wrote as "namespace:value", or why it is none.
+
+        None: there is no namespace in it, or one that the policy doesn't name.
+        """
+        name, colon, value = text.strip().partition(":")
+        space = self._spaces.get(name) if colon else None
+        found = None if space is None else space.get(value)
+        return found[1] if isinstance(found, tuple) else found
+
+    def named(self, written: Mapping[str, str]) -> tuple[str, ...]:
+        """Return what an operator names, strongest first.
+
+        Args:
+            written: what it is called when it must be complained of (a field, an argument) -> "namespace:value".
+
+        Raises:
+            Refused: NO_IDENTIFIER for what is none; INVALID_FIELD for one that is named twice. The detail has no
+                value in it.
+        """
+        found = [self._usable(call, text) for call, text in written.items()]
+        if len(set(found)) < len(found):
+            raise Refused(Reason.INVALID_FIELD, f"{' and '.join(written)} are the same identifier")
+        return tuple(sorted(found, key=self._policy.place))
+
+    def _usable(self, call: str, text: str) -> str:
+        found = self.one(text)
+        if found is None:
+            known = ", ".join(self._spaces)
+            why = f"is not namespace:value with a namespace of the policy: {known}"
+        elif not isinstance(found, Rejection):
+            return found
+        else:
+            why = f"{_COMPLAINTS[found]} {text.strip().partition(':')[0]}"
+        raise Refused(Reason.NO_IDENTIFIER, f"{call} {why}")
 
 
 class _Space:

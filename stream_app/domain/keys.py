@@ -1,17 +1,23 @@
-"""Keys of rows: safe as prefixes whatever a label contains, and sorted by time where time is in them.
+"""Keys of rows: safe as prefixes whatever a text contains, and sorted by time where time is in them.
 
 A label (any text, at most 64 KiB) is written with its length before it, so that no label's rows begin with
-another label's prefix. A time (ms, may be before 1970) is 8 bytes, big-endian, shifted to be unsigned, so
-that bytes sort as times do. Event ids end a key, so they need no length; UTF-8 sorts as code points do.
+another label's prefix. A slot is 4 bytes, a time (ms, may be before 1970) 8 bytes, big-endian, shifted to be
+unsigned, so that bytes sort as times do. Event ids and identifiers end a key, so they need no length; UTF-8
+sorts as code points do.
 """
 
 from __future__ import annotations
 
 from struct import Struct
 
+import msgspec
+
 _LENGTH = Struct(">H").pack
+_SLOT = Struct(">I")
 _TIME = Struct(">Q")
 _SHIFT = 1 << 63
+_names = msgspec.msgpack.Encoder().encode
+_names_of = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
 def label_key(label: str) -> bytes:
@@ -20,23 +26,41 @@ def label_key(label: str) -> bytes:
     return _LENGTH(len(text)) + text
 
 
+def slot_key(prefix: bytes, slot: int) -> bytes:
+    """Return the key of a customer's row, and the prefix of its other rows."""
+    return prefix + _SLOT.pack(slot)
+
+
+def slot_of(prefix: bytes, key: bytes) -> int:
+    """Return the slot in a key that begins with `slot_key(prefix, slot)`."""
+    return int(_SLOT.unpack_from(key, len(prefix))[0])
+
+
 def time_key(prefix: bytes, time: int) -> bytes:
-    """Return the place of the first possible event at `time` (ms)."""
+    """Return the place of the first possible event at `time` (ms); `prefix` is a customer's."""
     return prefix + _TIME.pack(time + _SHIFT)
 
 
 def timeline_key(prefix: bytes, time: int, event_id: str) -> bytes:
-    """Return an event's place on the timeline."""
+    """Return an event's place on the timeline; `prefix` is a customer's."""
     return prefix + _TIME.pack(time + _SHIFT) + event_id.encode()
 
 
-def link_key(prefix: bytes, strongest: str, other: str) -> bytes:
-    """Return the key of the evidence that links an event's strongest identifier to another."""
-    return prefix + label_key(strongest) + other.encode()
+def names_key(prefix: bytes, names: tuple[str, ...]) -> bytes:
+    """Return the key of what is kept about a combination of identifiers."""
+    return prefix + _names(names)
 
 
-def link_of(prefix: bytes, key: bytes) -> tuple[str, str]:
-    """Return (strongest, other) of a `link_key`."""
-    start = len(prefix) + 2
-    end = start + int.from_bytes(key[start - 2 : start], "big")
-    return key[start:end].decode(), key[end:].decode()
+def names_of(prefix: bytes, key: bytes) -> tuple[str, ...]:
+    """Return the identifiers in a `names_key`."""
+    return _names_of(key[len(prefix) :])
+
+
+def timer_key(label: str, slot: int) -> bytes:
+    """Return what a customer's timers are set with."""
+    return _SLOT.pack(slot) + label.encode()
+
+
+def timer_of(key: bytes) -> tuple[str, int]:
+    """Return (label, slot) of a `timer_key`."""
+    return key[_SLOT.size :].decode(), int(_SLOT.unpack_from(key)[0])

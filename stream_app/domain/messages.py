@@ -14,10 +14,9 @@ from enum import StrEnum
 
 import msgspec
 
-from stream_app.domain.event import Event
-
-Cause = tuple[str, str]
-"""The two identifiers whose link made two components one."""
+from stream_app.domain.commands import Command, Verdict
+from stream_app.domain.event import Brief, Event
+from stream_app.domain.rows import SightingRow
 
 
 class Topic(StrEnum):
@@ -33,12 +32,12 @@ class Topic(StrEnum):
 class EventAt(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """EVENT: an event, at the row of its strongest identifier (its anchor).
 
-    `identifiers` are those of the event, strongest first; `payload` is what `customer.timeline` will carry,
-    opaque here.
+    `labels` are its identifiers' own labels, strongest first; `payload` is what `customer.timeline` will
+    carry, opaque here.
     """
 
     event: msgspec.Raw
-    identifiers: tuple[str, ...]
+    labels: tuple[str, ...]
     payload: bytes
     stamp: int
 
@@ -60,11 +59,22 @@ class Linked(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
 
 
 class Repoint(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
-    """REPOINT: `identifier` lives in component `label` now; `origin` is a component that has joined it."""
+    """REPOINT: an identifier lives in component `label` now; `origin` is a component that has joined it."""
 
     identifier: str
     label: str
     origin: str
+    stamp: int
+
+
+class CommandAt(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
+    """COMMAND: an operator's command, at the row of its first identifier.
+
+    `labels` are the own labels of its identifiers; all of them are linked if it is an assertion.
+    """
+
+    command: Command
+    labels: tuple[str, ...]
     stamp: int
 
 
@@ -89,7 +99,6 @@ class Union(msgspec.Struct, frozen=True, array_like=True, tag=12, gc=False):
 
     loser: str
     winner: str
-    cause: Cause
     stamp: int
     granted: bool = False
 
@@ -100,7 +109,6 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, tag=13, gc=False):
     winner: str
     loser: str
     size: int
-    cause: Cause
     stamp: int
 
 
@@ -112,35 +120,46 @@ class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
     revision: int
 
 
-class Opening(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the first chunk of a merge says about the loser as a whole.
+class MovedSighting(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One combination of identifiers on the move."""
 
-    Attributes:
-        customer: the loser's customer id.
-        cause: the link that made the two one.
-        rules: the state of the rules, as `RuleFold.leave` gave it.
-        incoming: the loser's own unfinished merges (see `CustomerRow.incoming`).
-    """
+    names: tuple[str, ...]
+    row: SightingRow
 
-    customer: str
-    cause: Cause
+
+class MovedCustomer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One customer on the move: its id, some of its identifiers, and with the first of them the rules' state."""
+
+    id: str
+    members: tuple[str, ...]
     rules: bytes
-    incoming: dict[str, int]
+
+
+class MovedVerdict(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What stands about a pair (two names) or an identifier (one)."""
+
+    names: tuple[str, ...]
+    verdict: Verdict
 
 
 class Merge(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
-    """MERGE, at the winner: a part of what the loser held.
+    """MERGE, at the winner: a part of what the loser held. First all its evidence, then all its events.
 
-    `chunk` counts from 0; the last one has `last`, the first one has `opening`.
+    `chunk` counts from 0; the last one has `last`. `incoming` are the loser's own unfinished merges, in chunk 0
+    (see `Header.incoming`). `erasures` are (identifier's own label, time in ms).
     """
 
     winner: str
     loser: str
     chunk: int
     last: bool
-    rows: tuple[Moved, ...]
     stamp: int
-    opening: Opening | None = None
+    incoming: dict[str, int]
+    customers: tuple[MovedCustomer, ...]
+    verdicts: tuple[MovedVerdict, ...]
+    erasures: tuple[tuple[str, int], ...]
+    sightings: tuple[MovedSighting, ...]
+    rows: tuple[Moved, ...]
 
 
 class Drain(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=False):
@@ -151,15 +170,26 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=False):
     stamp: int
 
 
-class Republish(msgspec.Struct, frozen=True, array_like=True, tag=16, gc=False):
-    """At a component, from itself: go on publishing rows under a new customer id, from this key on."""
+class Repair(msgspec.Struct, frozen=True, array_like=True, tag=16, gc=False):
+    """At a component, from itself: go on moving rows to whose they are; `step` is the slot and key to go on from."""
 
     label: str
-    cursor: bytes
+    step: bytes
+    stamp: int
 
 
-LookupMessage = EventAt | Link | Linked | Repoint
-ComponentMessage = EventTo | Union | Offer | Merge | Drain | Republish
+class CommandTo(msgspec.Struct, frozen=True, array_like=True, tag=17, gc=False):
+    """COMMAND, at the component that holds what it speaks of. `origin` as in `EventTo`."""
+
+    label: str
+    command: Command
+    labels: tuple[str, ...]
+    stamp: int
+    origin: str = ""
+
+
+LookupMessage = EventAt | Link | Linked | Repoint | CommandAt
+ComponentMessage = EventTo | Union | Offer | Merge | Drain | Repair | CommandTo
 Message = LookupMessage | ComponentMessage
 
 encode = msgspec.msgpack.Encoder().encode
@@ -170,3 +200,5 @@ decode_component = msgspec.msgpack.Decoder(ComponentMessage).decode
 """Bytes from `identity.components` -> message. Raises `msgspec.DecodeError`."""
 decode_event = msgspec.msgpack.Decoder(Event).decode
 """The event inside a message, or a timeline row -> `Event`. Raises `msgspec.DecodeError`."""
+decode_brief = msgspec.msgpack.Decoder(Brief).decode
+"""The same -> what ownership needs of it, without the rest."""

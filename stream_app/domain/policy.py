@@ -1,14 +1,13 @@
 """The identity policy: which namespaces identify a customer, how strong each is, and what never counts.
 
 A policy is data (`schemas/policies/identity.yaml`); this module checks it and answers questions about it.
-`rank` gives the order of labels (design: IDENTITY, "Where it lives"): namespace priority, then a hash, so
-that known persons absorb anonymous visitors and no person's label is systematically the smallest.
+What identifies at all is `normalise`'s to say, who is one customer is `partition`'s.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -23,7 +22,6 @@ OnConflict = Literal["newest", "oldest"]
 Normalise = Literal["email", "phone", "none"]
 CheckDigit = Literal["luhn", "none"]
 AnonymousEvents = Literal["last_login", "device_owner"]
-Rank = tuple[int, bytes, str]
 
 BUILT_IN_BLOCKED = (
     r"null|none|nil|nan|undefined|unknown|anonymous|anon|guest|test|true|false|-1|n/a",
@@ -35,7 +33,6 @@ BUILT_IN_BLOCKED = (
 NO_PRIORITY = 1 << 30
 """The priority of a namespace that the policy doesn't name (any more): weaker than all others."""
 
-_RANKS_KEPT = 1 << 16
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -95,26 +92,24 @@ class IdentityPolicy:
     max_devices: int | None = None
     anonymous_events: AnonymousEvents = "last_login"
     component_cap: int = 20_000
-    _ranks: dict[str, Rank] = field(default_factory=dict, compare=False, repr=False)
 
     def priority(self, identifier: str) -> int:
         """Return the priority of "namespace:value"; `NO_PRIORITY` for a namespace that isn't named."""
         namespace = self.namespaces.get(identifier.partition(":")[0])
         return NO_PRIORITY if namespace is None else namespace.priority
 
-    def rank(self, identifier: str) -> Rank:
-        """Return the place of a label in the order of labels: smaller wins a union."""
-        rank = self._ranks.get(identifier)
-        if rank is None:
-            if len(self._ranks) >= _RANKS_KEPT:
-                self._ranks.clear()
-            digest = blake2b(identifier.encode(), digest_size=8).digest()
-            rank = self._ranks[identifier] = (self.priority(identifier), digest, identifier)
-        return rank
+    def place(self, identifier: str) -> tuple[int, str]:
+        """Return an identifier's place among others: the smaller, the stronger."""
+        return (self.priority(identifier), identifier)
 
-    def ordered(self, one: str, other: str) -> tuple[str, str]:
-        """Return two labels as (winner, loser)."""
-        return (one, other) if self.rank(one) <= self.rank(other) else (other, one)
+    def pair(self, one: str, other: str) -> tuple[str, str]:
+        """Return two identifiers, the stronger one first."""
+        return (one, other) if self.place(one) <= self.place(other) else (other, one)
+
+    def is_person(self, identifier: str) -> bool:
+        """Tell whether an identifier stands for a person; one of a namespace that isn't named stands for none."""
+        namespace = self.namespaces.get(identifier.partition(":")[0])
+        return namespace is not None and namespace.kind == "person"
 
     @property
     def order_digest(self) -> str:
@@ -124,6 +119,13 @@ class IdentityPolicy:
         """
         order = ",".join(f"{space.name}={space.priority}" for space in self.namespaces.values())
         return blake2b(order.encode(), digest_size=8).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """Return a fingerprint of all that customers depend on: under another one they are computed anew."""
+        spaces = [(s.name, s.priority, s.kind, s.limit, s.on_conflict) for s in self.namespaces.values()]
+        text = repr((spaces, self.shared_after, self.max_devices, self.anonymous_events))
+        return blake2b(text.encode(), digest_size=8).hexdigest()
 
     @classmethod
     def from_yaml(cls, text: str) -> IdentityPolicy:

@@ -1,11 +1,14 @@
-"""What the domain asks of whoever stores its rows: a sorted table of bytes -> value."""
+"""What the domain asks of whoever stores its rows: sorted tables of bytes -> value."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stream_app.domain.commands import Verdict
+    from stream_app.domain.rows import CustomerRow, EventPlace, Header, RepairRow, SightingRow, TimelineRow
 
 V = TypeVar("V")
 
@@ -28,3 +31,17 @@ class Table(Protocol[V]):
 
     def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, V]]:
         """Yield the rows whose key begins with `prefix`, ascending, from `start` (a whole key) on if given."""
+
+
+class ComponentTables(NamedTuple):
+    """The tables of one partition of the customer stage (see `rows.customer_tables`)."""
+
+    components: Table[Header]
+    sightings: Table[SightingRow]
+    verdicts: Table[Verdict]
+    erasures: Table[int]
+    members: Table[int]
+    events: Table[EventPlace]
+    timeline: Table[TimelineRow]
+    customers: Table[CustomerRow[Any]]
+    repairs: Table[RepairRow]

@@ -1,9 +1,10 @@
 """The resolver: which component does an identifier live in (design: IDENTITY, "Where it lives")?
 
-A pure state machine: a message and this partition's rows in; changed rows and further messages out. The rules
-it keeps:
+A pure state machine: a message and this partition's rows in; changed rows and further messages out. An
+identifier is only known by its own label here (see `labels`): no row and no message of the protocol's own holds
+a personal value. The rules it keeps:
 
-1. A row's label begins as the identifier itself, and is only ever replaced by a smaller label.
+1. A row's label begins as the identifier's own, and is only ever replaced by a smaller label.
 2. A row exists from the first time that its identifier's label was given away (an EVENT or a LINK went out, a
    UNION named it), or that it took another label. So an identifier *without* a row has nothing under its own
    label anywhere, and may adopt the label of who links to it: no component, no union, no move.
@@ -18,6 +19,7 @@ EVENT    the anchor    none: begin it under its own label.  Send EVENT to compon
 LINK     the target    none, and the origin's label is smaller: adopt it.  none, else: begin it under its own
                        label.  labels differ: send UNION to the larger.  Always: answer LINKED.
 LINKED   the origin    remember the neighbour.
+COMMAND  its first     as EVENT: to component <label>; only an assertion links.
 REPOINT  identifier    take the label if it is smaller.  Send UNION for the label given up, unless that is the
                        one said to have joined: a REPOINT may overtake the LINK that it stems from.
 
@@ -29,15 +31,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stream_app.domain.commands import Op
 from stream_app.domain.keys import label_key
-from stream_app.domain.messages import EventAt, EventTo, Link, Linked, Repoint, Topic, Union
+from stream_app.domain.labels import ordered
+from stream_app.domain.messages import (
+    CommandAt,
+    CommandTo,
+    EventAt,
+    EventTo,
+    Link,
+    Linked,
+    Repoint,
+    Topic,
+    Union,
+)
 from stream_app.domain.rows import KNOWN_INLINE, IdentifierRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream_app.domain.messages import LookupMessage, Message
-    from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import Table
 
     Send = Callable[[Topic, str, Message], None]
@@ -46,11 +59,8 @@ if TYPE_CHECKING:
 class Resolver:
     """The rows of one partition of `identity.lookup`."""
 
-    def __init__(
-        self, policy: IdentityPolicy, rows: Table[IdentifierRow], neighbours: Table[bool], send: Send
-    ) -> None:
+    def __init__(self, rows: Table[IdentifierRow], neighbours: Table[bool], send: Send) -> None:
         """Serve `rows`; `send(topic, key, message)` is called for every message that goes out."""
-        self._policy = policy
         self._rows = rows
         self._neighbours = neighbours
         self._send = send
@@ -59,6 +69,7 @@ class Resolver:
             Link: self._link,
             Linked: self._linked,
             Repoint: self._repoint,
+            CommandAt: self._command,
         }
 
     def handle(self, message: LookupMessage) -> None:
@@ -66,32 +77,45 @@ class Resolver:
         self._transitions[type(message)](message)
 
     def _event(self, message: EventAt) -> None:
-        identifiers = message.identifiers
-        anchor = identifiers[0]
-        key = anchor.encode()
-        row = self._rows.get(key)
-        if row is None:
-            row = self._begin(key, anchor)
-        label = row.label
+        labels = message.labels
+        label = self._of(labels[0]).label
         self._send(Topic.COMPONENTS, label, EventTo(label, message.event, message.payload, message.stamp))
-        for other in identifiers[1:]:
+        if len(labels) > 1:
+            self._introduce(labels, message.stamp)
+
+    def _command(self, message: CommandAt) -> None:
+        labels = message.labels
+        label = self._of(labels[0]).label
+        self._send(Topic.COMPONENTS, label, CommandTo(label, message.command, labels, message.stamp))
+        if message.command.op is Op.ASSERT:
+            self._introduce(labels, message.stamp)
+
+    def _introduce(self, labels: tuple[str, ...], stamp: int) -> None:
+        """Link an anchor to all others that it isn't known to live with."""
+        anchor = labels[0]
+        row = self._of(anchor)
+        for other in labels[1:]:
             if other not in row.known and not (row.spilled and self._remembered(anchor, other)):
-                self._send(Topic.LOOKUP, other, Link(other, anchor, label, message.stamp))
+                self._send(Topic.LOOKUP, other, Link(other, anchor, row.label, stamp))
+
+    def _of(self, own: str) -> IdentifierRow:
+        key = own.encode()
+        row = self._rows.get(key)
+        return self._begin(key, own) if row is None else row
 
     def _link(self, message: Link) -> None:
         target, label = message.target, message.label
         key = target.encode()
         row = self._rows.get(key)
         if row is None:
-            if self._policy.rank(label) < self._policy.rank(target):
+            if label < target:
                 row = IdentifierRow(label)
                 self._rows.put(key, row)
             else:
                 row = self._begin(key, target)
         if row.label != label:
-            winner, loser = self._policy.ordered(row.label, label)
-            cause = (message.origin, target)
-            self._send(Topic.COMPONENTS, loser, Union(loser, winner, cause, message.stamp))
+            winner, loser = ordered(row.label, label)
+            self._send(Topic.COMPONENTS, loser, Union(loser, winner, message.stamp))
         self._send(Topic.LOOKUP, message.origin, Linked(message.origin, target))
 
     def _linked(self, message: Linked) -> None:
@@ -112,16 +136,15 @@ class Resolver:
         key = message.identifier.encode()
         row = self._rows.get(key)
         if row is None:
-            if self._policy.rank(message.label) < self._policy.rank(message.identifier):
+            if message.label < message.identifier:
                 self._rows.put(key, IdentifierRow(message.label))
             return
         given_up = row.label
-        if self._policy.rank(message.label) < self._policy.rank(given_up):
+        if message.label < given_up:
             row.label = message.label
             self._rows.put(key, row)
             if given_up != message.origin:
-                cause = (message.identifier, message.identifier)
-                union = Union(given_up, message.label, cause, message.stamp)
+                union = Union(given_up, message.label, message.stamp)
                 self._send(Topic.COMPONENTS, given_up, union)
 
     def _begin(self, key: bytes, identifier: str) -> IdentifierRow:

@@ -7,10 +7,12 @@ one more entry.
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from stream_app.domain.commands import Verdict
 from stream_app.domain.profile import Profile
 
 if TYPE_CHECKING:
@@ -18,12 +20,18 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+ROWS_VERSION = 2
+"""What the rows mean: rows of another version have to be rebuilt from the channels."""
+
+SAMPLE = 3
+"""Events that a sighting names."""
+
 KNOWN_INLINE = 16
 """Neighbours that an identifier's row remembers itself; more have a row each."""
 
 
 class IdentifierRow(msgspec.Struct, array_like=True):
-    """Resolver: where an identifier lives, and whom it is known to live with.
+    """Resolver: where an identifier lives, and whom it is known to live with. Identifiers by their own labels.
 
     Attributes:
         label: the component; only ever replaced by a smaller label.
@@ -41,33 +49,67 @@ class Header(msgspec.Struct, array_like=True):
 
     Attributes:
         redirect: the component that it has joined; written once, never overwritten; "" while it is alive.
-        size: how many members it has.
-        first: its first member by (priority, first event time, value); "" while there is none.
-        first_time: that member's first event time, ms.
-        customer: its customer id, "" while there is none.
+        size: how many identifiers it has.
+        slots: the next slot that no customer has had.
+        policy: digest of the policy that its customers were computed by; "" while there is no evidence.
+        repairing: how many rows there are in `repairs`.
+        erased: whether there are rows in `erasures`.
         chunk: of a redirected component that is still being sent: the chunk that comes next.
-        cursor: of a component that is still being published under a new id: the key that comes next.
+        incoming: merges under way: loser -> chunks that have come, less all there are once that is known.
+            An entry goes when it reaches 0; while there is one, timelines are known to have gaps.
+        recount: combinations of identifiers whose sighting must be counted again when all rows have come.
     """
 
     redirect: str = ""
     size: int = 0
-    first: str = ""
-    first_time: int = 0
-    customer: str = ""
+    slots: int = 1
+    policy: str = ""
+    repairing: int = 0
+    erased: bool = False
     chunk: int = 0
-    cursor: bytes = b""
+    incoming: dict[str, int] = msgspec.field(default_factory=dict)
+    recount: list[tuple[str, ...]] = msgspec.field(default_factory=list)
 
 
-class LinkRow(msgspec.Struct, array_like=True):
-    """Evidence: an event's strongest identifier and another one of it. Times are event times, ms.
+class SightingRow(msgspec.Struct, array_like=True):
+    """Evidence: a combination of identifiers that events carried together. Times are event times, ms.
 
-    `sample` names the earliest events that show it, as (time, id), at most `evidence.SAMPLE` of them.
+    Attributes:
+        first: of the first such event.
+        last: of the last one.
+        count: how many there are.
+        sample: the earliest of them, as (time, id), at most `SAMPLE`.
+        slot: whose they are: a customer's slot, or see `identities.ASK`. Derived.
     """
 
     first: int
     last: int
     count: int
     sample: list[tuple[int, str]]
+    slot: int = -1
+
+    def note(self, time: int, event_id: str) -> None:
+        """Count one more event."""
+        self.count += 1
+        self.last = max(self.last, time)
+        self.first = min(self.first, time)
+        if len(self.sample) < SAMPLE or (time, event_id) < self.sample[-1]:
+            insort(self.sample, (time, event_id))
+            del self.sample[SAMPLE:]
+
+    def join(self, other: SightingRow) -> None:
+        """Take in what was counted elsewhere."""
+        self.count += other.count
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+        self.sample = sorted({(time, name) for time, name in (*self.sample, *other.sample)})[:SAMPLE]
+
+
+class EventPlace(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where an event is: its time (ms), and the slot of the customer whose it is."""
+
+    time: int
+    slot: int
 
 
 class TimelineRow(msgspec.Struct, array_like=True):
@@ -82,15 +124,32 @@ class CustomerRow(msgspec.Struct, Generic[R], array_like=True):
     """What is known of a customer; changes with every event.
 
     Attributes:
+        id: the customer id; "" before there is one.
         profile: the fold of the timeline.
         rules: the rules' own state, opaque here; None at first.
-        incoming: merges under way: loser -> chunks that have come, less all there are once that is known.
-            An entry goes when it reaches 0; while there is one, the timeline is known to have gaps.
+        contested: whether a refused link ends at one of its identifiers.
+        version: changes when its identifiers do.
     """
 
+    id: str = ""
     profile: Profile = msgspec.field(default_factory=Profile)
     rules: R | None = None
-    incoming: dict[str, int] = msgspec.field(default_factory=dict)
+    contested: bool = False
+    version: int = 0
+
+
+class RepairRow(msgspec.Struct, array_like=True):
+    """Work that is left to do at one customer's rows, since who is who has changed.
+
+    Attributes:
+        cursor: the timeline key to look at next; None: all have been looked at.
+        touched: rows came or went: profile and rules must be folded again.
+        stamp: where the clock stood at the source when what asked for it was read, ms; the earliest.
+    """
+
+    cursor: bytes | None
+    touched: bool
+    stamp: int
 
 
 class TableSpec(NamedTuple):
@@ -108,8 +167,8 @@ def table_spec(name: str, row: Any) -> TableSpec:
 
 
 RESOLVER_TABLES = (
-    table_spec("identifiers", IdentifierRow),  # identifier
-    table_spec("neighbours", bool),  # identifier (with its length), neighbour
+    table_spec("identifiers", IdentifierRow),  # own label
+    table_spec("neighbours", bool),  # own label (with its length), neighbour's own label
 )
 """Tables of the resolve stage; beside each, what its key is made of."""
 
@@ -118,11 +177,14 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     """Return the tables of the customer stage. `rules` is the type of the rules' state."""
     return (
         table_spec("components", Header),  # label
-        table_spec("members", int),  # label, identifier -> first event time, ms
-        table_spec("links", LinkRow),  # label, strongest identifier, other identifier
-        table_spec("events", int),  # label, event id -> event time, ms
-        table_spec("timeline", TimelineRow),  # label, event time, event id
-        table_spec("customers", CustomerRow[rules]),  # label
+        table_spec("sightings", SightingRow),  # label, identifiers
+        table_spec("verdicts", Verdict),  # label, identifier or pair
+        table_spec("erasures", int),  # label, identifier's own label -> events up to this time are gone, ms
+        table_spec("members", int),  # label, slot, identifier -> since when, ms
+        table_spec("events", EventPlace),  # label, event id
+        table_spec("timeline", TimelineRow),  # label, slot, event time, event id
+        table_spec("customers", CustomerRow[rules]),  # label, slot
+        table_spec("repairs", RepairRow),  # label, slot
     )
 
 

@@ -1,4 +1,4 @@
-"""Timelines: the events of each component, by event time, then event id; each event id once.
+"""Timelines: the events of each customer, by event time, then event id; each event id once in a component.
 
 Two contents under one id (design: IDENTITY): the first by arrival stands, the other is a conflict.
 "Arrival" is (received, source), the place in the input topics, so that it means the same to every component
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stream_app.domain.keys import time_key, timeline_key
+from stream_app.domain.keys import slot_key, time_key, timeline_key
 from stream_app.domain.messages import decode_event
+from stream_app.domain.rows import EventPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.ports import Table
     from stream_app.domain.rows import TimelineRow
+
+ERASED = (1 << 32) - 1
+"""Instead of a slot: the event was erased, its id stays taken."""
 
 _canonical = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -46,40 +50,60 @@ def arrived_before(one: Event, other: Event) -> bool:
 
 
 class Timelines:
-    """The timelines of one partition's components."""
+    """The timelines of one partition. `prefix` is a component's, unless it says otherwise."""
 
-    def __init__(self, events: Table[int], rows: Table[TimelineRow]) -> None:
-        """Serve two tables: event id -> time, and the rows by time."""
+    def __init__(self, events: Table[EventPlace], rows: Table[TimelineRow]) -> None:
+        """Serve two tables: event id -> where it is, and the rows by slot and time."""
         self._events = events
         self._rows = rows
 
-    def holds(self, prefix: bytes, event_id: str) -> bool:
-        """Return whether there is an event of this id."""
-        return self._events.get(prefix + event_id.encode()) is not None
+    def place(self, prefix: bytes, event_id: str) -> EventPlace | None:
+        """Return where an event is, or None."""
+        return self._events.get(prefix + event_id.encode())
 
-    def get(self, prefix: bytes, event_id: str) -> TimelineRow | None:
-        """Return the row of an event id."""
-        time = self._events.get(prefix + event_id.encode())
-        return None if time is None else self._rows.get(timeline_key(prefix, time, event_id))
+    def get(self, prefix: bytes, place: EventPlace, event_id: str) -> TimelineRow:
+        """Return the row of an event.
 
-    def put(self, prefix: bytes, event: Event, row: TimelineRow) -> None:
-        """Write the row of an event."""
-        name = event.event_id.encode()
-        self._events.put(prefix + name, event.time)
-        self._rows.put(time_key(prefix, event.time) + name, row)
+        Raises:
+            LookupError: the index names a row that isn't there: the state is damaged.
+        """
+        row = self._rows.get(timeline_key(slot_key(prefix, place.slot), place.time, event_id))
+        if row is None:
+            raise LookupError("an event's id is in the index, but its row isn't on the timeline")
+        return row
 
-    def remove(self, prefix: bytes, event: Event) -> None:
-        """Delete the row of an event."""
-        self._events.delete(prefix + event.event_id.encode())
-        self._rows.delete(timeline_key(prefix, event.time, event.event_id))
+    def put(self, prefix: bytes, slot: int, time: int, event_id: str, row: TimelineRow) -> None:
+        """Write an event's row."""
+        self._events.put(prefix + event_id.encode(), EventPlace(time, slot))
+        self._rows.put(timeline_key(slot_key(prefix, slot), time, event_id), row)
 
-    def history(self, prefix: bytes, since: int | None = None) -> Iterator[Event]:
-        """Yield the events from `since` (ms) on, or all, in order."""
-        for _, row in self.rows(prefix, None if since is None else time_key(prefix, since)):
+    def remove(self, prefix: bytes, slot: int, time: int, event_id: str) -> None:
+        """Delete an event's row."""
+        self._events.delete(prefix + event_id.encode())
+        self._rows.delete(timeline_key(slot_key(prefix, slot), time, event_id))
+
+    def bury(self, prefix: bytes, time: int, event_id: str) -> None:
+        """Note that an event's id is taken, though the event was erased."""
+        self._events.put(prefix + event_id.encode(), EventPlace(time, ERASED))
+
+    def buried(self, prefix: bytes) -> Iterator[tuple[str, EventPlace]]:
+        """Yield the ids of erased events, each with its place."""
+        for key, place in self._events.scan(prefix):
+            if place.slot == ERASED:
+                yield key[len(prefix) :].decode(), place
+
+    def dig_up(self, prefix: bytes, event_id: str) -> None:
+        """Forget that an event's id is taken: the component it was erased in has gone."""
+        self._events.delete(prefix + event_id.encode())
+
+    def history(self, customer: bytes, since: int | None = None) -> Iterator[Event]:
+        """Yield a customer's events from `since` (ms) on, or all, in order; `customer` is its slot's prefix."""
+        start = None if since is None else time_key(customer, since)
+        for _, row in self._rows.scan(customer, start):
             yield decode_event(row.event)
 
     def rows(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, TimelineRow]]:
-        """Yield keys and rows in order, from the key `start` on if given."""
+        """Yield keys and rows under a component's or a customer's prefix, from the key `start` on if given."""
         return self._rows.scan(prefix, start)
 
     def part(
@@ -96,16 +120,6 @@ class Timelines:
                 return found, key
             found.append((key, row))
         return found, None
-
-    def proof(self, prefix: bytes, identifier: str, time: int) -> TimelineRow | None:
-        """Return the first row at `time` (ms) whose event names an identifier."""
-        for _, row in self._rows.scan(prefix, time_key(prefix, time)):
-            event = decode_event(row.event)
-            if event.time > time:
-                return None
-            if identifier in event.identifiers:
-                return row
-        return None
 
     def rewrite(self, key: bytes, row: TimelineRow) -> None:
         """Write a row that `rows` or `part` gave back to its key."""

@@ -183,11 +183,12 @@ class TransactionalProducer:
 
     def close(self) -> None:
         """Abort what is open and leave."""
-        with contextlib.suppress(
-            KafkaException
-        ):  # the broker aborts it by itself after transaction.timeout.ms
+        # What can't be aborted any more the broker ends by itself, after transaction.timeout.ms; a producer that was
+        # fenced says so at each call, the last one included.
+        with contextlib.suppress(KafkaException):
             self._producer.abort_transaction(self._timeout)
-        self._producer.close()
+        with contextlib.suppress(KafkaException):
+            self._producer.close()
 
     def _flush(self) -> None:
         remaining = self._producer.flush(self._timeout)

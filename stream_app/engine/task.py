@@ -159,6 +159,15 @@ class Task:
         if isinstance(mark, SourceWatermark):
             mark.observe(event_time, record_time)
 
+    def caught_up(self, record_time: int) -> None:
+        """Tell the source watermark that all records up to this one's Kafka timestamp (ms) have been read.
+
+        For records that are no events: live, it is their arrival and not their own time that tells how late it is.
+        """
+        mark = self.watermark
+        if isinstance(mark, SourceWatermark):
+            mark.caught_up(record_time)
+
     def count(self, *what: str) -> None:
         """Count something for the metrics; it is reported when, and only if, the epoch is committed."""
         tally = self.tally

@@ -193,7 +193,10 @@ class Auditor:
                 latest[event_id] = (revision, row["customer_id"])
         books.owner = {event_id: customer for event_id, (_, customer) in latest.items()}
         for event_id, channel in events.items():
-            if event_id in latest:
+            if event_id in latest and not latest[event_id][1]:
+                books.dropped += 1
+                del books.owner[event_id]
+            elif event_id in latest:
                 books.applied[channel] += 1
             else:
                 books.lost += 1

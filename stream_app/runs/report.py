@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stream_app.runs.audit import Books
+    from stream_app.runs.comparison import Comparison
 
 
 def as_json(books: Books, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def tables(console: Console, books: Books, expected_customers: int | None) -> None:
+def tables(console: Console, books: Books) -> None:
     """Print the books."""
     events = Table(title="Events by channel", title_justify="left")
     for name in ("channel", "read", "applied", "duplicate", "dead-lettered"):
@@ -82,8 +83,30 @@ def tables(console: Console, books: Books, expected_customers: int | None) -> No
         ]
         triggers.add_row(rule, f"{books.fired[rule]:,}", f"{books.retracted[rule]:,}", ", ".join(held))
     console.print(triggers)
-    if expected_customers is not None:
-        console.print(f"customers: {books.customers:,} found, {expected_customers:,} true")
+
+
+def customers(console: Console, books: Books, compared: Comparison) -> None:
+    """Print how right the customers are; where recall isn't called reachable, it is of all that a person did."""
+    found = compared.accuracy
+    rates = Table(title="Customers against the truth", title_justify="left")
+    rates.add_column("over")
+    for name in ("precision", "recall", "reachable recall", "F1"):
+        rates.add_column(name, justify="right")
+    for name, score, reachable in (
+        ("pairs of events", found.pairwise, found.reachable_pairwise_recall),
+        ("events (B-cubed)", found.b_cubed, found.reachable_b_cubed_recall),
+    ):
+        row = (score.precision, score.recall, reachable, score.f1)
+        rates.add_row(name, *(f"{rate:.3f}" for rate in row))
+    console.print(rates)
+    for line in (
+        "reachable: of what a person's own events connect; nobody can know of the rest",
+        f"customers with events of several persons: {found.over_merge:.1%}",
+        f"customers: {books.customers:,} found, {compared.expected_customers:,} by the rules",
+        f"persons who caused the events: {found.persons:,}",
+        f"events with another customer than by the rules: {compared.misplaced:,}",
+    ):
+        console.print(line, soft_wrap=True)
 
 
 def closing_line(name: str, books: Books, *, ok: bool) -> str:

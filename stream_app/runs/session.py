@@ -115,7 +115,12 @@ class Session:
             self.settings.bootstrap_servers, f"{self.settings.prefix}raccord", options.partitions
         )
         self._stack.callback(self.watcher.close)
-        self.inputs = [*self.topics.channels.values(), self.topics.lookup, self.topics.components]
+        self.inputs = [
+            *self.topics.channels.values(),
+            self.topics.commands,
+            self.topics.lookup,
+            self.topics.components,
+        ]
         self.outputs = [
             self.topics.timeline,
             self.topics.decisions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stream_app.wire.avro_writer import encode_payload
+from stream_app.wire.commands import CommandDecoder, IdentityCommand, encode_command
 from stream_app.wire.dead_letter import DeadLetter, dead_letter_headers, parse_dead_letter
 from stream_app.wire.decoding import Decoded, Decoder, read_payload
 from stream_app.wire.encoding import (
@@ -21,12 +22,15 @@ from stream_app.wire.registry import (
     open_registry,
     subject_of,
 )
+from stream_app.wire.timestamps import format_timestamp, parse_timestamp
 
 __all__ = [
+    "CommandDecoder",
     "DeadLetter",
     "Decoded",
     "Decoder",
     "Encoder",
+    "IdentityCommand",
     "Limits",
     "Output",
     "OutputReader",
@@ -37,12 +41,15 @@ __all__ = [
     "decode_output",
     "encode_cloudevent_binary",
     "encode_cloudevent_structured",
+    "encode_command",
     "encode_confluent",
     "encode_payload",
     "encode_single_object",
+    "format_timestamp",
     "frame_single_object",
     "open_registry",
     "parse_dead_letter",
+    "parse_timestamp",
     "read_payload",
     "subject_of",
     "timeline_record",

@@ -12,7 +12,6 @@ already is in the current schema, the payload is the record's own bytes.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,17 +26,10 @@ from stream_app.wire.cloudevents import (
     is_structured,
     structured_parts,
 )
-from stream_app.wire.known import (
-    FINGERPRINT_END,
-    SINGLE_OBJECT,
-    Known,
-    UnfitSchema,
-    current,
-    versions,
-    writer_of,
-)
+from stream_app.wire.known import FINGERPRINT_END, SINGLE_OBJECT, current
 from stream_app.wire.limits import Limits
 from stream_app.wire.shape import check_event, event_of
+from stream_app.wire.writers import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,11 +38,6 @@ if TYPE_CHECKING:
     from stream_app.wire.registry import Registry
 
 SUBJECT = "channel_event"
-CONFLUENT_END = 5
-"""Where the value begins in Confluent's wire format: behind 00 and four bytes of number."""
-
-_UNKNOWN_FOR_S = 60.0
-_UNKNOWN_AT_MOST = 4096
 
 
 class Decoded(msgspec.Struct, gc=False):
@@ -61,19 +48,13 @@ class Decoded(msgspec.Struct, gc=False):
 
 
 class Decoder:
-    """Tells the formats apart, record by record, and reads them within limits.
-
-    Registry look-ups are remembered: for good when a schema was found, for a minute when it wasn't.
-    """
+    """Tells the formats apart, record by record, and reads them within limits."""
 
     def __init__(self, registry: Registry | None = None, limits: Limits | None = None) -> None:
-        self._registry = registry
         self._limits = limits or Limits()
         self._current = current(SUBJECT)
         self._mark = self._current.mark
-        self._by_mark = {known.mark: known for known in versions(SUBJECT)}
-        self._by_id: dict[int, Known] = {}
-        self._unknown_until: dict[int, tuple[float, str]] = {}
+        self._writers = Writers(SUBJECT, registry)
 
     def decode(
         self,
@@ -136,52 +117,13 @@ class Decoder:
 
     def _avro(self, value: bytes) -> tuple[ChannelEvent, bytes | None]:
         """Read single-object encoding or Confluent's wire format; no payload when the writer was another."""
-        if value.startswith(SINGLE_OBJECT):
-            start = FINGERPRINT_END
-            known = self._by_mark.get(value[:start])
-            if known is None:
-                raise Refused(
-                    Reason.UNKNOWN_SCHEMA, "no version of channel_event has the record's fingerprint"
-                )
-        elif value[0] == 0 and len(value) >= CONFLUENT_END:
-            start = CONFLUENT_END
-            known = self._registered(int.from_bytes(value[1:start], "big"))
-        else:
-            raise Refused(
-                Reason.UNDECODABLE,
-                "neither Avro (single-object encoding, Confluent's wire format) nor a CloudEvent in JSON",
-            )
+        known, start = self._writers.of(value)
         if known.canonical != self._current.canonical:
             return event_of(known.read(value, start, self._current), self._limits), None
         event, end = read_event(value, start, self._limits)
         if end != len(value):
             _trailing()
         return event, value[start:]
-
-    def _registered(self, schema_id: int) -> Known:
-        known = self._by_id.get(schema_id)
-        if known is None:
-            known = self._by_id[schema_id] = self._look_up(schema_id)
-        return known
-
-    def _look_up(self, schema_id: int) -> Known:
-        if self._registry is None:
-            raise Refused(
-                Reason.UNKNOWN_SCHEMA, "Confluent's wire format needs a schema registry: configure its URL"
-            )
-        until, why = self._unknown_until.get(schema_id, (0.0, ""))
-        if time.monotonic() >= until:
-            text = self._registry.schema(schema_id)
-            why = f"the schema registry has no Avro schema {schema_id}"
-            if text is not None:
-                try:
-                    return writer_of(SUBJECT, text)
-                except UnfitSchema as error:
-                    why = f"schema {schema_id} of the registry: {error}"
-            if len(self._unknown_until) >= _UNKNOWN_AT_MOST:
-                self._unknown_until.clear()
-            self._unknown_until[schema_id] = (time.monotonic() + _UNKNOWN_FOR_S, why)
-        raise Refused(Reason.UNKNOWN_SCHEMA, why)
 
 
 def read_payload(payload: bytes, limits: Limits | None = None) -> ChannelEvent:

@@ -17,9 +17,10 @@ _PLAIN_NAME = re.compile(r"(?!.*\d{5})[A-Za-z_$][A-Za-z0-9_.$-]{0,63}")
 class Limits(msgspec.Struct, frozen=True):
     """What the decoder takes; sizes in bytes of UTF-8 where they say so, times in milliseconds.
 
-    `string_bytes` holds for every text but the event id and the names, which have `name_chars`. `items`
-    bounds every list and every object within a property. The latest acceptable time is the record's own
-    timestamp plus `max_future`, so that a replay judges as the first reading did.
+    `string_bytes` holds for every text but the event id, the names, which have `name_chars`, and the reason of an
+    operator's command, which stays in the state. `items` bounds every list and every object within a property.
+    The latest acceptable time is the record's own timestamp plus `max_future`, so that a replay judges as the
+    first reading did.
     """
 
     value_bytes: int = MIB
@@ -27,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True):
     event_id_chars: int = 256
     name_chars: int = 256
     string_bytes: int = 65_536
+    reason_chars: int = 1_000
     identifiers: int = 64
     identifier_values: int = 64
     properties: int = 512

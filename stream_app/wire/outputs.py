@@ -15,7 +15,6 @@ from fastavro import schemaless_writer
 
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire.avro_writer import INT64_MAX, INT64_MIN, write_long, write_string
-from stream_app.wire.decoding import CONFLUENT_END
 from stream_app.wire.encoding import confluent_mark
 from stream_app.wire.json_text import compact_json
 from stream_app.wire.known import (
@@ -29,6 +28,7 @@ from stream_app.wire.known import (
 )
 from stream_app.wire.profile_writer import encode_profile
 from stream_app.wire.registry import subject_of
+from stream_app.wire.writers import CONFLUENT_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

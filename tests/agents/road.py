@@ -9,13 +9,14 @@ from typing import Any
 from faust.types import TP
 
 from stream_app.app import _stages, load_policy, load_rules
+from stream_app.domain.commands import Op
 from stream_app.domain.event import ChannelEvent
 from stream_app.engine.store import MemoryRows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
 from stream_app.settings import Settings
 from stream_app.topology import Topics
-from stream_app.wire import OutputReader, encode_single_object
+from stream_app.wire import IdentityCommand, OutputReader, encode_command, encode_single_object
 
 NOW = 1_790_000_000_000
 
@@ -69,7 +70,15 @@ class Road:
 
     def raw(self, channel: str, value: bytes | None, headers: Any = ()) -> None:
         """Give one record to a channel's handler."""
-        topic = self.topics.channels[channel]
+        self._give(self.topics.channels[channel], value, headers)
+
+    def say(self, op: str, a: str, b: str | None = None, *, time: int) -> None:
+        """Give an operator's command to its handler; `time` is in minutes after a fixed start, as for events."""
+        name = f"command-{self.sent.offset}"
+        command = IdentityCommand(name, Op(op), a, b, at(time), "operator", "reason")
+        self._give(self.topics.commands, encode_command(command))
+
+    def _give(self, topic: str, value: bytes | None, headers: Any = ()) -> None:
         self.sent.offset += 1
         record = SimpleNamespace(
             value=value,

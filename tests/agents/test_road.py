@@ -135,11 +135,14 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
     prefixes = {spec.name: spec.prefix for spec in _tables(customer_tables(RulesRow))}
     assert prefixes == {
         "components": b"c",
+        "sightings": b"s",
+        "verdicts": b"v",
+        "erasures": b"e",
         "members": b"m",
-        "links": b"l",
-        "events": b"e",
+        "events": b"n",
         "timeline": b"t",
         "customers": b"u",
+        "repairs": b"r",
     }
     assert {spec.name: spec.prefix for spec in _tables(RESOLVER_TABLES)} == {
         "identifiers": b"i",

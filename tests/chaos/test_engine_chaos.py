@@ -21,7 +21,7 @@ from stream_app.errors import UserError
 from tests.engine_job import Job, every_tenth
 from tests.engine_sabotage import CRASHED, PLANTS, POINTS, RESTORED
 from tests.engine_worker import PARTITIONS
-from tests.pipeline_job import wait_for
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

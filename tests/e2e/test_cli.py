@@ -13,7 +13,8 @@ import pytest
 import schemas
 from connectors.simulators import read_truth
 from stream_app.runs.workers import WorkerProcess
-from tests.pipeline_job import MINUTE, START, Pipeline, happened, raccord, wait_for
+from tests.pipeline_job import MINUTE, START, Pipeline, happened, raccord
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     import subprocess

@@ -8,7 +8,10 @@ import re
 import pytest
 from confluent_kafka.admin import AdminClient
 
+import schemas
 from connectors.simulators import Simulation
+from stream_app.domain.policy import IdentityPolicy
+from stream_app.runs.comparison import expected, good_events
 from tests.pipeline_job import raccord
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -24,16 +27,26 @@ def test_the_demo_finds_the_truth_and_says_so(bootstrap_servers, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()[-2_000:]
     report = json.loads((tmp_path / "report.json").read_text())
-    truth = Simulation(1, shoppers=SHOPPERS, days=DAYS).truth
+    simulation = Simulation(1, shoppers=SHOPPERS, days=DAYS)
+    policy = IdentityPolicy.from_yaml(schemas.read_text("policies/identity.yaml"))
+    customers = expected(policy, good_events(simulation.records(), policy))
+    truth = simulation.truth
     last = done.stdout.decode().splitlines()[-1]
     found = re.fullmatch(
         r"demo: ok events=(\d+) customers=(\d+) triggers=(\d+) retractions=(\d+) duplicates=0 lost=0", last
     )
     assert found, last
     assert int(found[1]) == truth.records
-    assert int(found[2]) == len(truth.components)
+    assert int(found[2]) == len(set(customers.values()))
     assert int(found[3]) > 0
     assert report["ok"] is report["balanced"] is True
+    assert report["misplaced"] == 0
+    accuracy = report["accuracy"]
+    assert (accuracy["events"], accuracy["persons"]) == (truth.events, truth.active_shoppers)
+    for score in (accuracy["pairwise"], accuracy["b_cubed"]):
+        assert 0.5 < score["precision"] < 1.0
+        assert 0.5 < score["recall"] < score["reachable_recall"] <= 1.0
+    assert "Customers against the truth" in done.stdout.decode()
     assert report["dead_letters"] == dict(sorted(truth.dead_letters.items()))
     channels = report["events"].values()
     assert sum(channel["applied"] for channel in channels) == truth.events

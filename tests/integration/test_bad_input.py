@@ -24,7 +24,8 @@ from stream_app.wire import (
     encode_cloudevent_structured,
     encode_single_object,
 )
-from tests.pipeline_job import Pipeline, wait_for
+from tests.pipeline_job import Pipeline
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,108 +5,34 @@ Workers run as processes, with something planted (`tests/engine_probes.py`).
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from kafka.admin import KafkaAdminClient
 
 from stream_app.engine import topics as kafka_topics
-from stream_app.engine.errors import FatalError
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.worker import EXIT_FATAL
-from tests.engine_job import ROOT, Job, every_tenth, specs
+from tests.engine_job import KEYS, every_tenth, tens
 from tests.engine_probes import (
     BAD,
     IMPATIENCE_S,
     JOINING,
     RESTORING,
-    SAID,
     SLOW_RESTORE_S,
     TOO_LARGE,
     UNREAD_S,
 )
-from tests.pipeline_job import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from tests.engine_job import Probed
 
 pytestmark = pytest.mark.broker
 
-KEYS = [b"k%02d" % number for number in range(40)]
 MODEST_COMMITS_PER_S = 15
 FROZEN_S = 3.0
-
-
-class Probed(Job):
-    """The job, with a probe planted in its workers."""
-
-    def __init__(
-        self, probe: str, bootstrap: str, prefix: str, folder: Path, *, time_mode: str = "wall"
-    ) -> None:
-        super().__init__(bootstrap, prefix, folder, time_mode=time_mode)
-        self.probe = probe
-
-    def start(self, worker: str, **environment: str) -> subprocess.Popen[bytes]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        variables = {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "TIME": self.time_mode, "PROBE": self.probe}
-        with (self.folder / f"{worker}.log").open("ab") as log:
-            self.workers[worker] = subprocess.Popen(
-                [sys.executable, "-m", "tests.engine_probes", self.group, worker, str(self.folder)],
-                cwd=ROOT,
-                env={**os.environ, **variables, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return self.workers[worker]
-
-    def said(self, worker: str, *words: str) -> list[list[str]]:
-        """Return what a probe has said after these words."""
-        lines = [line[line.index(SAID) :].split() for line in self.log(worker).splitlines() if SAID in line]
-        return [line[1 + len(words) :] for line in lines if line[1 : 1 + len(words)] == list(words)]
-
-    def waits_for(self, worker: str, holds: Callable[[], bool], seconds: float = 20.0) -> None:
-        assert wait_for(holds, seconds), self.log(worker)[-2_000:]
-
-    def make_anew(self, role: str) -> None:
-        """Delete a topic and make it again, empty."""
-        name = self.topics[role]
-        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
-            admin.delete_topics([name])
-            assert wait_for(lambda: name not in admin.list_topics())
-
-        def made() -> bool:
-            with contextlib.suppress(FatalError):  # the broker may still be busy with the deletion
-                kafka_topics.create(self.bootstrap, specs(self.topics))
-            return kafka_topics.problems(self.bootstrap, specs(self.topics)) == []
-
-        assert wait_for(made)
-
-
-@pytest.fixture
-def probed(bootstrap_servers, topic_prefix, tmp_path):
-    """Make the job with a probe; its workers end with the test."""
-    with contextlib.ExitStack() as stack:
-
-        def make(probe: str, **options: str) -> Probed:
-            return stack.enter_context(Probed(probe, bootstrap_servers, topic_prefix, tmp_path, **options))
-
-        yield make
-
-
-def tens(times: int = 10) -> list[tuple[bytes, bytes]]:
-    """Return so many events of each key, mixed."""
-    events = [(key, b"x") for key in KEYS for _ in range(times)]
-    random.Random(times).shuffle(events)
-    return events
 
 
 def test_an_idle_worker_commits_at_a_modest_rate_and_nothing_is_kept_of_the_batches_that_it_had(probed):

@@ -16,11 +16,14 @@ from zlib import crc32
 
 import msgspec
 
+from stream_app.domain.commands import Command
 from stream_app.domain.component import Components
-from stream_app.domain.customer import ComponentTables, Limits
-from stream_app.domain.messages import EventAt, Topic, decode_component, decode_lookup, encode
+from stream_app.domain.labels import Labels
+from stream_app.domain.messages import CommandAt, EventAt, Topic, decode_component, decode_lookup, encode
 from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.ports import ComponentTables
 from stream_app.domain.profile import Profile
+from stream_app.domain.repair import Limits
 from stream_app.domain.resolver import Resolver
 from stream_app.domain.rows import RESOLVER_TABLES, TableSpec, customer_tables
 
@@ -86,7 +89,7 @@ class Recorder:
     def __init__(self, send: Any) -> None:
         self._send = send
         self.counts: Counter[str] = Counter()
-        self.published: dict[tuple[str, str], tuple[int, str, Event]] = {}
+        self.published: dict[str, tuple[int, str, Event]] = {}
         self.changes: list[IdentityChange] = []
         self.profiles: dict[str, Profile] = {}
 
@@ -95,18 +98,25 @@ class Recorder:
 
     def applied(self, customer: str, event: Event, payload: bytes, *, late: bool) -> None:
         assert payload == event.event_id.encode()
+        assert customer
         self.counts["late" if late else "in order"] += 1
         self._publish(customer, event, 0)
 
     def moved(self, customer: str, previous: str, event: Event, revision: int) -> None:
-        assert previous
-        self.counts["moved"] += 1
+        assert customer
+        self.counts["moved" if previous else "back"] += 1
         self._publish(customer, event, revision)
 
+    def removed(self, customer: str, event: Event, revision: int) -> None:
+        assert not event.identifiers
+        assert not event.properties
+        self.counts["removed"] += 1
+        self._publish("", event, revision)
+
     def _publish(self, customer: str, event: Event, revision: int) -> None:
-        key = (event.event_id, "")
-        if key not in self.published or self.published[key][0] <= revision:
-            self.published[key] = (revision, customer, event)
+        known = self.published.get(event.event_id)
+        if known is None or known[0] <= revision:
+            self.published[event.event_id] = (revision, customer, event)
 
     def duplicate(self, event: Event) -> None:
         assert event
@@ -117,14 +127,14 @@ class Recorder:
         self.counts["conflict"] += 1
 
     def identity(self, change: IdentityChange) -> None:
-        assert change.evidence
-        assert change.previous != change.customer
         self.changes.append(change)
         self.counts[change.change] += 1
-        if change.previous is not None:
-            self.profiles.pop(change.previous, None)
+
+    def gone(self, customer: str) -> None:
+        self.profiles.pop(customer, None)
 
     def profile(self, customer: Customer) -> None:
+        assert customer.id
         self.profiles[customer.id] = msgspec.msgpack.decode(
             msgspec.msgpack.encode(customer.profile), type=Profile
         )
@@ -132,10 +142,17 @@ class Recorder:
     def forwarded(self) -> None:
         self.counts["forwarded"] += 1
 
-    def union_refused(self, loser: str, winner: str, size: int) -> None:
-        assert loser != winner
+    def union_refused(self, size: int) -> None:
         assert size
         self.counts["refused"] += 1
+
+    def link_refused(self, reason: str, namespace: str) -> None:
+        assert reason == "denied" or namespace
+        self.counts["link refused"] += 1
+
+    def shared(self, namespace: str, *, released: bool) -> None:
+        assert namespace
+        self.counts["released" if released else "quarantined"] += 1
 
 
 Queue = tuple[str, str]
@@ -162,12 +179,15 @@ class World:
         self.effects = Recorder(self.send)
         self.lookup_tables = [tables(RESOLVER_TABLES) for _ in range(self.partitions)]
         self.component_tables = [tables(customer_tables()) for _ in range(self.partitions)]
+        self.labels = Labels(self.policy, KEY)
         self.resolvers = [
-            self.resolver(self.policy, rows["identifiers"], rows["neighbours"], self.send)
+            self.resolver(rows["identifiers"], rows["neighbours"], self.send)
             for rows in self.lookup_tables
         ]
         self.homes = [
-            self.components(self.policy, KEY, ComponentTables(**rows), self.effects, limits=self.limits)
+            self.components(
+                self.policy, KEY, ComponentTables(**rows), self.effects, self.labels, limits=self.limits
+            )
             for rows in self.component_tables
         ]
 
@@ -177,10 +197,16 @@ class World:
     def send(self, topic: Topic, key: str, message: Message) -> None:
         self.queues[self._source, f"{topic}/{self.partition(key)}"].append(encode(message))
 
-    def give(self, event: Event) -> None:
+    def give(self, event: Event | Command) -> None:
+        """Send an event or a command to the row of its first identifier."""
         self._source = f"input/{event.source}" if self.random.random() < 0.5 else "input"
-        at = EventAt(msgspec.Raw(encode(event)), event.identifiers, event.event_id.encode(), event.received)
-        self.send(Topic.LOOKUP, event.identifiers[0], at)
+        labels = tuple(map(self.labels.of, event.identifiers))
+        at: EventAt | CommandAt
+        if isinstance(event, Command):
+            at = CommandAt(event, labels, event.time)
+        else:
+            at = EventAt(msgspec.Raw(encode(event)), labels, event.event_id.encode(), event.received)
+        self.send(Topic.LOOKUP, labels[0], at)
 
     def step(self) -> bool:
         """Handle one message; return False where there is none."""
@@ -201,7 +227,7 @@ class World:
         self.handled += 1
         return True
 
-    def run(self, events: Sequence[Event]) -> None:
+    def run(self, events: Sequence[Event | Command]) -> None:
         """Give the events one by one, with steps between; then let everything come to rest."""
         for event in events:
             self.give(event)
@@ -224,5 +250,7 @@ class World:
         return label
 
     def label(self, identifier: str) -> str:
-        row = self.lookup_tables[self.partition(identifier)]["identifiers"].get(identifier.encode())
-        return identifier if row is None else row.label
+        """Return where the resolver says that an identifier lives."""
+        own = self.labels.of(identifier)
+        row = self.lookup_tables[self.partition(own)]["identifiers"].get(own.encode())
+        return own if row is None else row.label

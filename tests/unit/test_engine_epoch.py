@@ -14,6 +14,7 @@ from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_me
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import EpochAbortedError, FencedError, HandlerError, OutcomeUnknownError
 from stream_app.engine.flights import ARRIVALS_HEADER
+from stream_app.engine.group_metadata import group_metadata
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import MemoryRows, TableSpec, identity
@@ -205,6 +206,34 @@ def test_the_row_with_the_position_is_the_last_in_its_changelog_and_says_how_far
     assert task.store.rows.changelog_position == task.changelog_position == last + 1
 
 
+def test_a_row_that_changed_many_times_in_an_epoch_is_one_message_of_its_changelog(bench):
+    task = busy(bench)
+    for value in (b"3", b"4", b"5"):
+        task.store.table("words").put(b"a", value)
+    bench.epoch.commit([task])
+    assert [(key, value) for _, key, value, _ in bench.produced("inner-changelog")[:-1]] == [
+        (b"wb", b"2"),
+        (b"wa", b"5"),
+    ]
+
+
+def test_an_epoch_writes_what_changed_in_it_and_nothing_of_the_ones_before(bench):
+    task = busy(bench)
+    bench.epoch.commit([task])
+    bench.steps.clear()
+    worked(task, 9).store.table("words").put(b"c", b"3")
+    bench.epoch.commit([task])
+    assert [key for _, key, _, _ in bench.produced("inner-changelog")[:-1]] == [b"wc"]
+
+
+def test_offsets_are_sent_in_the_name_of_this_member_and_generation(bench):
+    bench.epoch.commit([busy(bench)])
+    bench.member = ("group", 4, "member")
+    bench.epoch.commit([worked(bench.inner(1))])
+    sent = [step[2] for step in bench.steps if step[0] == "offsets"]
+    assert sent == [group_metadata("group", 3, "member"), group_metadata("group", 4, "member")]
+
+
 def test_what_a_worker_announces_lies_behind_all_other_messages_of_the_epoch(bench):
     task = busy(bench)
     task.send("output", b"value", b"key", 0)
@@ -394,3 +423,21 @@ def test_offsets_are_sent_of_tasks_that_worked_and_of_those_that_only_announce(b
     announcing.watermark.caught_up(1_000)
     bench.epoch.commit([worker, announcing, idle])
     assert bench.offsets() == [("input", 0, 4), ("middle", 0, 9)]
+
+
+def test_tasks_of_all_stages_share_one_transaction(bench):
+    bench.epoch.commit([worked(bench.source()), busy(bench)])
+    assert bench.names().count("commit") == bench.names().count("begin") == 1
+    assert {step[1] for step in bench.steps if step[0] == "produce"} >= {
+        "source-changelog",
+        "inner-changelog",
+    }
+
+
+def test_a_watermark_is_carried_on_once_an_epoch_in_which_it_moved_and_not_in_others(bench):
+    task = bench.inner()
+    for said in ({"input/0": 50, "input/1": 40}, {"input/0": 60}, {"input/1": 45}):
+        task.advance(said)
+        bench.epoch.commit([worked(task)])
+    told = [decode_watermarks(value) for partition, _, value, _ in bench.produced("output") if not partition]
+    assert told == [{"middle/0": 40}, {"middle/0": 45}]

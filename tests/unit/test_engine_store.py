@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import random
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rocksdict import Options, Rdict
+from rocksdict import Cache, Options, Rdict
 
 from stream_app.engine.errors import FormatError
 from stream_app.engine.store import MemoryRows, Rows, Store, TableSpec, identity, successor
 from stream_app.engine.timers import TIMERS, Timers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WORDS = TableSpec("words", b"w", identity, identity)
 OTHER = TableSpec("other", b"x", identity, identity)
@@ -37,6 +43,59 @@ def test_an_aborted_epoch_leaves_nothing_not_even_values_changed_in_place():
     assert table.get(b"a") == bytearray(b"1")
 
 
+def test_a_row_that_is_put_many_times_in_an_epoch_is_encoded_and_written_once_as_it_stands_at_the_end():
+    encoded = []
+
+    def encode(value: bytes) -> bytes:
+        encoded.append(value)
+        return value
+
+    store = Store([WORDS._replace(encode=encode)], MemoryRows())
+    table = store.table("words")
+    for value in (b"1", b"2", b"3"):
+        table.put(b"a", value)
+    table.put(b"b", b"1")
+    table.delete(b"b")
+    assert store.changes() == [(b"wa", b"3"), (b"wb", None)]
+    assert encoded == [b"3"]
+
+
+def test_a_row_that_was_read_or_written_lately_is_not_read_and_decoded_again():
+    decoded = []
+
+    def decode(raw: bytes) -> bytes:
+        decoded.append(raw)
+        return raw
+
+    rows = MemoryRows()
+    rows.write([(b"wa", b"1"), (b"wb", b"1")], 1)
+    store = Store([WORDS._replace(decode=decode)], rows)
+    table = store.table("words")
+    table.put(b"b", b"2")
+    for position in range(3):
+        assert (table.get(b"a"), table.get(b"b"), table.get(b"none")) == (b"1", b"2", None)
+        store.commit(store.changes(), position)
+    assert decoded == [b"1"]
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_the_cache_of_decoded_rows_is_bounded_at_each_commit_whether_they_were_read_or_written(write):
+    rows = MemoryRows()
+    rows.write([(b"w%d" % number, b"1") for number in range(100)], 1)
+    store = Store([WORDS], rows, cached=10)
+    table = store.table("words")
+    for epoch in range(10):
+        for number in range(10):
+            key = b"%d" % (10 * epoch + number)
+            if write:
+                table.put(key, b"2")
+            else:
+                table.get(key)
+        store.commit(store.changes(), epoch)
+        assert len(table.cache) <= 10
+    assert all(table.get(b"%d" % number) == (b"2" if write else b"1") for number in range(100))
+
+
 def test_rows_survive_closing_and_reopening_with_their_changelog_position(tmp_path):
     rows = Rows(tmp_path / "s")
     store = Store([WORDS], rows)
@@ -47,6 +106,67 @@ def test_rows_survive_closing_and_reopening_with_their_changelog_position(tmp_pa
     assert again.changelog_position == 42
     assert Store([WORDS], again).table("words").get(b"k") == b"v"
     again.close()
+
+
+def test_nothing_is_written_ahead_and_what_a_killed_process_leaves_is_of_the_position_that_it_names(tmp_path):
+    rows = Rows(tmp_path / "s")
+    rows.write([(b"wa", b"1")], 1)
+    rows._db.flush()
+    rows.write([(b"wa", b"2"), (b"wb", b"2")], 2)
+    logs = list((tmp_path / "s").glob("*.log"))
+    assert logs
+    assert sum(log.stat().st_size for log in logs) == 0
+    left = copied(tmp_path / "s", tmp_path / "killed")
+    rows.close()
+    again = Rows(left)
+    assert (again.changelog_position, again.get(b"wa"), again.get(b"wb")) == (1, b"1", None)
+    again.close()
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """Copy a store's files as they are on disk now."""
+    to.mkdir()
+    for file in folder.iterdir():
+        if file.name != "LOCK":
+            (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
+def blocks(folder: Path) -> dict[str, str]:
+    """Return the settings of blocks with which a store was opened last."""
+    latest = max(folder.glob("OPTIONS-*"), key=lambda path: path.name)
+    _, _, section = latest.read_text().partition('[TableOptions/BlockBasedTable "default"]')
+    return dict(line.strip().split("=", 1) for line in section.splitlines() if "=" in line)
+
+
+def test_a_store_that_is_opened_again_has_its_bloom_filter_and_its_cache_as_before(tmp_path):
+    cache = Cache(3 << 20)
+    rows = Rows(tmp_path / "s", cache)
+    rows.write([(b"w%d" % number, random.randbytes(100)) for number in range(2_000)], 1)
+    rows.close()
+    first = blocks(tmp_path / "s")
+    again = Rows(tmp_path / "s", cache)
+    assert blocks(tmp_path / "s") == first
+    assert first["filter_policy"].startswith("bloomfilter")
+    assert first["cache_index_and_filter_blocks"] == "true"
+    assert again._db.property_value("rocksdb.block-cache-capacity") == str(3 << 20)
+    before = cache.get_usage()
+    assert all(again.get(b"w%d" % number) for number in range(2_000))
+    assert cache.get_usage() - before > 100 * 2_000
+    again.close()
+
+
+def test_one_block_cache_serves_all_stores_within_its_bound(tmp_path):
+    capacity = 1 << 20
+    cache = Cache(capacity)
+    stores = [Rows(tmp_path / name, cache) for name in "abc"]
+    for rows in stores:
+        rows.write([(b"w%d" % number, random.randbytes(100)) for number in range(10_000)], 1)
+        rows._db.flush()
+        assert all(rows.get(b"w%d" % number) for number in range(10_000))
+        assert capacity / 4 < cache.get_usage() <= capacity
+    for rows in stores:
+        rows.close()
 
 
 def test_an_unknown_row_format_is_refused_with_a_sentence_that_says_what_to_do(tmp_path):
@@ -114,3 +234,45 @@ def test_a_cancelled_timer_does_not_fire():
     timers.set(20, b"b")
     timers.cancel(10, b"a")
     assert timers.due(100, 10) == [(20, b"b")]
+
+
+def counting_scans(monkeypatch: pytest.MonkeyPatch) -> list[Timers]:
+    """Return a list that grows with each scan of timers."""
+    scans: list[Timers] = []
+    scan = Timers._scan
+
+    def counted(self: Timers) -> Any:
+        scans.append(self)
+        return scan(self)
+
+    monkeypatch.setattr(Timers, "_scan", counted)
+    return scans
+
+
+def test_asking_for_due_timers_scans_them_only_when_there_are_any(monkeypatch):
+    scans = counting_scans(monkeypatch)
+    timers = Timers(Store([TIMERS], MemoryRows()).table("timers"))
+    timers.set(100, b"a")
+    assert timers.due(50, 10) == []
+    del scans[:]
+    timers.set(90, b"b")
+    timers.set(200, b"c")
+    for watermark in range(91):
+        assert timers.due(watermark, 10) == []
+    assert scans == []
+    assert timers.due(101, 10) == [(90, b"b"), (100, b"a")]
+    del scans[:]
+    assert timers.due(200, 10) == []
+    assert scans == []
+
+
+def test_the_earliest_timer_is_looked_up_anew_after_an_epoch_that_was_rolled_back():
+    store = Store([TIMERS], MemoryRows())
+    timers = Timers(store.table("timers"))
+    timers.set(100, b"a")
+    store.commit(store.changes(), 1)
+    assert timers.due(101, 10) == [(100, b"a")]
+    store.abort()
+    timers.reset()
+    assert timers.earliest == 100
+    assert timers.due(101, 10) == [(100, b"a")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,37 @@ def test_a_live_event_never_moves_the_clock_past_its_own_arrival_less_the_tolera
     mark = SourceWatermark(TimeMode.WALL, tolerance=100, max_ahead=60_000)
     mark.observe(20_000, record_time=10_000)
     assert mark.value == 9_900
+
+
+def test_a_live_partition_that_lags_goes_by_the_highest_event_time_seen_and_not_by_the_brokers_clock():
+    mark = SourceWatermark(TimeMode.WALL, tolerance=100, max_ahead=60_000)
+    mark.observe(5_000, record_time=5_050)
+    mark.observe(3_000, record_time=5_060)
+    assert mark.value == 4_900
+
+
+def test_in_a_replay_the_brokers_clock_moves_nothing():
+    mark = SourceWatermark(TimeMode.EVENTS, tolerance=0, max_ahead=0)
+    mark.caught_up(5_000)
+    assert mark.value == UNSET
+
+
+@pytest.mark.parametrize("mode", TimeMode)
+@given(
+    happened=st.lists(
+        st.tuples(st.sampled_from(["observe", "mark", "caught_up"]), TIMES, TIMES, st.integers(0, 10**15))
+    )
+)
+def test_no_event_takes_a_clock_further_ahead_than_its_arrival_allows_and_no_clock_goes_back(mode, happened):
+    mark = SourceWatermark(mode, tolerance=100, max_ahead=1_000)
+    for what, time, record_time, wrong in happened:
+        before = mark.value
+        if what == "observe":
+            mark.observe(time + wrong, record_time)
+            assert mark.value <= max(before, record_time + 1_000)
+        else:
+            getattr(mark, what)(time)
+        assert mark.value >= before
 
 
 def test_markers_move_a_replays_clock_and_no_live_one():

@@ -187,3 +187,46 @@ def test_an_event_that_names_nobody_is_refused_without_saying_its_values() -> No
         to_event(channel_event(email="not an address"), (), 9, "channel.web/0/3")
     assert refused.value.reason is Reason.NO_IDENTIFIER
     assert "not an address" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (" email: Z@Example.org ", "email:z@example.org"),
+        ("cookie:a:b", "cookie:a:b"),
+        ("email:z", Rejection.INVALID),
+        ("cookie:undefined", Rejection.BLOCKED),
+        ("cookie:" + "x" * 513, Rejection.TOO_LONG),
+        ("session:s1", None),
+        ("Cookie:c1", None),
+        ("cookie", None),
+        ("", None),
+    ],
+)
+def test_what_a_person_writes_is_normalised_as_events_are(text: str, found: str | Rejection | None) -> None:
+    assert Identifier(policy()).one(text) == found
+
+
+def test_what_an_operator_names_comes_strongest_first() -> None:
+    named = Identifier(policy()).named({"a": "cookie:c1", "b": "user_id:z"})
+    assert named == ("user_id:z", "cookie:c1")
+    assert Identifier(policy()).named({"a": "cookie:b", "b": "cookie:a"}) == ("cookie:a", "cookie:b")
+
+
+@pytest.mark.parametrize(
+    ("written", "reason", "detail"),
+    [
+        ({"a": "cookie:c1", "b": "cookie: c1 "}, Reason.INVALID_FIELD, "a and b are the same identifier"),
+        ({"a": "cookie:c1", "b": "email:z"}, Reason.NO_IDENTIFIER, "b is no valid value of namespace email"),
+        ({"ID": "phone:+33199001234"}, Reason.NO_IDENTIFIER, "ID is a value that the policy blocks"),
+        ({"ID": "z@example.org"}, Reason.NO_IDENTIFIER, "ID is not namespace:value"),
+    ],
+)
+def test_what_an_operator_names_wrongly_is_refused_without_its_value(
+    written: dict[str, str], reason: Reason, detail: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        Identifier(policy()).named(written)
+    assert caught.value.reason is reason
+    assert detail in caught.value.detail
+    assert "z@example.org" not in caught.value.detail

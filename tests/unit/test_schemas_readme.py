@@ -6,18 +6,19 @@ import re
 from typing import Any
 
 import schemas
+from stream_app.domain.commands import Op
 from stream_app.domain.event import Position
 from stream_app.domain.refusal import Reason
-from stream_app.wire import Decoder
+from stream_app.wire import CommandDecoder, Decoder, IdentityCommand
 from stream_app.wire.limits import MIB, Limits
 
 README = schemas.read_text("README.md")
 
 
-def block(language: str) -> str:
+def block(language: str, place: int = 0, of: int = 1) -> str:
     found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert len(found) == 1
-    return found[0]
+    assert len(found) == of
+    return found[place]
 
 
 def test_the_avro_example_is_taken():
@@ -28,10 +29,22 @@ def test_the_avro_example_is_taken():
 
 
 def test_the_cloudevents_example_is_taken():
-    event = Decoder().decode(block("json").encode(), [], "chatbot", 1_700_000_000_000).event
+    event = Decoder().decode(block("json", 0, of=2).encode(), [], "chatbot", 1_700_000_000_000).event
     assert (event.channel, event.time, event.sent_at) == ("chatbot", 1_700_000_000_000, 1_700_000_001_000)
     assert event.context is not None
     assert event.context.position == Position(48.85, 2.35, 20.0)
+
+
+def test_the_example_of_a_command_is_taken():
+    command = CommandDecoder().decode(block("json", 1, of=2).encode(), [], 1_800_000_000_000)
+    assert (command.command_id, command.op, command.time) == ("desk-0017", "deny", 1_767_258_000_000)
+
+
+def test_every_field_and_limit_of_a_command_is_documented():
+    section = README.partition("## Operators' commands")[2].partition("\n## ")[0]
+    fields = IdentityCommand.__struct_fields__
+    assert all(f"`{name}`" in section for name in (*fields, *Op))
+    assert f"at most {Limits().reason_chars} characters" in section
 
 
 def test_every_reason_and_limit_is_documented():

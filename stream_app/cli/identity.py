@@ -1,0 +1,26 @@
+"""`raccord identity`: who is who, as an operator says it. Each subcommand is a function of a module beside this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from stream_app.cli import identity_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUBCOMMANDS: dict[str, Callable[..., None]] = {
+    "assert": identity_commands.assert_pair,
+    "deny": identity_commands.deny,
+    "withdraw": identity_commands.withdraw,
+    "block": identity_commands.block,
+    "release": identity_commands.release,
+    "erase": identity_commands.erase,
+}
+"""Name of the subcommand -> its function, in the order of the help. A line is all it takes to add one."""
+
+app = typer.Typer()
+for _name, _function in SUBCOMMANDS.items():
+    app.command(_name)(_function)

@@ -1,0 +1,319 @@
+"""A component moves into another: its rows go in chunks, evidence before events.
+
+The winner knows all evidence before the first event comes, so every event is put where it belongs at once, and
+customers change once, not with every chunk. Until all chunks have come the component is not settled: its
+customers' rules wait, and are folded again then.
+
+Counts of sightings are added up; an event that both held is noticed when its row comes, and counted once less.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stream_app.domain.customer import bare
+from stream_app.domain.effects import Cause
+from stream_app.domain.keys import names_key, names_of, slot_of
+from stream_app.domain.messages import (
+    Drain,
+    Merge,
+    Moved,
+    MovedCustomer,
+    MovedSighting,
+    MovedVerdict,
+    Topic,
+    decode_event,
+    encode,
+)
+from stream_app.domain.rows import Header, TimelineRow
+from stream_app.domain.timeline import ERASED, arrived_before, same_content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream_app.domain.customer import At, Customers
+    from stream_app.domain.event import Event
+    from stream_app.domain.evidence import Home
+    from stream_app.domain.identities import Identities, Names
+    from stream_app.domain.repair import Limits
+    from stream_app.domain.rows import EventPlace
+
+UNDER_WAY = ""
+"""No label: stands in `Header.incoming` for the chunk that is being taken in."""
+
+MEMBERS = 200
+"""Most identifiers of one customer in one piece."""
+
+
+class Drains:
+    """The merges of one partition's components: sent, and taken in."""
+
+    def __init__(self, customers: Customers, limits: Limits) -> None:
+        """Work on the rows of `customers`."""
+        self._customers = customers
+        self._tables = customers.tables
+        self._limits = limits
+
+    # -- at the loser -----------------------------------------------------------------------------------
+
+    def begin(self, at: At, winner: str, stamp: int) -> None:
+        """Join another component: the redirect, and the first part of what is held."""
+        held = at.header
+        gone = Header(redirect=winner)
+        at = at._replace(header=gone)
+        self._customers.evidence.forget(at.label)
+        self._customers.put_header(at)
+        if not held.slots and not held.policy:
+            return
+        self._send_part(at, stamp, held)
+
+    def go_on(self, at: At, stamp: int) -> None:
+        """Send the next part."""
+        self._send_part(at, stamp, None)
+
+    def _send_part(self, at: At, stamp: int, held: Header | None) -> None:
+        """Send what comes next and delete it; ask for more if something is left."""
+        left = self._limits.rows
+        merge: dict[str, Any] = {"customers": (), "verdicts": (), "erasures": (), "sightings": (), "rows": ()}
+        for name, take in (
+            ("verdicts", self._verdicts),
+            ("erasures", self._erasures),
+            ("customers", self._leaving),
+            ("sightings", self._sightings),
+            ("rows", self._events),
+        ):
+            if left <= 0:
+                break
+            found = take(at.prefix, at, left)
+            merge[name] = tuple(found)
+            left -= len(found)
+        if left > 0:
+            left -= self._sweep(at.prefix, left)
+        last = left > 0
+        header = at.header
+        incoming = {} if held is None else held.incoming
+        winner = header.redirect
+        if any(merge.values()) or incoming or not last or header.chunk:
+            message = Merge(winner, at.label, header.chunk, last, stamp, incoming, **merge)
+            self._customers.effects.send(Topic.COMPONENTS, winner, message)
+        if not last:
+            header.chunk += 1
+            self._customers.put_header(at)
+            drain = Drain(at.label, header.chunk, stamp)
+            self._customers.effects.send(Topic.COMPONENTS, at.label, drain)
+
+    def _verdicts(self, prefix: bytes, at: At, limit: int) -> list[MovedVerdict]:
+        found = list(islice(self._tables.verdicts.scan(prefix), limit))
+        for key, _ in found:
+            self._tables.verdicts.delete(key)
+        return [MovedVerdict(names_of(prefix, key), verdict) for key, verdict in found]
+
+    def _erasures(self, prefix: bytes, at: At, limit: int) -> list[tuple[str, int]]:
+        found = list(islice(self._tables.erasures.scan(prefix), limit))
+        for key, _ in found:
+            self._tables.erasures.delete(key)
+        return [(key[len(prefix) :].decode(), time) for key, time in found]
+
+    def _leaving(self, prefix: bytes, at: At, limit: int) -> list[MovedCustomer]:
+        """Take customers with their identifiers; the rules' state goes with the first piece of each."""
+        tables, customers = self._tables, self._customers
+        found: list[MovedCustomer] = []
+        while limit > 0 and (first := next(tables.customers.scan(prefix), None)) is not None:
+            key, row = first
+            members = list(islice(tables.members.scan(key), min(limit, MEMBERS)))
+            for member, _ in members:
+                tables.members.delete(member)
+            rules = b""
+            if row.rules is not None:
+                rules = customers.rules.leave(customers.open(at, slot_of(prefix, key)))
+                row.rules = None
+                tables.customers.put(key, row)
+            names = tuple(member[len(key) :].decode() for member, _ in members)
+            found.append(MovedCustomer(row.id, names, rules))
+            if len(members) < MEMBERS and len(members) < limit:
+                tables.customers.delete(key)
+            limit -= 1 + len(members)
+        return found
+
+    def _sightings(self, prefix: bytes, at: At, limit: int) -> list[MovedSighting]:
+        found = list(islice(self._tables.sightings.scan(prefix), limit))
+        for key, _ in found:
+            self._tables.sightings.delete(key)
+        return [MovedSighting(names_of(prefix, key), row) for key, row in found]
+
+    def _events(self, prefix: bytes, at: At, limit: int) -> list[Moved]:
+        timelines = self._customers.timelines
+        rows, _ = timelines.part(prefix, None, limit, self._limits.size)
+        found = []
+        for key, row in rows:
+            event = decode_event(row.event)
+            timelines.remove(prefix, slot_of(prefix, key), event.time, event.event_id)
+            found.append(Moved(msgspec.Raw(row.event), row.customer, row.revision))
+        return found
+
+    def _sweep(self, prefix: bytes, limit: int) -> int:
+        """Delete what doesn't travel; return how much there was, 0 if rows are left that do."""
+        tables = self._tables
+        if next(tables.timeline.scan(prefix), None) is not None:
+            return limit
+        gone = 0
+        others: tuple[Any, ...] = (tables.repairs, tables.events, tables.members)
+        for table in others:
+            keys = [key for key, _ in islice(table.scan(prefix), limit - gone)]
+            for key in keys:
+                table.delete(key)
+            gone += len(keys)
+        return gone
+
+    # -- at the winner ----------------------------------------------------------------------------------
+
+    def take_over(self, at: At, message: Merge) -> set[str]:
+        """Take in a part of another component; return the own labels of what lives here now."""
+        customers = self._customers
+        self._count_chunk(at, message)
+        at.header.incoming[UNDER_WAY] = 1
+        home = customers.home(at)
+        arrived = {name: one.id for one in message.customers for name in one.members}
+        joint, known_until = _joint(home.identities, arrived)
+        thorough = self._evidence(at, home, message)
+        if message.sightings or message.verdicts or message.erasures or arrived:
+            time = max((moved.row.last for moved in message.sightings), default=known_until)
+            cause = Cause(time, joint)
+            customers.changed(at, home, cause, message.stamp, arrived=arrived, thorough=thorough)
+        for one in message.customers:
+            self._join(at, home, one, message.stamp)
+        for moved in message.rows:
+            self._take_row(at, home, moved, message.stamp)
+        del at.header.incoming[UNDER_WAY]
+        customers.put_header(at)
+        customers.repair(at, home, {}, message.stamp)
+        labels = {customers.labels.of(name) for name in arrived}
+        labels |= {customers.labels.of(name) for moved in message.sightings for name in moved.names}
+        return labels | {customers.labels.of(name) for moved in message.verdicts for name in moved.names}
+
+    def _count_chunk(self, at: At, message: Merge) -> None:
+        """Note a chunk of a merge; it is over when all have come, in whatever order (see `Header.incoming`)."""
+        incoming = at.header.incoming
+        arrived = dict(message.incoming)
+        arrived[message.loser] = (
+            arrived.get(message.loser, 0) + 1 - (message.chunk + 1 if message.last else 0)
+        )
+        for loser, count in arrived.items():
+            total = incoming.pop(loser, 0) + count
+            if total:
+                incoming[loser] = total
+        self._customers.put_header(at)
+
+    def _evidence(self, at: At, home: Home, message: Merge) -> bool:
+        """Take in evidence; return whether all rows must be looked at again."""
+        identities, tables = home.identities, self._tables
+        for moved in message.sightings:
+            identities.take(moved.names, moved.row)
+        for label, time in message.erasures:
+            key = at.prefix + label.encode()
+            known = tables.erasures.get(key)
+            tables.erasures.put(key, time if known is None else max(time, known))
+            at.header.erased = True
+        changed = False
+        for one in message.verdicts:
+            changed |= self._customers.note_verdict(at, home, one.names, one.verdict)
+        if changed:
+            identities.compute()
+        if message.erasures:
+            self._customers.cut_all(at, home, message.stamp)
+        return changed or bool(message.erasures)
+
+    def _join(self, at: At, home: Home, one: MovedCustomer, stamp: int) -> None:
+        """Let whoever has a customer's first identifier now have what its rules had sent."""
+        if not one.rules:
+            return
+        groups = home.identities.all.groups
+        group = next((groups[name] for name in one.members if name in groups), None)
+        if group is None:
+            return
+        customers = self._customers
+        customer = customers.open(at, group.slot)
+        self._tables.customers.put(customer.prefix, customer.row)
+        customers.rules.join(customer, one.rules, stamp)
+        self._tables.customers.put(customer.prefix, customer.row)
+        customers.touch(at, group.slot, stamp)
+
+    def _take_row(self, at: At, home: Home, moved: Moved, stamp: int) -> None:
+        customers = self._customers
+        event = decode_event(moved.event)
+        row = TimelineRow(bytes(moved.event), moved.customer, moved.revision)
+        place = customers.timelines.place(at.prefix, event.event_id)
+        if place is not None:
+            self._meet(at, home, place, event, row, stamp)
+            return
+        cut = customers.cut(at, event)
+        if cut is not event:
+            customers.unsee(at, home, event.identifiers)
+            if not cut.identifiers:
+                customers.timelines.bury(at.prefix, event.time, event.event_id)
+                customers.effects.removed(moved.customer, bare(event), moved.revision + 1)
+                return
+            home.identities.see(cut.identifiers, cut.time, cut.event_id)
+            customers.changed(at, home, Cause(cut.time, cut.identifiers, cut.event_id), stamp)
+            event, row = cut, TimelineRow(encode(cut), moved.customer, moved.revision)
+        if event.identifiers not in home.identities.sightings:
+            # Its evidence goes another way, through a component that has moved on in between: count again later.
+            home.identities.see(event.identifiers, event.time, event.event_id)
+            at.header.recount.append(event.identifiers)
+            customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
+        customers.logged_in(at, home, event.identifiers, event.time, stamp)
+        slot = home.owners.slot(event.identifiers, event.time)
+        customers.receive(at, slot, event, row, stamp)
+        customers.touch(at, slot, stamp)
+
+    def _meet(
+        self, at: At, home: Home, place: EventPlace, event: Event, row: TimelineRow, stamp: int
+    ) -> None:
+        """An event that is here already has come with another component as well."""
+        customers = self._customers
+        if place.slot == ERASED:
+            customers.unsee(at, home, event.identifiers)
+            customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
+            customers.effects.removed(row.customer, bare(event), row.revision + 1)
+            return
+        here = customers.timelines.get(at.prefix, place, event.event_id)
+        standing = decode_event(here.event)
+        revision = max(here.revision, row.revision)
+        if same_content(event, standing):
+            customers.effects.duplicate(event)
+            sighting = home.identities.sightings.get(event.identifiers)
+            if sighting is not None:
+                sighting.count -= 1
+                self._tables.sightings.put(names_key(at.prefix, event.identifiers), sighting)
+            wins = arrived_before(event, standing)
+            again = TimelineRow(row.event if wins else here.event, here.customer, revision)
+            if row.customer != here.customer:
+                again.revision += 1
+                customers.effects.moved(here.customer, row.customer, standing, again.revision)
+            customers.timelines.put(at.prefix, place.slot, event.time, event.event_id, again)
+            return
+        if arrived_before(event, standing):
+            customers.effects.conflict(standing, event)
+            customers.unsee(at, home, event.identifiers)  # it is seen again when it takes the other's place
+            here.revision = revision
+            customers.replace(at, place, standing, event, here, stamp)
+            return
+        customers.effects.conflict(event, standing)
+        customers.unsee(at, home, event.identifiers)
+        customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
+        if row.customer != here.customer or row.revision >= here.revision:
+            again = TimelineRow(here.event, here.customer, revision + 1)
+            customers.timelines.put(at.prefix, place.slot, standing.time, standing.event_id, again)
+            customers.effects.moved(here.customer, row.customer, standing, again.revision)
+
+
+def _joint(identities: Identities, arrived: Iterable[str]) -> tuple[Names, int]:
+    """Return the identifiers of an event here that named some of what has arrived, and when it was last seen."""
+    joint = [names for name in arrived for names in identities.naming.get(name, ()) if len(names) > 1]
+    if not joint:
+        return (), 0
+    names = min(joint, key=lambda names: (identities.sightings[names].first, names))
+    return names, identities.sightings[names].last

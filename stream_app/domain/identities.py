@@ -1,0 +1,526 @@
+"""One component's evidence, and who is who by it (design: IDENTITY, "Who is who", "Keeping it sane").
+
+Evidence is kept as *sightings*: combinations of identifiers that events carried together, each with its first
+and last event time. All else follows from sightings and verdicts: which identifiers are blocked or shared,
+the stars of links around the strongest identifier that remains, and the customers.
+
+What is shared is told from the raw evidence: a device by the persons it was seen with (as person identifiers
+alone form them), a person by the devices. What is blocked was never there. A shared identifier is a customer
+of its own, and no star sees it.
+
+`see` keeps everything up to date; commands and removals are rare and have it computed anew. Slots say where a
+customer's rows are; they are handed on to whoever holds most of a customer's identifiers, and mean nothing
+outside the component.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from stream_app.domain.clusters import Clusters
+from stream_app.domain.commands import Op, Verdict
+from stream_app.domain.partition import NO_SLOT, Group, Link, LinkRules, Pair
+from stream_app.domain.rows import SAMPLE, SightingRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Names = tuple[str, ...]
+"""Identifiers of one event, strongest first."""
+
+NOBODY = 0
+"""The slot of events that are nobody's: all their identifiers are blocked."""
+ASK = -1
+"""Instead of a slot: whose the event is depends on its time, or the event may change who is who."""
+
+
+class Outcome(NamedTuple):
+    """What settling has changed.
+
+    Attributes:
+        members: identifier -> (slot before, slot now); None: there was, or is, no such member.
+        groups: customers whose members, first member or contest changed, or that are new.
+        sightings: combinations whose row must be written.
+        toggled: identifiers that were found shared, or no longer.
+    """
+
+    members: dict[str, tuple[int | None, int | None]]
+    groups: set[Group]
+    sightings: set[Names]
+    toggled: set[str]
+
+
+class Identities:
+    """Evidence and customers of one component, in memory."""
+
+    def __init__(self, rules: LinkRules) -> None:
+        """Begin without evidence."""
+        self._rules = rules
+        self.policy = self._policy = rules.policy
+        self._shares = self._policy.shared_after is not None or self._policy.max_devices is not None
+        self.sightings: dict[Names, SightingRow] = {}
+        self.naming: dict[str, dict[Names, None]] = {}
+        self.since: dict[str, int] = {}
+        self.verdicts: dict[Pair, Verdict] = {}
+        self.marks: dict[str, Verdict] = {}
+        self.slot_of: dict[str, int] = {}
+        self.slots = NOBODY + 1
+        self.version = 0
+        """Changes when customers do."""
+        self._written: set[Names] = set()
+        self._touched: set[Group] = set()
+        self._toggled: set[str] = set()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Forget what is derived."""
+        self.blocked: set[str] = set()
+        self.shared: set[str] = set()
+        self._foes: dict[str, set[str]] = {}
+        self.all = Clusters(self._rules, self._link, self._foes)
+        self._alone: Clusters | None = None
+        self._seen_with: dict[str, set[str]] = {}
+        self._recount: set[str] = set()
+        self._margin: dict[str, int] = {}
+        self._refix: set[str] = set()
+
+    # -- evidence in ------------------------------------------------------------------------------------
+
+    def see(self, names: Names, time: int, event_id: str) -> None:
+        """Take in one event's identifiers."""
+        row = self.sightings.get(names)
+        self._written.add(names)
+        if row is None:
+            self.sightings[names] = SightingRow(time, time, 1, [(time, event_id)])
+            self._name(names, time)
+            self._count_seen(names)
+            self._show(names)
+            return
+        earlier, later = time < row.first, time > row.last
+        row.note(time, event_id)
+        if earlier:
+            self._name(names, time)
+        if earlier or later:
+            if self._alone is not None:
+                self._show_alone(self._alone, self._persons(names))
+            self._show(names)
+
+    def add(self, names: Names, row: SightingRow) -> None:
+        """Take in a sighting as it was kept, before `compute`."""
+        known = self.sightings.get(names)
+        if known is None:
+            self.sightings[names] = row
+        else:
+            known.join(row)
+            row = known
+        self._written.add(names)
+        self._name(names, row.first)
+
+    def remove(self, names: Names) -> None:
+        """Forget a sighting, before `compute`."""
+        del self.sightings[names]
+        self._written.add(names)
+        for name in names:
+            del self.naming[name][names]
+            if not self.naming[name]:
+                del self.naming[name]
+
+    def take(self, names: Names, row: SightingRow) -> None:
+        """Take in a sighting as another component counted it."""
+        known = self.sightings.get(names)
+        self._written.add(names)
+        if known is None:
+            self.sightings[names] = row
+            row.slot = ASK
+            self._name(names, row.first)
+            self._count_seen(names)
+        else:
+            known.join(row)
+            self._name(names, row.first)
+            if self._alone is not None:
+                self._show_alone(self._alone, self._persons(names))
+        self._show(names)
+
+    def count_again(self, names: Names, orders: list[tuple[int, str]]) -> None:
+        """Replace a sighting's count by these events' (time, id), ascending; `compute` must follow."""
+        if orders:
+            self.sightings[names] = SightingRow(orders[0][0], orders[-1][0], len(orders), orders[:SAMPLE])
+            self._written.add(names)
+            for name in names:
+                self.naming.setdefault(name, {})[names] = None
+        elif names in self.sightings:
+            self.remove(names)
+
+    def _name(self, names: Names, time: int) -> None:
+        """Note that identifiers are known since `time`, or longer."""
+        for name in names:
+            sightings = self.naming.get(name)
+            if sightings is None:
+                sightings = self.naming[name] = {}
+                self.since.pop(name, None)  # an assertion's time stands in only until there is an event
+            sightings[names] = None
+            since = self.since.get(name)
+            if since is None or time < since:
+                self.since[name] = time
+                group = self.all.groups.get(name)
+                if group is not None:
+                    group.first = min(map(self.place, group.members))
+                    self._touched.add(group)
+
+    def place(self, name: str) -> tuple[int, int, str]:
+        """Return an identifier's place among a customer's."""
+        return (self._policy.priority(name), self.since[name], name)
+
+    # -- what follows -----------------------------------------------------------------------------------
+
+    def compute(self) -> None:
+        """Derive everything from the evidence; then `settle`."""
+        gone = set(self.all.groups) | set(self.slot_of)
+        shared = self.shared if self.all.groups else set()
+        self._clear()
+        self.since = {name: min(self.sightings[s].first for s in of) for name, of in self.naming.items()}
+        for name, verdict in self.marks.items():
+            if verdict.op is Op.BLOCK:
+                self.blocked.add(name)
+        for pair, verdict in self.verdicts.items():
+            if verdict.op is Op.DENY:
+                for one, other in (pair, pair[::-1]):
+                    self._foes.setdefault(one, set()).add(other)
+        for names in self.sightings:
+            self._count_seen(names)
+        self.shared = {name for name in self._recount if self._is_shared(name)}
+        self._recount.clear()
+        self._toggled ^= shared ^ self.shared
+        for names in self.sightings:
+            self._show(names)
+        asserted = self._asserted()
+        for pair in asserted:
+            for name in pair:
+                if name not in self.naming:
+                    time = self.verdicts[pair].time
+                    self.since[name] = min(time, self.since.get(name, time))
+        for pair in asserted:
+            for name in pair:
+                self.all.add(name)
+            if not self.shared.intersection(pair):
+                self.all.show(*pair)
+        for name, group in self.all.groups.items():
+            place = self.place(name)
+            if group.first is None or place < group.first:
+                group.first = place
+        self.all.moved |= gone
+
+    def forget_changes(self) -> None:
+        """Take what was computed for what the rows say already."""
+        self._written.clear()
+        self._toggled.clear()
+
+    def _asserted(self) -> list[Pair]:
+        return [
+            pair
+            for pair, verdict in self.verdicts.items()
+            if verdict.op is Op.ASSERT and not self.blocked.intersection(pair)
+        ]
+
+    def settle(self) -> Outcome:
+        """Bring customers and slots into agreement with the evidence; return what changed."""
+        if self._recount or (self._alone is not None and self._alone.unsettled):
+            self._quarantine()
+        self.all.settle()
+        moved, self.all.moved = self.all.moved, set()
+        touched, self._touched = self._touched, set()
+        members: dict[str, tuple[int | None, int | None]] = {}
+        if moved or touched:
+            groups = self.all.groups
+            self.version += 1
+            touched = {group for group in touched if self._alive(group)}
+            touched |= {groups[name] for name in moved if name in groups}
+            self._give_slots(moved, touched)
+            for name in moved:
+                group = groups.get(name)
+                before, now = self.slot_of.get(name), None if group is None else group.slot
+                if before != now:
+                    members[name] = (before, now)
+                    if now is None:
+                        del self.slot_of[name]
+                    else:
+                        self.slot_of[name] = now
+            self._refix |= moved
+        for name in self._refix:
+            for names in self.naming.get(name, ()):
+                self._fix(names)
+        self._refix.clear()
+        written, self._written = self._written, set()
+        for names in written:
+            if names in self.sightings:
+                self._fix(names)
+        written |= self._written
+        self._written.clear()
+        toggled, self._toggled = self._toggled, set()
+        return Outcome(members, touched, written, toggled)
+
+    def _alive(self, group: Group) -> bool:
+        return self.all.groups.get(next(iter(group.members))) is group
+
+    def _fix(self, names: Names) -> None:
+        row = self.sightings[names]
+        slot = self._fixed(names)
+        if row.slot != slot:
+            row.slot = slot
+            self._written.add(names)
+
+    def _give_slots(self, moved: Iterable[str], groups: set[Group]) -> None:
+        """Hand on slots to the groups that hold most of their members; number the rest."""
+        taken = {group.slot for group in groups}
+        shares: Counter[tuple[Group, int]] = Counter()
+        for name in moved:
+            group = self.all.groups.get(name)
+            slot = self.slot_of.get(name)
+            if slot is not None and group is not None and group.slot == NO_SLOT:
+                shares[group, slot] += 1
+        for group in groups:
+            if group.first is None:
+                group.first = min(map(self.place, group.members))
+        order = sorted(shares.items(), key=lambda item: (-item[1], item[0][1], item[0][0].first))
+        for (group, slot), _ in order:
+            if group.slot == NO_SLOT and slot not in taken:
+                group.slot = slot
+                taken.add(slot)
+        for group in sorted(
+            (group for group in groups if group.slot == NO_SLOT), key=lambda group: group.first or ()
+        ):
+            group.slot = self.slots
+            self.slots += 1
+
+    # -- stars ------------------------------------------------------------------------------------------
+
+    def effective(self, names: Names) -> list[str]:
+        """Return the identifiers that a star may form around: neither blocked nor shared."""
+        if not self.blocked and not self.shared:
+            return list(names)
+        return [name for name in names if name not in self.blocked and name not in self.shared]
+
+    def _show(self, names: Names) -> None:
+        """Have identifiers be there, with the links of their star."""
+        every = self.all
+        for name in names:
+            if name not in every.groups and name not in self.blocked:
+                every.add(name)
+                every.groups[name].first = self.place(name)
+        star = self.effective(names)
+        for other in star[1:]:
+            every.show(star[0], other)
+
+    def _link(self, stronger: str, weaker: str) -> Link:
+        """Return a link with its times, from all sightings that show it."""
+        verdict = self.verdicts.get((stronger, weaker))
+        if verdict is not None and verdict.op is Op.ASSERT:
+            return Link(stronger, weaker, verdict.time, verdict.time, True)
+        rows = [self.sightings[names] for names in self._showing(stronger, weaker)]
+        return Link(stronger, weaker, min(row.first for row in rows), max(row.last for row in rows))
+
+    def _showing(self, stronger: str, weaker: str) -> list[Names]:
+        """Return the sightings whose star has a link."""
+        one, other = self.naming.get(stronger, {}), self.naming.get(weaker, {})
+        found = []
+        for names in one if len(one) < len(other) else other:
+            if stronger in names and weaker in names:
+                star = self.effective(names)
+                if star and star[0] == stronger and weaker in star:
+                    found.append(names)
+        return found
+
+    # -- what is shared ---------------------------------------------------------------------------------
+
+    def _count_seen(self, names: Names) -> None:
+        """Note which persons and devices were seen together, and which persons."""
+        if not self._shares:
+            return
+        present = [name for name in names if name not in self.blocked]
+        persons = [name for name in present if self._policy.is_person(name)]
+        if not persons:
+            return
+        if self._alone is not None:
+            self._show_alone(self._alone, persons)
+        if len(persons) == len(present):
+            return
+        for device in present:
+            if not self._policy.is_person(device):
+                seen = self._seen_with.setdefault(device, set())
+                for person in persons:
+                    if person not in seen:
+                        seen.add(person)
+                        self._seen_with.setdefault(person, set()).add(device)
+                        self._recount.update((device, person))
+                        if device in self._margin:
+                            self._recount.discard(device)  # shared by far: one more does not matter
+
+    def _show_alone(self, alone: Clusters, persons: list[str]) -> None:
+        for person in persons:
+            alone.add(person)
+        for other in persons[1:]:
+            alone.show(persons[0], other)
+
+    def _persons_alone(self) -> Clusters:
+        """Return the customers that person identifiers alone form; computed when first wanted."""
+        alone = self._alone
+        if alone is None:
+            alone = self._alone = Clusters(self._rules, self._link_alone, self._foes)
+            for names in self.sightings:
+                self._show_alone(alone, self._persons(names))
+            for pair in self._asserted():
+                if all(map(self._policy.is_person, pair)):
+                    self._show_alone(alone, list(pair))
+            alone.compute()
+            alone.moved.clear()
+        alone.settle()
+        return alone
+
+    def _persons(self, names: Names) -> list[str]:
+        return [name for name in names if name not in self.blocked and self._policy.is_person(name)]
+
+    def _link_alone(self, stronger: str, weaker: str) -> Link:
+        verdict = self.verdicts.get((stronger, weaker))
+        if verdict is not None and verdict.op is Op.ASSERT:
+            return Link(stronger, weaker, verdict.time, verdict.time, True)
+        one, other = self.naming.get(stronger, {}), self.naming.get(weaker, {})
+        rows = [
+            self.sightings[names]
+            for names in (one if len(one) < len(other) else other)
+            if stronger in names and weaker in names and self._persons(names)[0] == stronger
+        ]
+        return Link(stronger, weaker, min(row.first for row in rows), max(row.last for row in rows))
+
+    def _quarantine(self) -> None:
+        """Find out who is shared now, and form the stars anew that it concerns."""
+        recount, self._recount = self._recount, set()
+        if self._alone is not None:
+            self._alone.settle()
+            # Persons who became one count less: a device far over the limit need not be counted again.
+            for person in self._alone.moved:
+                for device in self._seen_with.get(person, ()):
+                    if device in self._margin:
+                        self._margin[device] -= 1
+                        if self._margin[device] <= 0:
+                            recount.add(device)
+                    elif len(self._seen_with[device]) > (self._policy.shared_after or 0):
+                        recount.add(device)
+            self._refix |= self._alone.moved
+            self._alone.moved.clear()
+        for name in recount:
+            shared = self._is_shared(name)
+            if shared != (name in self.shared):
+                self._toggle(name)
+        if self._alone is not None:
+            self._refix |= self._alone.moved
+            self._alone.moved.clear()
+
+    def _is_shared(self, name: str) -> bool:
+        mark = self.marks.get(name)
+        if mark is not None and mark.op is Op.RELEASE:
+            return False
+        seen = self._seen_with.get(name, set())
+        if self._policy.is_person(name):
+            most = self._policy.max_devices
+            return most is not None and len(seen) > most
+        most = self._policy.shared_after
+        if most is None or len(seen) <= most:
+            return False
+        groups = self._persons_alone().groups
+        margin = len({id(groups[person]) for person in seen}) - most
+        if margin > 0:
+            self._margin[name] = margin
+        else:
+            self._margin.pop(name, None)
+        return margin > 0
+
+    def _toggle(self, name: str) -> None:
+        """Have an identifier shared, or no longer: its sightings' stars form anew."""
+        sightings = self.naming.get(name, ())
+        before = {pair for names in sightings for pair in _star(self.effective(names))}
+        self.shared ^= {name}
+        self._toggled ^= {name}
+        self.all.moved.add(name)
+        after = {pair for names in sightings for pair in _star(self.effective(names))}
+        for pair in before - after:
+            verdict = self.verdicts.get(pair)
+            kept = verdict is not None and verdict.op is Op.ASSERT and name not in pair
+            if not kept and not self._showing(*pair):
+                self.all.hide(*pair)
+        for pair in after - before:
+            self.all.show(*pair)
+        for pair, verdict in self.verdicts.items():
+            if name in pair and verdict.op is Op.ASSERT and not self.blocked.intersection(pair):
+                if self.shared.intersection(pair):
+                    if pair[1] in self.all.near[pair[0]]:
+                        self.all.hide(*pair)
+                else:
+                    self.all.show(*pair)
+
+    # -- whose is it ------------------------------------------------------------------------------------
+
+    def _fixed(self, names: Names) -> int:
+        """Return the slot of every event with these identifiers, or ASK."""
+        star = self.effective(names)
+        groups = self.all.groups
+        if not star:
+            left = next((name for name in names if name not in self.blocked), None)
+            return NOBODY if left is None else groups[left].slot
+        group = groups[star[0]]
+        if self._alone is not None:
+            alone, persons = self._alone.groups, self._persons(names)
+            if len(persons) > 1 and any(alone[person].contested for person in persons):
+                return ASK
+        if not group.contested:
+            return group.slot
+        if any(not self._policy.is_person(name) for name in star):
+            return ASK
+        if any(groups[name] is not group for name in star):
+            return ASK
+        return group.slot
+
+
+def _star(names: list[str]) -> list[Pair]:
+    return [(names[0], other) for other in names[1:]]
+
+
+def load(
+    rules: LinkRules,
+    sightings: Mapping[Names, SightingRow],
+    verdicts: Mapping[Pair, Verdict],
+    marks: Mapping[str, Verdict],
+) -> Identities:
+    """Return the identities that evidence gives, computed from scratch; `settle` is still to be called."""
+    identities = Identities(rules)
+    for names, row in sightings.items():
+        identities.add(names, row)
+    identities.verdicts.update(verdicts)
+    identities.marks.update(marks)
+    identities.compute()
+    identities.forget_changes()
+    return identities
+
+
+def links_between(identities: Identities, seen: list[Names], most: int) -> list[Pair]:
+    """Return links, at most so many, that join what events of one customer carried: the shortest ways.
+
+    From the first event's identifiers on, breadth first over links that were not refused.
+    """
+    near, groups, place = identities.all.near, identities.all.groups, identities.policy.pair
+    start = [name for name in seen[0] if name in groups][:1]
+    came: dict[str, str | None] = dict.fromkeys(start)
+    waiting = list(start)
+    while waiting:
+        name = waiting.pop(0)
+        for other in sorted(near[name]):
+            if other not in came and groups[other] is groups[name]:
+                came[other] = name
+                waiting.append(other)
+    found: dict[Pair, None] = {}
+    for names in seen:
+        step: str | None = next((name for name in names if name in came), None)
+        while step is not None and (before := came[step]) is not None and len(found) < most:
+            found[place(step, before)] = None
+            step = before
+    return list(found)

@@ -1,0 +1,168 @@
+"""The one repair road: rows move to whose they are now, a step at a time.
+
+1. Whatever changes who is who queues slots: a row in `repairs` for each, with the key to go on from.
+2. A step looks through the next rows of the queued slots, at most `Limits` of them, and moves those that are
+   somebody else's; published again are those whose customer has another id. It ends with a message to the
+   component itself, for the next step, unless all is done: other events are handled in between.
+3. What changes meanwhile queues again. A customer in the queue is not settled: its rules wait.
+4. When all rows have been looked at, and no merge is under way, whoever lost or received rows is folded again,
+   and what the rules have sent goes to whose event it rests on.
+
+Every step is one message, so it is part of one epoch: a crash resumes where the last epoch ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from stream_app.domain.identities import NOBODY
+from stream_app.domain.keys import slot_key, slot_of, time_key
+from stream_app.domain.messages import Repair, Topic, decode_brief, decode_event
+from stream_app.domain.profile import fold
+from stream_app.domain.rows import RepairRow
+from stream_app.domain.timeline import ERASED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_app.domain.customer import At, Customer, Customers
+    from stream_app.domain.evidence import Home
+    from stream_app.domain.rows import TimelineRow
+
+
+class Limits(NamedTuple):
+    """How much one message may move, look through or publish again; the rest follows with the next one.
+
+    Attributes:
+        rows: timeline rows.
+        size: bytes of events; a single larger event goes alone.
+    """
+
+    rows: int = 500
+    size: int = 256 * 1024
+
+
+class Repairs:
+    """The repairs of one partition's components."""
+
+    def __init__(self, customers: Customers, limits: Limits) -> None:
+        """Work on the rows of `customers`."""
+        self._customers = customers
+        self._rows = customers.tables.repairs
+        self._limits = limits
+        customers.repair = self.queue
+
+    def queue(self, at: At, home: Home, slots: Mapping[int, int | None], stamp: int) -> None:
+        """Have the rows of slots looked at, each from a time (ms) on or all; and make the first step."""
+        for slot in sorted(slots):
+            since = slots[slot]
+            key = slot_key(at.prefix, slot)
+            cursor = key if since is None else time_key(key, since)
+            row = self._rows.get(key)
+            if row is None:
+                at.header.repairing += 1
+                self._customers.put_header(at)
+                row = RepairRow(cursor, False, stamp)
+            elif row.cursor is None or cursor < row.cursor:
+                row.cursor = cursor
+            row.stamp = min(row.stamp, stamp)
+            self._rows.put(key, row)
+        self.work(at, home, stamp)
+
+    def step(self, at: At, message: Repair) -> None:
+        """Go on, if this is the step that comes next: one that was asked for twice is made once."""
+        waiting = self._waiting(at)
+        if waiting is not None and waiting[1].cursor == message.step:
+            self.work(at, self._customers.home(at), message.stamp)
+
+    def work(self, at: At, home: Home, stamp: int) -> None:
+        """Look through the next rows; fold again when all have been."""
+        left, size = self._limits
+        while left > 0 and size > 0 and (waiting := self._waiting(at)) is not None:
+            slot, row = waiting
+            prefix = slot_key(at.prefix, slot)
+            part, following = self._customers.timelines.part(prefix, row.cursor, left, size)
+            for key, found in part:
+                row.touched |= self._look(at, home, slot, key, found, row.stamp)
+                left -= 1
+                size -= len(found.event)
+            row.cursor = following
+            self._rows.put(prefix, row)
+        waiting = self._waiting(at)
+        if waiting is not None and waiting[1].cursor is not None:
+            step = Repair(at.label, waiting[1].cursor, stamp)
+            self._customers.effects.send(Topic.COMPONENTS, at.label, step)
+        elif (at.header.repairing or at.header.recount) and not at.header.incoming:
+            self._finish(at, stamp)
+
+    def _waiting(self, at: At) -> tuple[int, RepairRow] | None:
+        """Return the first slot with rows that are to be looked at."""
+        if not at.header.repairing:
+            return None
+        for key, row in self._rows.scan(at.prefix):
+            if row.cursor is not None:
+                return slot_of(at.prefix, key), row
+        return None
+
+    def _look(self, at: At, home: Home, slot: int, key: bytes, row: TimelineRow, stamp: int) -> bool:
+        """Look at one row; return whether it has gone somewhere else."""
+        customers = self._customers
+        event = decode_brief(row.event)
+        owner = home.owners.slot(event.identifiers, event.time)
+        if owner != slot:
+            whole = decode_event(row.event)
+            customers.timelines.remove(at.prefix, slot, event.time, event.event_id)
+            customers.receive(at, owner, whole, row, stamp)
+            customers.touch(at, owner, stamp)
+            return True
+        if slot != NOBODY:
+            now = customers.open(at, slot).id
+            if row.customer != now:
+                previous, row.customer, row.revision = row.customer, now, row.revision + 1
+                customers.timelines.rewrite(key, row)
+                customers.effects.moved(now, previous, decode_event(row.event), row.revision)
+        return False
+
+    def _finish(self, at: At, stamp: int) -> None:
+        """Fold again whoever must be, and let go of customers that there are no more."""
+        customers = self._customers
+        customers.evidence_again(at, stamp)
+        if self._waiting(at) is not None:
+            return
+        rows = [(slot_of(at.prefix, key), row) for key, row in self._rows.scan(at.prefix)]
+        for slot, _ in rows:
+            self._rows.delete(slot_key(at.prefix, slot))
+        at.header.repairing = 0
+        customers.put_header(at)
+        touched = {slot: row.stamp for slot, row in rows if slot != NOBODY}
+        folded = {slot: row.touched for slot, row in rows}
+        for slot in touched:
+            if folded[slot]:
+                self._share(at, customers.open(at, slot), stamp)
+        for slot in touched:
+            customer = customers.open(at, slot)
+            if next(customer.identifiers(), None) is None:
+                customers.rules.leave(customer)
+                customers.tables.customers.delete(customer.prefix)
+                continue
+            customers.tables.customers.put(customer.prefix, customer.row)
+            if folded[slot]:
+                customer.row.profile = fold(customer.history())
+                customers.rules.on_history(customer, touched[slot])
+            customers.save(customer)
+
+    def _share(self, at: At, customer: Customer, stamp: int) -> None:
+        """Hand what the rules have sent to whose event it rests on."""
+        customers = self._customers
+
+        def slot_of_event(event_id: str) -> int | None:
+            place = customers.timelines.place(at.prefix, event_id)
+            return None if place is None or place.slot in (ERASED, NOBODY) else place.slot
+
+        customers.tables.customers.put(customer.prefix, customer.row)
+        for slot, state in customers.rules.share(customer, slot_of_event).items():
+            other = customers.open(at, slot)
+            customers.tables.customers.put(other.prefix, other.row)
+            customers.rules.join(other, state, stamp)
+            customers.save(other)
+        customers.tables.customers.put(customer.prefix, customer.row)

@@ -1,0 +1,338 @@
+"""What is left of Faust, aiokafka and librdkafka: how they are set up, and what of them does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import aiokafka
+import pytest
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from faust.types import TP
+from packaging.requirements import Requirement
+
+import connectors
+import stream_app
+from stream_app.engine import changelog
+from stream_app.engine import producer as engine_producer
+from stream_app.engine import worker as worker_module
+from stream_app.engine.producer import TransactionalProducer
+from stream_app.engine.transport import BatchConsumer, BatchConsumerThread, Gate
+from stream_app.engine.worker import WorkerConfig
+from stream_app.settings import Settings
+from tests import engine_worker
+
+if TYPE_CHECKING:
+    from stream_app.engine.worker import Worker
+
+ROOT = Path(stream_app.__file__).parents[1]
+SOURCES = [file for package in (stream_app, connectors) for file in Path(package.__path__[0]).rglob("*.py")]
+A = TP("topic", 0)
+TEN_SECONDS_MS = 10_000
+
+
+class Clients:
+    """Stands for librdkafka's client classes: keeps the settings that they are made with."""
+
+    def __init__(self) -> None:
+        self.settings: list[dict[str, Any]] = []
+
+    def __call__(self, settings: dict[str, Any]) -> Any:
+        self.settings.append(settings)
+        return SimpleNamespace(
+            init_transactions=lambda _timeout: None, begin_transaction=lambda: None, close=lambda: None
+        )
+
+
+@pytest.fixture
+def producers(monkeypatch) -> Clients:
+    clients = Clients()
+    monkeypatch.setattr(engine_producer, "Producer", clients)
+    return clients
+
+
+@pytest.fixture
+def composed(producers, tmp_path):
+    """Return what composes a worker without a broker."""
+    assert producers.settings == []
+
+    def compose(slot: str = "w1", **options: Any) -> Worker:
+        worker = engine_worker.build("group", slot, tmp_path, "127.0.0.1:1", **options)
+        os.close(worker._lock)  # its process has ended, so to speak
+        return worker
+
+    return compose
+
+
+# Faust
+
+
+def test_fausts_web_server_is_not_among_what_a_worker_starts(composed):
+    app = composed().app
+    assert not app.conf.web_enabled
+    assert list(app.boot_strategy.web_server()) == []
+
+
+def test_fausts_tables_and_transactions_are_not_used(composed):
+    app = composed().app
+    assert len(app.tables) == 0
+    assert not app.in_transaction
+    assert app.conf.processing_guarantee.value == "at_least_once"
+
+
+def test_no_sensor_of_fausts_measures_for_prometheus(composed):
+    app = composed().app
+    sensors = [type(sensor).__module__ for sensor in (*app.sensors, app.monitor)]
+    assert sensors
+    assert not [module for module in sensors if "prometheus" in module]
+
+
+def idle_consumer() -> BatchConsumer:
+    """Return a consumer with a thread that must not be asked for anything."""
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer._thread = None  # asking it would fail
+    consumer.gate = Gate()
+    consumer.gate.reopen(A, 5)
+    return consumer
+
+
+def test_fausts_own_commits_do_nothing():
+    assert asyncio.run(idle_consumer().commit({A}, start_new_transaction=True))
+
+
+def test_fausts_own_seek_to_the_groups_offsets_does_nothing_to_the_positions_that_the_state_gave():
+    consumer = idle_consumer()
+    asyncio.run(consumer.perform_seek())
+    assert consumer.gate.take_seeks() == {A: 5}
+
+
+# Fetching
+
+
+class Thread:
+    """Stands for the consumer's thread: notes what it is asked to do, in order."""
+
+    _consumer = None
+
+    def __init__(self, records: Any, meanwhile: Any = lambda: None) -> None:
+        self.did: list[Any] = []
+        self.records = records
+        self.meanwhile = meanwhile
+
+    async def seek_wait(self, seeks: dict[TP, int]) -> None:
+        self.did.append(("seek", seeks))
+
+    async def getmany(self, wanted: set[TP], _timeout: float) -> Any:
+        self.did.append(("fetch", wanted))
+        self.meanwhile()
+        return dict.fromkeys(wanted, self.records)
+
+
+def fetched(gate: Gate, thread: Thread) -> list[tuple[TP, Any]]:
+    """Let a consumer fetch once; return the messages."""
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer.gate = gate
+    consumer._thread = thread
+    consumer.flow_active = True
+    consumer.app = SimpleNamespace(consumer_generation_id=1)
+    consumer.assignment = lambda: {A}
+    consumer._get_active_partitions = lambda: {A}
+    vars(consumer)["should_stop"] = False
+
+    async def once() -> list[tuple[TP, Any]]:
+        return [found async for found in consumer.getmany(0.0)]
+
+    return asyncio.run(once())
+
+
+def records(*offsets: int) -> list[Any]:
+    return [SimpleNamespace(offset=offset, timestamp=0, timestamp_type=0) for offset in offsets]
+
+
+@pytest.fixture
+def _running(monkeypatch):
+    monkeypatch.setattr(BatchConsumer, "should_stop", False)
+
+
+@pytest.mark.usefixtures("_running")
+def test_seeks_are_applied_by_the_fetch_loop_before_it_fetches():
+    gate = Gate()
+    gate.reopen(A, 5)
+    thread = Thread(records(5, 6))
+    assert len(fetched(gate, thread)) == 1
+    assert thread.did == [("seek", {A: 5}), ("fetch", {A})]
+
+
+@pytest.mark.usefixtures("_running")
+def test_the_records_of_a_partition_are_one_message():
+    gate = Gate()
+    gate.reopen(A, 5)
+    ((tp, message),) = fetched(gate, Thread(records(5, 6, 9)))
+    assert (tp, message.offset) == (A, 9)
+    assert [record.offset for record in message.value.records] == [5, 6, 9]
+
+
+@pytest.mark.usefixtures("_running")
+def test_a_batch_that_was_being_fetched_while_its_partition_was_sought_is_stale():
+    gate = Gate()
+    gate.reopen(A, 0)
+    since: list[int] = []
+    ((_, message),) = fetched(gate, Thread(records(0, 1), lambda: since.append(gate.reopen(A, 0))))
+    assert message.value.incarnation <= since[0]
+    ((_, message),) = fetched(gate, Thread(records(0, 1)))
+    assert message.value.incarnation > since[0]
+
+
+@pytest.mark.usefixtures("_running")
+def test_a_batch_has_the_number_that_its_partition_had_before_the_fetch_began():
+    gate = Gate()
+    gate.reopen(A, 0)
+
+    def sought_by_somebody_else() -> None:
+        gate.applied({A})
+
+    ((_, message),) = fetched(gate, Thread(records(0, 1), sought_by_somebody_else))
+    assert message.value.incarnation == 1
+    assert gate.snapshot() == {A: 2}
+
+
+@pytest.fixture
+def fetching(composed, monkeypatch):
+    """Return what gives the settings of the consumer that a worker makes."""
+
+    def settings(**options: Any) -> dict[str, Any]:
+        worker, made = composed(**options), {}
+        monkeypatch.setattr(aiokafka, "AIOKafkaConsumer", lambda **settings: made.update(settings))
+        thread = BatchConsumerThread.__new__(BatchConsumerThread)
+        thread.app = worker.app
+        thread._create_worker_consumer(worker.app.transport)
+        return made
+
+    return settings
+
+
+def test_the_consumer_reads_what_is_committed_keeps_its_partitions_and_commits_nothing(fetching):
+    made = fetching()
+    assert made["isolation_level"] == "read_committed"
+    assert made["partition_assignment_strategy"] == [StickyPartitionAssignor]
+    assert made["enable_auto_commit"] is False
+    assert made["auto_offset_reset"] == "earliest"  # a state without a position has read nothing
+
+
+def test_a_fetch_is_bounded_in_records_and_in_bytes(fetching, monkeypatch):
+    monkeypatch.setenv("BATCH", "17")
+    made = fetching(fetch_bytes=123_456)
+    assert made["max_poll_records"] == 17
+    assert made["max_partition_fetch_bytes"] == 123_456
+    for defaults in (WorkerConfig("g", "w", "b", {}, Path()), Settings()):
+        assert defaults.batch <= 2_000
+
+
+# Producing
+
+
+def test_a_producer_is_transactional_and_no_setting_of_a_deployment_undoes_what_the_engine_relies_on(
+    producers,
+):
+    wrong = {
+        "partitioner": "consistent",
+        "transactional.id": "another",
+        "transaction.timeout.ms": 900_000,
+        "enable.idempotence": False,
+        "security.protocol": "SASL_SSL",
+    }
+    TransactionalProducer(wrong, "slot", 8.0)
+    (made,) = producers.settings
+    assert made["partitioner"] == "murmur2_random"
+    assert made["transactional.id"] == "slot"
+    assert made["transaction.timeout.ms"] == 8_000
+    assert made["enable.idempotence"] is True
+    assert made["security.protocol"] == "SASL_SSL"
+
+
+def test_the_transactional_id_is_the_same_after_a_restart_and_another_in_every_other_slot(
+    composed, producers
+):
+    for slot in ("w1", "w2", "w1"):
+        composed(slot)
+    first, second, again = (made["transactional.id"] for made in producers.settings)
+    assert first == again
+    assert first != second
+
+
+def test_the_transactional_id_is_another_in_every_other_deployment(producers, tmp_path):
+    for group in ("one", "two"):
+        engine_worker.build(group, "w1", tmp_path / group, "127.0.0.1:1")
+    one, two = (made["transactional.id"] for made in producers.settings)
+    assert one != two
+
+
+def test_open_transactions_end_after_ten_seconds_at_most_unless_a_deployment_says_otherwise(
+    composed, producers, monkeypatch
+):
+    monkeypatch.setenv("TRANSACTION_MS", str(TEN_SECONDS_MS))
+    composed()
+    assert producers.settings[0]["transaction.timeout.ms"] == TEN_SECONDS_MS
+    assert WorkerConfig("g", "w", "b", {}, Path()).transaction_timeout_ms <= TEN_SECONDS_MS
+    assert Settings().transaction_timeout_ms <= TEN_SECONDS_MS
+
+
+def test_agents_of_a_worker_share_one_producer(composed, producers):
+    worker = composed()
+    assert len(worker.engine.assignment._stages) == 2
+    assert len(producers.settings) == 1
+
+
+def test_the_wait_for_a_stable_changelog_is_bounded_by_the_transaction_timeout(composed, monkeypatch):
+    bounds = []
+    for timeout_ms in (1_000, 10_000):
+        monkeypatch.setenv("TRANSACTION_MS", str(timeout_ms))
+        bounds.append(composed().engine.assignment._stable_timeout)
+    assert bounds[0] > 1.0  # the broker looks for transactions that are too old every now and then only
+    assert bounds[1] - bounds[0] == pytest.approx(2 * 9.0)
+
+
+# librdkafka's other clients
+
+
+def test_the_clients_that_restore_read_on_at_once_and_one_of_them_sees_committed_rows_only(monkeypatch):
+    clients = Clients()
+    monkeypatch.setattr(changelog, "Consumer", clients)
+    changelog.Restorer({"bootstrap.servers": "127.0.0.1:1"}, 1.0)
+    committed, everything = clients.settings
+    assert committed["fetch.queue.backoff.ms"] == everything["fetch.queue.backoff.ms"] == 5
+    assert committed["isolation.level"] == "read_committed"
+    assert everything["isolation.level"] == "read_uncommitted"
+
+
+@pytest.mark.parametrize(
+    ("client", "setting"),
+    [("Producer", '"partitioner": "murmur2_random"'), ("Consumer", '"fetch.queue.backoff.ms": 5')],
+)
+def test_every_client_of_librdkafka_has_the_setting_without_which_it_is_wrong_or_slow(client, setting):
+    imports = re.compile(rf"^from confluent_kafka import .*\b{client}\b", re.MULTILINE)
+    users = [file for file in SOURCES if imports.search(file.read_text())]
+    assert users
+    assert [str(file) for file in users if setting not in file.read_text()] == []
+
+
+def test_the_range_of_confluent_kafka_ends_before_its_next_minor_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (pinned,) = [one for one in map(Requirement, project["dependencies"]) if one.name == "confluent-kafka"]
+    major, minor, *_ = map(int, version("confluent-kafka").split("."))
+    assert version("confluent-kafka") in pinned.specifier
+    assert f"{major}.{minor + 1}.0" not in pinned.specifier
+    assert f"{major + 1}.0.0" not in pinned.specifier
+
+
+def test_a_second_process_in_a_workers_slot_is_refused_before_it_fences_the_first(producers, tmp_path):
+    engine_worker.build("group", "w1", tmp_path, "127.0.0.1:1")
+    with pytest.raises(worker_module.FatalError, match="another process is worker w1"):
+        engine_worker.build("group", "w1", tmp_path, "127.0.0.1:1")
+    assert len(producers.settings) == 1

@@ -1,0 +1,23 @@
+"""The topics as they must be, and who reads them."""
+
+from __future__ import annotations
+
+from stream_app.app import _stages, load_policy, load_rules
+from stream_app.settings import Settings
+from stream_app.topology import Topics
+
+SETTINGS = Settings(prefix="p.", partitions=3)
+TOPICS = Topics.of(SETTINGS, ())
+
+
+def test_commands_are_kept_for_ever_and_dated_by_the_broker():
+    spec = next(spec for spec in TOPICS.specs(SETTINGS) if spec.name == "p.identity.commands")
+    channel = next(spec for spec in TOPICS.specs(SETTINGS) if spec.name == TOPICS.channels["web"])
+    assert (spec.partitions, spec.config) == (3, {**channel.config, "retention.ms": "-1"})
+    assert spec.config["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_commands_are_read_by_the_first_stage_and_hold_nobodys_time_back():
+    ingest, resolve, _ = _stages(SETTINGS, load_rules(SETTINGS), load_policy(SETTINGS), TOPICS)
+    assert set(ingest.topics) == {*TOPICS.channels.values(), TOPICS.commands}
+    assert set(resolve.upstream) == set(TOPICS.channels.values())
