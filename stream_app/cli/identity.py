@@ -1,4 +1,7 @@
-"""`raccord identity`: who is who, as an operator says it. Each subcommand is a function of a module beside this one."""
+"""`raccord identity`: who is who, as an operator says it and as the workers see it.
+
+Each subcommand is a function of a module beside this one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from stream_app.cli import identity_commands
+from stream_app.cli import identity_check, identity_commands, identity_show, identity_suspects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +21,10 @@ SUBCOMMANDS: dict[str, Callable[..., None]] = {
     "block": identity_commands.block,
     "release": identity_commands.release,
     "erase": identity_commands.erase,
+    "explain": identity_show.explain,
+    "show": identity_show.show,
+    "suspects": identity_suspects.suspects,
+    "check": identity_check.check,
 }
 """Name of the subcommand -> its function, in the order of the help. A line is all it takes to add one."""
 

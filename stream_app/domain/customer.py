@@ -489,7 +489,7 @@ class Customers:
         for name in outcome.toggled:
             home.owners.forget()
             self.effects.shared(name.partition(":")[0], released=name not in identities.shared)
-        if not outcome.members and not outcome.groups and not thorough:
+        if not outcome.members and not outcome.groups and not thorough and not arrived:
             return
         slots = self._slots_to_look_at(at, home, outcome, thorough=thorough)
         slots |= self._announce(at, home, outcome, cause, arrived or {})
@@ -554,11 +554,11 @@ class Customers:
                     before[slot] = "" if gone is None else gone.id
                 if before[slot]:
                     targets = became.setdefault(before[slot], set())
-                    if (group := groups.get(name)) is not None:
-                        targets.add(ids[group])
+                    if (holder := groups.get(name)) is not None:
+                        targets.add(ids[holder])
         for name, old in arrived.items():
-            if (group := groups.get(name)) is not None:
-                became.setdefault(old, set()).add(self._id_of(at, ids, group))
+            if (holder := groups.get(name)) is not None:
+                became.setdefault(old, set()).add(self._id_of(at, ids, holder))
         self._publish(became, fresh, cause)
         return renamed
 

@@ -81,8 +81,8 @@ class Drains:
         for name, take in (
             ("verdicts", self._verdicts),
             ("erasures", self._erasures),
-            ("customers", self._leaving),
             ("sightings", self._sightings),
+            ("customers", self._leaving),
             ("rows", self._events),
         ):
             if left <= 0:
@@ -185,6 +185,7 @@ class Drains:
             customers.changed(at, home, cause, message.stamp, arrived=arrived, thorough=thorough)
         for one in message.customers:
             self._join(at, home, one, message.stamp)
+            self._keep(at, home, one, message.stamp)
         for moved in message.rows:
             self._take_row(at, home, moved, message.stamp)
         del at.header.incoming[UNDER_WAY]
@@ -240,6 +241,13 @@ class Drains:
         customers.rules.join(customer, one.rules, stamp)
         self._tables.customers.put(customer.prefix, customer.row)
         customers.touch(at, group.slot, stamp)
+
+    def _keep(self, at: At, home: Home, one: MovedCustomer, stamp: int) -> None:
+        """See to the profile of an id that lives on here, though no row may come for it."""
+        groups = home.identities.all.groups
+        for slot in {groups[name].slot for name in one.members if name in groups}:
+            if self._customers.open(at, slot).id == one.id:
+                self._customers.touch(at, slot, stamp)
 
     def _take_row(self, at: At, home: Home, moved: Moved, stamp: int) -> None:
         customers = self._customers

@@ -14,9 +14,9 @@ from enum import StrEnum
 
 import msgspec
 
-from stream_app.domain.commands import Command, Verdict
+from stream_app.domain.commands import Command, Verdict  # noqa: TC001 - msgspec reads it at run time
 from stream_app.domain.event import Brief, Event
-from stream_app.domain.rows import SightingRow
+from stream_app.domain.rows import SightingRow  # noqa: TC001 - msgspec reads it at run time
 
 
 class Topic(StrEnum):

@@ -86,6 +86,12 @@ class Owners:
         self._logins = Logins(self._policy)
         self._ready: tuple[int, set[int]] = (-1, set())
 
+    def read_all(self, seen: Iterable[tuple[Names, int]]) -> None:
+        """Take in all events that there are at once, instead of reading some when they are asked for."""
+        for names, time in seen:
+            self.note(names, time)
+        self._logins.slots = {group.slot for group in self._identities.all.groups.values()}
+
     def forget(self) -> None:
         """Forget the logins: events went, or what is blocked or shared has changed."""
         self._logins = Logins(self._policy)

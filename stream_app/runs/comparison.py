@@ -13,7 +13,7 @@ import msgspec
 
 from stream_app.domain.identifiers import Identifier, to_event
 from stream_app.domain.offline import who_is_who
-from stream_app.runs.accuracy import Accuracy, accuracy, connected_components
+from stream_app.runs.accuracy import Accuracy, accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

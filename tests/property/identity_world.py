@@ -18,8 +18,17 @@ import msgspec
 
 from stream_app.domain.commands import Command
 from stream_app.domain.component import Components
+from stream_app.domain.keys import label_key
 from stream_app.domain.labels import Labels
-from stream_app.domain.messages import CommandAt, EventAt, Topic, decode_component, decode_lookup, encode
+from stream_app.domain.messages import (
+    CommandAt,
+    EventAt,
+    Topic,
+    decode_component,
+    decode_event,
+    decode_lookup,
+    encode,
+)
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.ports import ComponentTables
 from stream_app.domain.profile import Profile
@@ -239,6 +248,15 @@ class World:
 
     def home(self, label: str) -> Components:
         return self.homes[self.partition(label)]
+
+    def tables_of(self, label: str) -> dict[str, MemoryTable]:
+        """Return the tables that a component's rows are in."""
+        return self.component_tables[self.partition(label)]
+
+    def events_of(self, label: str) -> Iterator[Event]:
+        """Yield all events that a component holds, erased ones as what is left of them."""
+        for _, row in self.tables_of(label)["timeline"].scan(label_key(label)):
+            yield decode_event(row.event)
 
     def root(self, label: str) -> str:
         """Follow the redirects."""

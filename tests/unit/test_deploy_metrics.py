@@ -40,6 +40,7 @@ LABEL_VALUES = {
 OUTCOMES = {
     "raccord_events_total": {"applied", "duplicate", "dead_lettered", "dropped"},
     "raccord_triggers_total": {action.value for action in Action},
+    "raccord_shared_identifiers_total": {"quarantined", "released"},
 }
 
 

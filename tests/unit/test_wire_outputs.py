@@ -32,7 +32,13 @@ CHANGE = {
     "from": ["c-1", "c-2"],
     "into": ["c-1"],
     "time": 5,
-    "cause": {"event_id": "e-1", "evidence": [{"a": "cookie:1", "b": "email:a@example.org"}]},
+    "cause": {
+        "event_id": "e-1",
+        "evidence": [{"a": "cookie:1", "b": "email:a@example.org"}],
+        "command_id": None,
+        "operator": None,
+        "reason": None,
+    },
 }
 DECISION = {
     "trigger_id": "ab",
