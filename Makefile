@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit bench bench-accuracy kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit bench bench-accuracy bench-identity kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: setup ## measure events per second and latency; results in tests/benchmar
 
 bench-accuracy: setup ## measure who is who against the simulator's truth; no Kafka needed
 	@$(BIN)/python -m tests.benchmarks.accuracy
+
+bench-identity: setup ## measure what an event costs by its component's size; no Kafka needed
+	@$(BIN)/python -m tests.benchmarks.identity_curve
 
 kafka: setup ## start the embedded Kafka in the background
 	@$(BIN)/raccord kafka start

@@ -25,6 +25,7 @@ from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig
 from stream_app.errors import UserError
+from stream_app.settings import DEVELOPMENT_KEY
 from stream_app.topology import Topics
 from stream_app.wire import CommandDecoder, Decoder, Encoder, Limits, Output, open_registry, subject_of
 
@@ -69,6 +70,22 @@ def load_policy(settings: Settings) -> IdentityPolicy:
         raise UserError(f"{path or 'policies/identity.yaml'}: {error}") from error
 
 
+def identifier_of(settings: Settings, policy: IdentityPolicy) -> Identifier:
+    """Return what finds identifiers in a deployment, under its key.
+
+    Raises:
+        UserError: values are to be hashed with the key that everybody knows: that would hide nothing.
+    """
+    key = settings.customer_key.get_secret_value()
+    if policy.hashed and key == DEVELOPMENT_KEY:
+        msg = (
+            f"the policy has {', '.join(sorted(policy.hashed))} hashed, and the key is the one that everybody knows: "
+            "set RACCORD_CUSTOMER_KEY"
+        )
+        raise UserError(msg)
+    return Identifier(policy, key.encode())
+
+
 def topics_of(settings: Settings) -> Topics:
     """Return the topics of a deployment."""
     return Topics.of(settings, tuple(rule.name for rule in load_rules(settings).rules))
@@ -98,7 +115,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
     registry = open_registry(settings.registry_url) if settings.registry_url else None
     limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
     decoder, commands = Decoder(registry, limits), CommandDecoder(registry, limits)
-    identifier = Identifier(policy)
+    identifier = identifier_of(settings, policy)
     encoder, dead_letters = _encoder(registry, topics), DeadLetters(topics.dead_letters, VERSION)
     key = settings.customer_key.get_secret_value().encode()
     labels = Labels(policy, key)
@@ -155,7 +172,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             (topics.lookup,),
             topics.changelogs["resolve"],
             resolve,
-            _tables(RESOLVER_TABLES),
+            with_prefixes(RESOLVER_TABLES),
             upstream=channels,  # without the commands: they come seldom, and would hold a replay's time back
             watermarks_to=topics.components,
             form=form,
@@ -166,7 +183,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             (topics.components,),
             topics.changelogs["customer"],
             customer,
-            _tables(customer_tables(RulesRow)),
+            with_prefixes(customer_tables(RulesRow)),
             upstream=(topics.lookup,),
             form=form,
             loops=True,
@@ -190,7 +207,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
     return Encoder(registry, names)
 
 
-def _tables(specs: Sequence[rows.TableSpec]) -> tuple[TableSpec, ...]:
+def with_prefixes(specs: Sequence[rows.TableSpec]) -> tuple[TableSpec, ...]:
     """Give each of the domain's tables its prefix: the first free letter of its name."""
     taken: dict[bytes, TableSpec] = {}
     for spec in specs:

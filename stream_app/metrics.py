@@ -33,7 +33,7 @@ DEAD_LETTERS = Counter(
 )
 REJECTED_IDENTIFIERS = Counter(
     "raccord_rejected_identifiers",
-    "Identifiers left out of an event: blocked or invalid",
+    "Identifiers left out of an event: blocked, invalid, too long, too many, hashed with another key",
     ["namespace", "why"],
     registry=REGISTRY,
 )

@@ -18,6 +18,9 @@ from stream_app.engine.watermark import TimeMode
 
 STAGES = ("ingest", "resolve", "customer")
 
+DEVELOPMENT_KEY = "raccord-development-key"
+"""The secret key of whoever sets none. It is no secret."""
+
 _CHANNEL = re.compile(r"[a-z0-9_]+")
 
 
@@ -73,7 +76,10 @@ class Settings(BaseSettings):
         10_000, ge=1_000, description="a worker that is silent for so long is replaced"
     )
     transaction_timeout_ms: int = Field(
-        10_000, ge=1_000, description="open transactions are aborted after it"
+        10_000,
+        ge=1_000,
+        le=10_000,
+        description="open transactions are aborted after it: as long does a moved partition wait",
     )
     cache_mib: int = Field(128, ge=8, description="block cache shared by all stores of a worker")
     max_value_bytes: int = Field(1_048_576, ge=1_024, description="larger events go to the dead letters")
@@ -81,7 +87,9 @@ class Settings(BaseSettings):
     retention_days: int = Field(30, ge=1, description="how long channel topics and outputs are kept")
 
     customer_key: SecretStr = Field(
-        SecretStr("raccord-development-key"), min_length=16, description="secret key of customer ids"
+        SecretStr(DEVELOPMENT_KEY),
+        min_length=16,
+        description="secret key of customer ids and hashed identifiers",
     )
     identity_policy: Path | None = Field(None, description="identity policy file; none: the one that ships")
     rules: Path | None = Field(None, description="folder of rule files; none: the rules that ship")

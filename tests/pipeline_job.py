@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import requests
 from kafka import KafkaProducer
+from rocksdict import AccessType, Options, Rdict
 
 from connectors.planned import Planned
 from stream_app.app import topics_of
 from stream_app.domain.event import ChannelEvent
 from stream_app.engine import topics as kafka_topics
+from stream_app.engine.store import _CHANGELOG_KEY as CHANGELOG_KEY
 from stream_app.runs.audit import Auditor, Books
 from stream_app.runs.drain import Watcher
 from stream_app.runs.feed import Feed, Speed
 from stream_app.runs.session import _settings
 from stream_app.runs.workers import WorkerProcess
-from stream_app.wire import OutputReader
+from stream_app.wire import OutputReader, encode_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Self
+
+    from stream_app.wire import IdentityCommand
 
 ROOT = Path(__file__).parents[1]
 START = 1_740_960_000_000
@@ -198,26 +205,57 @@ class Pipeline:
         found.held_back = dict(held)
         return found
 
+    def command(self, *commands: IdentityCommand) -> None:
+        """Write what operators say, and wait until the broker has it."""
+        with self._writer() as send:
+            for one in commands:
+                send(self.topics.commands, encode_command(one), one.command_id.encode())
+
+    def write(self, topic: str, *values: bytes) -> None:
+        """Write records as they stand, and wait until the broker has them."""
+        with self._writer() as send:
+            for value in values:
+                send(topic, value, b"key")
+
     def copy_inputs_from(self, other: Pipeline) -> None:
         """Write what another deployment was told, clock markers and commands too, partition by partition, in order."""
+        for channel, topic in other.topics.channels.items():
+            self.copy_from(other, topic, self.topics.channels[channel])
+        self.copy_from(other, other.topics.commands, self.topics.commands)
+
+    def copy_from(self, other: Pipeline, topic: str, target: str) -> None:
+        """Write what lies in a topic of another deployment to one of this, partition by partition, in order."""
+        with self._writer() as send:
+            for record in other.read(topic):
+                send(target, record.value, record.key, list(record.headers), partition=record.partition)
+
+    @contextmanager
+    def _writer(self) -> Iterator[Any]:
         producer = KafkaProducer(
             bootstrap_servers=self.bootstrap.split(","),
             compression_type="lz4",
             max_request_size=16_777_216,
             linger_ms=5,
         )
-        mine = {topic: self.topics.channels[channel] for channel, topic in other.topics.channels.items()}
-        for topic, target in {**mine, other.topics.commands: self.topics.commands}.items():
-            for record in other.read(topic):
-                producer.send(
-                    target,
-                    record.value,
-                    record.key,
-                    list(record.headers),
-                    partition=record.partition,
-                )
-        producer.flush()
-        producer.close()
+        try:
+            yield producer.send
+            producer.flush()
+        finally:
+            producer.close()
+
+    def rows(self) -> dict[str, dict[bytes, bytes]]:
+        """Return every row of every task's store; the workers must have stopped.
+
+        A task whose store lies at several workers is that of whoever had it last.
+        """
+        newest: dict[str, tuple[int, dict[bytes, bytes]]] = {}
+        for folder in self.settings.data.glob("*/*-*/CURRENT"):
+            found = stored(folder.parent)
+            position = int(found.pop(CHANGELOG_KEY, b"0").split()[0])
+            task = folder.parent.name
+            if task not in newest or position > newest[task][0]:
+                newest[task] = position, found
+        return {task: found for task, (_, found) in newest.items()}
 
     def raccord(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of the command line with this deployment's settings."""
@@ -226,6 +264,29 @@ class Pipeline:
     def log(self, name: str) -> str:
         """Return what a worker has logged."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def metrics(self, name: str) -> str:
+        """Return a worker's metrics page; empty while it has none."""
+        pages = re.findall(r"http://\S+/metrics", self.log(name))
+        try:
+            return requests.get(pages[-1], timeout=10).text if pages else ""
+        except requests.ConnectionError:
+            return ""
+
+    def at_work(self) -> bool:
+        """Tell whether the running workers have taken up every task that keeps rows, and restored these."""
+        pages = "".join(map(self.metrics, self.workers))
+        tasks = re.findall(r'^raccord_tasks\{stage="(?:resolve|customer)"\} (\d+)', pages, re.MULTILINE)
+        return sum(map(int, tasks)) == 2 * self.settings.partitions
+
+
+def stored(folder: Path) -> dict[bytes, bytes]:
+    """Return all that RocksDB holds in a folder, key by key."""
+    database = Rdict(str(folder), Options(raw_mode=True), access_type=AccessType.read_only())
+    try:
+        return {bytes(key): bytes(value) for key, value in database.items()}
+    finally:
+        database.close()
 
 
 def decoded(value: bytes) -> dict[str, Any]:

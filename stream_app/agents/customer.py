@@ -17,7 +17,7 @@ from stream_app.domain.component import Components
 from stream_app.domain.keys import timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode
 from stream_app.domain.ports import ComponentTables
-from stream_app.wire import encode_payload, frame_single_object
+from stream_app.wire import encode_payload, format_timestamp, frame_single_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,8 @@ class CustomerStage:
     ) -> None:
         self.task = task
         self.rules = Rules(task, book, self._decided)
+        # A hash is no address.
+        self._addresses = {name: channel for name, channel in ADDRESSES.items() if name not in policy.hashed}
         self.output = Outputs(task, topics, encoder, dead_letters)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
         self.components = Components(policy, key, tables, self.output, labels, self.rules)
@@ -89,7 +91,7 @@ class CustomerStage:
         reachable: dict[str, list[str]] = {}
         evidence: list[dict[str, str]] = []
         if decision.action != "held_back":
-            found = addresses(customer.identifiers(), ADDRESSES)
+            found = addresses(customer.identifiers(), self._addresses)
             reachable = {channel: found[channel] for channel in decision.channel if channel in found}
             events = (event.event_id for event in decision.because.events)
             links = self.components.links_between(customer, events, MAX_EVIDENCE)
@@ -202,6 +204,8 @@ class Outputs:
             ("ce_type", f"raccord.trigger.{decision.action}".encode()),
             ("ce_source", b"/raccord/customer"),
             ("ce_subject", decision.trigger_id.encode()),
+            ("ce_time", format_timestamp(decision.sent).encode()),
+            ("content-type", b"application/avro"),
         ]
         self._send(self.topics.triggers[decision.rule], value, key, -1, headers)
         if decision.action == "fire" and decision.sent == decision.due:

@@ -10,7 +10,7 @@ from stream_app.domain.identifiers import to_event
 from stream_app.domain.messages import EventAt, encode
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.engine.errors import EpochAbortedError
-from stream_app.wire import RegistryUnavailable
+from stream_app.wire import RegistryUnavailable, encode_payload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,7 @@ class Ingest:
         decode, identify = self.decoder.decode, self.identifier.identify
         send, lookup, observe = task.producer.send, self.lookup, task.observe
         source, label_of = f"{task.id}/", self.labels.of
+        hashed, concealed = self.identifier.hashed, self.identifier.concealed
         for record in records:
             timestamp = record.timestamp
             try:
@@ -67,8 +68,11 @@ class Ingest:
                 continue
             except RegistryUnavailable as error:
                 raise EpochAbortedError(str(error)) from error
+            payload = decoded.payload
+            if hashed and not hashed.isdisjoint(decoded.event.identifiers):
+                payload = encode_payload(concealed(decoded.event))
             labels = tuple(map(label_of, identifiers))
-            message = EventAt(msgspec.Raw(encode(event)), labels, decoded.payload, task.clock)
+            message = EventAt(msgspec.Raw(encode(event)), labels, payload, task.clock)
             observe(event.time, timestamp)
             send(lookup, encode(message), labels[0].encode())
 

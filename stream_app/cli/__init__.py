@@ -25,7 +25,7 @@ COMMANDS = {
     "replay": "Play recorded behaviour into a channel, keeping its event times.",
     "simulate": "Make seeded omnichannel shoppers and the truth about them.",
     "watch": "Show triggers as they happen.",
-    "identity": "Say who is who, and who isn't: assert, deny, block, erase.",
+    "identity": "Say who is who, and who isn't; ask why; check cases.",
     "topics": "Create, check and list the topics.",
     "dead-letters": "List, show and replay what was refused.",
     "kafka": "The embedded, one-node Apache Kafka: start, stop, status, logs.",

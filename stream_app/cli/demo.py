@@ -47,7 +47,8 @@ def demo(
         session.drain()
         books = session.audit()
         with show.step("comparing customers with the truth"):
-            compared = compare(records, truth, books.owner, load_policy(session.settings))
+            policy, key = load_policy(session.settings), session.settings.customer_key.get_secret_value()
+            compared = compare(records, truth, books.owner, policy, key.encode())
     expected = {
         "customers": compared.expected_customers,
         "events": truth.events,

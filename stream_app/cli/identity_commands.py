@@ -1,7 +1,8 @@
 """`raccord identity assert | deny | withdraw | block | release | erase`: what an operator tells the pipeline.
 
 A command is checked against the policy, written to the topic of commands, and acknowledged by all replicas
-before its id is printed. That is all: the workers act on it as they do on events.
+before its id is printed. That is all: the workers act on it as they do on events. A value that the policy has
+hashed is hashed here: the topic is kept for ever.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from confluent_kafka import KafkaException, Producer
 
-from stream_app.app import load_policy, topics_of
+from stream_app.app import identifier_of, load_policy, topics_of
 from stream_app.cli.worker import reach, read_settings
 from stream_app.domain.commands import Op
-from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.refusal import Refused
 from stream_app.errors import EnvironmentMissing, Exit, UserError
@@ -110,11 +110,13 @@ def _give(
     """Check a command, write it, and print its id. `written`: argument -> what stands there."""
     settings = read_settings()
     now = int(clock.time() * 1000)
-    command = _command(op, tuple(written.values()), reason, operator or _login(), _time(time, now))
+    identifier = identifier_of(settings, policy := load_policy(settings))
     try:
+        identifiers = identifier.named(written)
+        texts = tuple(map(identifier.concealed_text, written.values()))
+        command = _command(op, texts, reason, operator or _login(), _time(time, now))
         value = encode_command(command)
         CommandDecoder().decode(value, timestamp=now)
-        identifiers = Identifier(policy := load_policy(settings)).named(written)
     except Refused as refusal:
         raise UserError(refusal.detail) from refusal
     except ValueError:

@@ -74,7 +74,7 @@ def customer_lines(identities: Identities, name: str, shown: dict[str, Any]) -> 
     lines.append("evidence")
     for one in shown["evidence"]:
         more = ", ..." if one["count"] > len(one["events"]) else ""
-        times = f"{one['count']} times, {one['first']} to {one['last']} ({', '.join(one['events'])}{more})"
+        times = f"{one['count']} x, {one['first']} to {one['last']} ({', '.join(one['events'])}{more})"
         lines.append(f"  {' '.join(one['identifiers'])}  {times}")
     for title, rows in (
         ("refused links", [_refused(step) for step in refused_links(identities, members)]),
@@ -97,7 +97,14 @@ def _verdict(identities: Identities, names: list[str]) -> str:
 
 
 def _change(change: dict[str, Any]) -> str:
-    cause = change["cause"]
-    by = f"event {cause['event_id']}" if cause["event_id"] else f"command {cause['command_id']}"
     ids = f"{' '.join(change['from'])} -> {' '.join(change['into'])}".strip()
-    return f"{format_timestamp(change['time'])}  {change['change']}  {ids}  by {by}"
+    return f"{format_timestamp(change['time'])}  {change['change']}  {ids}  by {_cause(change['cause'])}"
+
+
+def _cause(cause: dict[str, Any]) -> str:
+    if cause["event_id"]:
+        return f"event {cause['event_id']}"
+    if cause["command_id"]:
+        return f"command {cause['command_id']}"
+    links = ", ".join(f"{link['a']} -- {link['b']}" for link in cause["evidence"])
+    return f"evidence that came from elsewhere{f': {links}' if links else ''}"

@@ -10,12 +10,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from stream_app.app import load_policy, topics_of
+from stream_app.app import identifier_of, load_policy, topics_of
 from stream_app.cli.identity_customer import customer_lines, customer_object
 from stream_app.cli.identity_text import explained, explanation_object
 from stream_app.cli.worker import reach, read_settings
 from stream_app.domain.explain import explain as explanation_of
-from stream_app.domain.identifiers import Identifier
 from stream_app.domain.refusal import Refused
 from stream_app.errors import Exit, UserError
 from stream_app.runs.history import changes_of
@@ -42,7 +41,7 @@ def explain(a: A, b: B, as_json: Json = False) -> None:
     """Say why two identifiers are one customer's, or why they aren't. It shows identifiers: it is for operators."""
     settings = read_settings()
     policy = load_policy(settings)
-    first, second = _named(policy, {"A": a, "B": b})
+    first, second = _named(settings, policy, {"A": a, "B": b})
     with opened(settings, policy) as (reader, _):
         component = _known(reader, first)
         other = component if second in component.identities.naming else _known(reader, second)
@@ -65,7 +64,7 @@ def show(identifier: One, as_json: Json = False) -> None:
     """Show the customer that holds an identifier, and the evidence. It shows identifiers: it is for operators."""
     settings = read_settings()
     policy = load_policy(settings)
-    (name,) = _named(policy, {"ID": identifier})
+    (name,) = _named(settings, policy, {"ID": identifier})
     with opened(settings, policy) as (reader, topics):
         component = _known(reader, name)
         shown = customer_object(component, name, reader.customer_id(component.identities, name))
@@ -91,8 +90,9 @@ def opened(settings: Settings, policy: IdentityPolicy) -> Iterator[tuple[StateRe
     """
     topics = topics_of(settings)
     reach(settings, [topics.changelogs["resolve"], topics.changelogs["customer"], topics.changes])
+    console = Console(stderr=True)
     with (
-        Progress(console=Console(stderr=True), transient=True) as bars,
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bars,
         StateReader(settings, policy, topics, _reporting(bars)) as reader,
     ):
         yield reader, topics
@@ -110,13 +110,13 @@ def _reporting(bars: Progress) -> Report:
     return report
 
 
-def _named(policy: IdentityPolicy, written: dict[str, str]) -> tuple[str, ...]:
+def _named(settings: Settings, policy: IdentityPolicy, written: dict[str, str]) -> tuple[str, ...]:
     """Return identifiers as events carry them, in the order in which they were written.
 
     Raises:
         UserError: one of them is none.
     """
-    identifier = Identifier(policy)
+    identifier = identifier_of(settings, policy)
     try:
         identifier.named(written)
     except Refused as refusal:

@@ -11,9 +11,13 @@ final partition, and a link L:
   assertion too is joined at once only if limits allow it, so the proof holds for it as for any other.)
 * L gets an earlier place because it was seen again, and joins its ends: nothing changes, by the same steps.
 
-Only a link that would be refused as things stand may change more: then everything that links connect with it,
-its cluster, is computed again. Clusters don't influence each other. `tests/property` holds this against a
-computation from scratch.
+Only a link that would be refused as things stand may change more. Then the groups that it concerns are computed
+again together with those that refused links tie them to (`_recompute`); whatever comes out as it was before is
+where the change ends, so that its price is that of a few customers, however long the chain that they stand in.
+Proof: by induction over the order. Every link between what is computed again, S, and its neighbours, N, was
+refused; if all of them are again, N has gone through the same states as before, and so has all behind N, for
+which nothing else has changed. If one of them is not, the groups at its ends become part of S; if that
+is not enough either, S is all that links connect. `tests/property` holds all this against a computation from scratch.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import TYPE_CHECKING
 from stream_app.domain.partition import NO_SLOT, Group, Link, Pair, Refusal, partition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from stream_app.domain.partition import LinkRules
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 class Clusters:
     """Identifiers, the links between them, and the groups that follow."""
 
-    __slots__ = ("_dirty", "_foes", "_link", "_rules", "groups", "moved", "near", "refused")
+    __slots__ = ("_dirty", "_foes", "_link", "_rules", "fresh", "groups", "moved", "near", "refused")
 
     def __init__(
         self, rules: LinkRules, link: Callable[[str, str], Link], foes: Mapping[str, set[str]]
@@ -46,6 +50,8 @@ class Clusters:
         """The other ends of each identifier's links."""
         self.refused: dict[Pair, Refusal] = {}
         """Refused links, by (stronger, weaker)."""
+        self.fresh: list[Refusal] = []
+        """Why links are refused that were not before; whoever reads them empties it."""
         self.moved: set[str] = set()
         """Identifiers whose group may have changed; whoever reads them empties it."""
 
@@ -67,7 +73,7 @@ class Clusters:
         if one is other and not self._dirty:
             return
         if self._dirty or known or self._rules.refusal(one, other, asserted=False):
-            self._dirty.add(stronger)
+            self._dirty.update((stronger, weaker))
             return
         self._join(one, other)
 
@@ -85,21 +91,48 @@ class Clusters:
 
     def settle(self) -> None:
         """Compute again what must be."""
-        while self._dirty:
-            nodes = self.cluster(self._dirty.pop())
-            self._dirty -= nodes
-            priority = self._rules.policy.place
-            pairs = [(a, b) for a in nodes for b in self.near[a] if priority(a) < priority(b)]
-            for pair in pairs:
-                self.refused.pop(pair, None)
-            groups, refused = partition(self._rules, nodes, [self._link(*pair) for pair in pairs], self._foes)
-            self.groups.update(groups)
-            self.refused.update(refused)
-            self.moved |= nodes
+        if not self._dirty:
+            return
+        groups = {self.groups[name] for name in self._dirty}
+        self._dirty.clear()
+        groups = self._recompute(groups)
+        if groups:
+            groups = self._recompute(groups)
+        if groups:  # it spreads: a step at a time would be quadratic
+            names = (next(iter(group.members)) for group in groups)
+            found: set[str] = set()
+            for name in names:
+                if name not in found:
+                    found |= self.cluster(name)
+            self._recompute({self.groups[name] for name in found})
+
+    def _recompute(self, changed: set[Group]) -> set[Group]:
+        """Compute groups anew; if that changes others too nothing is done, and all that must be is returned."""
+        inner = {name for group in changed for name in group.members}
+        near = {self.groups[other] for name in inner for other in self.near[name]} - changed
+        nodes = inner.union(*(group.members for group in near))
+        place = self._rules.policy.place
+        pairs = [(a, b) for a in nodes for b in self.near[a] if b in nodes and place(a) < place(b)]
+        groups, refused = partition(self._rules, nodes, [self._link(*pair) for pair in pairs], self._foes)
+        others = {group for group in near if groups[next(iter(group.members))].members != group.members}
+        if others:
+            return changed | others
+        self.fresh += [refusal for pair, refusal in refused.items() if pair not in self.refused]
+        for pair in pairs:
+            self.refused.pop(pair, None)
+        self.refused.update(refused)
+        self.groups.update((name, groups[name]) for name in inner)
+        self.moved |= inner
+        return set()
+
+    def judge(self, names: Iterable[str]) -> None:
+        """Take in that what denies identifiers each other has changed."""
+        self._dirty.update(name for name in names if name in self.groups)
 
     def compute(self) -> None:
-        """Compute everything again."""
-        self._dirty.update(self.groups)
+        """Settle what has been shown from scratch: at once, as what must be computed again may be most of it."""
+        if self._dirty:
+            self._dirty.update(self.groups)
         self.settle()
 
     def cluster(self, identifier: str) -> set[str]:

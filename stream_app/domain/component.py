@@ -30,10 +30,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stream_app.domain.commands import Op
 from stream_app.domain.customer import At, Customers, NoRules
 from stream_app.domain.drain import Drains
-from stream_app.domain.keys import label_key
 from stream_app.domain.identities import links_between
+from stream_app.domain.keys import label_key
 from stream_app.domain.labels import ordered
 from stream_app.domain.messages import (
     CommandTo,
@@ -158,7 +159,8 @@ class Components:
             self._pass_on(message, at)
             return
         if message.origin:
-            self._repoint(message.labels, message.label, message.origin, message.stamp)
+            linked = message.labels if message.command.op is Op.ASSERT else message.labels[:1]
+            self._repoint(linked, message.label, message.origin, message.stamp)
         self._operators.follow(at, message.command, message.stamp)
 
     def _pass_on(self, message: EventTo | CommandTo, at: At) -> None:

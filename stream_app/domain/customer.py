@@ -20,10 +20,10 @@ from stream_app.domain.messages import decode_brief, decode_event, encode
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import apply, fold
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
-from stream_app.domain.timeline import ERASED, Timelines, arrived_before, same_content
+from stream_app.domain.timeline import ERASED, Timelines, arrived_before, bare, same_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from stream_app.domain.commands import Verdict
     from stream_app.domain.effects import Effects
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from stream_app.domain.ports import ComponentTables
     from stream_app.domain.profile import Profile
     from stream_app.domain.rows import EventPlace, Header
+
+
+UNDER_WAY = ""
+"""No label: stands in `Header.incoming` while a part of another component is being taken in."""
+
+
+Arrived = tuple[str, str]
+"""An identifier that has come with another component, and the id of the customer that it was with there."""
 
 
 class RuleFold(Protocol):
@@ -216,8 +224,7 @@ class Customers:
             cut = self.cut(at, event)
             if cut is not event:
                 if not cut.identifiers:
-                    self.timelines.bury(at.prefix, event.time, event.event_id)
-                    self.effects.removed("", bare(event), 0)
+                    self.bury(at, event, "", 0)
                     return
                 event, raw = cut, encode(cut)
                 payload = b""  # it names what was erased: published as what is left
@@ -235,9 +242,11 @@ class Customers:
             home = self.evidence.known(at.label)
             if home is not None:
                 home.identities.sightings[names] = row
+                home.owners.note(names, time)
             return row.slot
         home = self.home(at)
         home.identities.see(names, time, event.event_id)
+        home.owners.note(names, time)
         self.changed(at, home, Cause(time, names, event.event_id), stamp)
         self.logged_in(at, home, names, time, stamp)
         return home.owners.slot(names, time)
@@ -246,14 +255,11 @@ class Customers:
         """Have looked at what an event decides about, if it is a login."""
         groups = home.identities.all.groups
         star = home.identities.effective(names)
-        disputed = [groups[name] for name in star if groups[name].contested]
-        if not disputed:
-            return
         home.owners.note(names, time)
-        since = home.owners.decides(names, time)
-        if since is not None:
-            slots = set().union(*map(home.owners.disputed, disputed))
-            self.repair(at, home, dict.fromkeys(slots, since), stamp)
+        if any(groups[name].contested for name in star):
+            slots = home.owners.decides(names, time)
+            if slots:
+                self.repair(at, home, slots, stamp)
 
     def _append(self, at: At, slot: int, event: Event, raw: bytes, payload: bytes, stamp: int) -> None:
         if slot == NOBODY:
@@ -278,17 +284,30 @@ class Customers:
         self.rules.on_event(customer, event, late=late, stamp=stamp)
         self.save(customer)
 
-    def receive(self, at: At, slot: int, event: Event, row: TimelineRow, stamp: int) -> None:
-        """Put a row that was somewhere else where it belongs; its customer's rules are told by the caller."""
-        customer = self.open(at, slot)
-        owner = "" if slot == NOBODY else customer.id
-        if row.customer != owner:
+    def receive(self, at: At, slot: int, event: Event, row: TimelineRow, *, another: bool = False) -> None:
+        """Put a row that was somewhere else where it belongs; its customer is touched by the caller.
+
+        `another`: it holds another content than the one that was published last.
+        """
+        owner = "" if slot == NOBODY else self.open(at, slot).id
+        if another or row.customer != owner:
             previous, row.customer, row.revision = row.customer, owner, row.revision + 1
-            if owner:
-                self.effects.moved(owner, previous, event, row.revision)
-            else:
-                self.effects.removed(previous, bare(event), row.revision)
+            self.publish(owner, previous, event, row.revision)
         self.timelines.put(at.prefix, slot, event.time, event.event_id, row)
+
+    def publish(self, owner: str, previous: str, event: Event, revision: int) -> None:
+        """Publish an event again: as another's, or with another content; `owner` "": nobody's."""
+        if owner:
+            self.effects.moved(owner, previous, event, revision)
+        else:
+            self.effects.removed(previous, bare(event), revision)
+
+    def bury(self, at: At, event: Event, customer: str, revision: int) -> None:
+        """Keep nothing of an event, which was `customer`'s if anybody's, but that its id is taken."""
+        left = bare(event)
+        row = TimelineRow(encode(left), "", revision)
+        self.timelines.put(at.prefix, ERASED, event.time, event.event_id, row)
+        self.effects.removed(customer, left, revision)
 
     def cut(self, at: At, event: Event) -> Event:
         """Return an event without the identifiers that were erased up to its time."""
@@ -307,17 +326,20 @@ class Customers:
     # -- copies and conflicts ---------------------------------------------------------------------------
 
     def _take_in_again(self, at: At, place: EventPlace, event: Event, raw: bytes, stamp: int) -> None:
-        if place.slot == ERASED:
-            self.effects.removed("", bare(event), 0)
-            return
         row = self.timelines.get(at.prefix, place, event.event_id)
+        if place.slot == ERASED:
+            self.effects.removed("", bare(event), row.revision)
+            return
         standing = decode_event(row.event)
-        event = self.cut(at, event)
+        cut = self.cut(at, event)
+        if cut is not event:
+            event, raw = cut, encode(cut)
         if same_content(event, standing):
             self.effects.duplicate(event)
             if arrived_before(event, standing):
-                self._overwrite(at, place, event, TimelineRow(raw, row.customer, row.revision))
-        elif arrived_before(event, standing) and event.identifiers:
+                again = TimelineRow(raw, row.customer, row.revision)
+                self.timelines.put(at.prefix, place.slot, event.time, event.event_id, again)
+        elif arrived_before(event, standing):
             self.effects.conflict(standing, event)
             self.replace(at, place, standing, event, row, stamp)
         else:
@@ -330,36 +352,24 @@ class Customers:
         self.timelines.remove(at.prefix, place.slot, place.time, standing.event_id)
         self.touch(at, place.slot, stamp)
         home = self.home(at)
-        self.unsee(at, home, standing.identifiers)
-        home.identities.see(event.identifiers, event.time, event.event_id)
         cause = Cause(event.time, event.identifiers, event.event_id)
+        self.unsee(at, home, standing.identifiers)
+        if event.identifiers:
+            home.identities.see(event.identifiers, event.time, event.event_id)
         self.changed(at, home, cause, stamp)
-        self.logged_in(at, home, event.identifiers, event.time, stamp)
-        slot = home.owners.slot(event.identifiers, event.time)
-        again = TimelineRow(encode(event), row.customer, row.revision)
-        self._overwrite(at, None, event, again, slot=slot)
-        self.touch(at, slot, stamp)
-        self.repair(at, home, {}, stamp)
-
-    def _overwrite(
-        self, at: At, place: EventPlace | None, event: Event, row: TimelineRow, slot: int | None = None
-    ) -> None:
-        """Write another content of an event; without `place`: have it published again."""
-        if place is not None:
-            self.timelines.put(at.prefix, place.slot, event.time, event.event_id, row)
-            return
-        where = NOBODY if slot is None else slot
-        previous, owner = row.customer, "" if where == NOBODY else self.open(at, where).id
-        again = TimelineRow(row.event, owner, row.revision + 1)
-        self.timelines.put(at.prefix, where, event.time, event.event_id, again)
-        if owner:
-            self.effects.moved(owner, previous, event, again.revision)
+        if event.identifiers:
+            self.logged_in(at, home, event.identifiers, event.time, stamp)
+            slot = home.owners.slot(event.identifiers, event.time)
+            again = TimelineRow(encode(event), row.customer, row.revision)
+            self.receive(at, slot, event, again, another=True)
+            self.touch(at, slot, stamp)
         else:
-            self.effects.removed(previous, bare(event), again.revision)
+            self.bury(at, event, row.customer, row.revision + 1)
+        self.repair(at, home, {}, stamp)
 
     def unsee(self, at: At, home: Home, names: Names) -> None:
         """Take back one event's evidence, by counting what is left; `changed` must follow."""
-        if names not in at.header.recount:
+        if names and names not in at.header.recount:
             at.header.recount.append(names)
         self.recount(at, home)
 
@@ -369,7 +379,7 @@ class Customers:
         if not header.recount or header.incoming:
             self.put_header(at)
             return
-        found: dict[Names, list[tuple[int, str]]] = {tuple(names): [] for names in header.recount if names}
+        found: dict[Names, list[tuple[int, str]]] = {tuple(names): [] for names in header.recount}
         header.recount = []
         self.put_header(at)
         for _, row in self.timelines.rows(at.prefix):
@@ -380,22 +390,24 @@ class Customers:
             home.identities.count_again(names, sorted(orders))
         home.identities.compute()
         home.owners.forget()
+        home.recounted = True
 
     def evidence_again(self, at: At, stamp: int) -> None:
-        """Count again what had to wait for rows on their way."""
-        if at.header.recount:
+        """Count again what had to wait for rows on their way, and end whoever came without evidence."""
+        if at.header.recount or at.header.strangers:
             home = self.home(at)
             self.recount(at, home)
             self.changed(at, home, Cause(stamp), stamp, thorough=True)
 
     def count_all(self, at: At, home: Home) -> None:
         """Count all evidence again from the rows: events went, or lost identifiers. `changed` must follow."""
-        at.header.recount = [*home.identities.sightings]
+        every = dict.fromkeys(home.identities.sightings)
         for _, row in self.timelines.rows(at.prefix):
-            names = decode_brief(row.event).identifiers
-            if names not in home.identities.sightings and names not in at.header.recount:
-                at.header.recount.append(names)
+            if names := decode_brief(row.event).identifiers:
+                every[names] = None
+        at.header.recount = [*every]
         self.recount(at, home)
+        home.identities.compute()  # verdicts may have gone too, where there was no event at all
 
     def cut_all(self, at: At, home: Home, stamp: int) -> None:
         """Take erased identifiers out of the events that must not name them."""
@@ -406,11 +418,10 @@ class Customers:
                 continue
             slot = slot_of(at.prefix, key)
             self.touch(at, slot, stamp)
-            at.header.recount += [event.identifiers, cut.identifiers]
+            at.header.recount += [names for names in (event.identifiers, cut.identifiers) if names]
             if not cut.identifiers:
                 self.timelines.remove(at.prefix, slot, event.time, event.event_id)
-                self.timelines.bury(at.prefix, event.time, event.event_id)
-                self.effects.removed(row.customer, bare(event), row.revision + 1)
+                self.bury(at, event, row.customer, row.revision + 1)
                 continue
             again = TimelineRow(encode(cut), row.customer, row.revision + 1)
             self.timelines.rewrite(key, again)
@@ -419,26 +430,43 @@ class Customers:
         self.recount(at, home)
 
     def note_verdict(self, at: At, home: Home, names: Names, verdict: Verdict) -> bool:
-        """Keep a verdict if it stands; return whether it does. `compute` and `changed` must follow."""
-        identities = home.identities
-        known = (
-            identities.marks.get(names[0])
-            if len(names) == 1
-            else identities.verdicts.get((names[0], names[1]))
-        )
-        if not verdict.beats(known):
+        """Keep a verdict; return whether it stands. If so, `compute` and `changed` must follow.
+
+        One about a pair that names who was erased since is not kept.
+        """
+        if len(names) > 1 and any(verdict.time <= self.erased_until(at, name) for name in names):
+            return False
+        key = names_key(at.prefix, names)
+        before = self.tables.verdicts.get(key) or []
+        verdicts = [one for one in before if one.command_id != verdict.command_id]
+        place = next((n for n, one in enumerate(verdicts) if not verdict.beats(one)), len(verdicts))
+        verdicts.insert(place, verdict)
+        self.tables.verdicts.put(key, verdicts)
+        if not at.header.judged:
+            at.header.judged = True
+            self.put_header(at)
+        if before and before[-1] == verdicts[-1]:
             return False
         if len(names) == 1:
-            identities.marks[names[0]] = verdict
+            home.identities.marks[names[0]] = verdicts[-1]
         else:
-            identities.verdicts[names[0], names[1]] = verdict
-        self.tables.verdicts.put(names_key(at.prefix, names), verdict)
+            home.identities.verdicts[names[0], names[1]] = verdicts[-1]
         return True
+
+    def forget_verdicts(self, at: At, home: Home) -> None:
+        """Drop the verdicts about pairs that name who was erased since; `compute` must follow."""
+        for pair in list(home.identities.verdicts):
+            until = max(self.erased_until(at, name) for name in pair)
+            key = names_key(at.prefix, pair)
+            left = [verdict for verdict in self.tables.verdicts.get(key) or [] if verdict.time > until]
+            if left:
+                self.tables.verdicts.put(key, left)
+            else:
+                self.tables.verdicts.delete(key)
+                del home.identities.verdicts[pair]
 
     def touch(self, at: At, slot: int, stamp: int) -> None:
         """Have a customer's profile and rules folded again; `repair` does it."""
-        if slot == NOBODY:
-            return
         key = slot_key(at.prefix, slot)
         row = self.tables.repairs.get(key)
         if row is None:
@@ -462,7 +490,7 @@ class Customers:
         cause: Cause,
         stamp: int,
         *,
-        arrived: Mapping[str, str] | None = None,
+        arrived: Collection[Arrived] | None = None,
         thorough: bool = False,
     ) -> None:
         """Bring rows and ids into agreement with the evidence.
@@ -472,45 +500,48 @@ class Customers:
             home: the same, in memory.
             cause: for `identity.changes`.
             stamp: where the clock stood at the source, ms.
-            arrived: identifier -> customer id, of what came with another component.
+            arrived: who has come with another component.
             thorough: look through the rows of everybody whom a dispute is about, and was.
         """
         identities = home.identities
-        refused_before = set(identities.all.refused) if identities.all.unsettled else None
         outcome = identities.settle()
+        thorough, home.recounted = thorough or home.recounted, False
         header = at.header
         self.evidence.write(at.prefix, identities, outcome)
         header.size, header.slots, header.policy = len(identities.all.groups), identities.slots, self._digest
         self.put_header(at)
-        if refused_before is not None:
-            for pair in identities.all.refused.keys() - refused_before:
-                refusal = identities.all.refused[pair]
-                self.effects.link_refused(refusal.reason, refusal.namespace)
+        for refusal in outcome.refused:
+            self.effects.link_refused(refusal.reason, refusal.namespace)
+        home.owners.moved((), (now for _, now in outcome.members.values() if now is not None))
         for name in outcome.toggled:
             home.owners.forget()
             self.effects.shared(name.partition(":")[0], released=name not in identities.shared)
         if not outcome.members and not outcome.groups and not thorough and not arrived:
             return
-        slots = self._slots_to_look_at(at, home, outcome, thorough=thorough)
-        slots |= self._announce(at, home, outcome, cause, arrived or {})
+        fresh = None if arrived is not None else cause.evidence
+        slots = self._slots_to_look_at(home, outcome, fresh, thorough=thorough)
+        slots |= self._announce(at, home, outcome, cause, self._with_strangers(at, home, arrived or ()))
         if slots:
             self.repair(at, home, dict.fromkeys(slots), stamp)
 
-    def _slots_to_look_at(self, at: At, home: Home, outcome: Outcome, *, thorough: bool) -> set[int]:
-        """Return the slots that may hold rows which are no longer, or not yet, their customer's."""
+    def _slots_to_look_at(
+        self, home: Home, outcome: Outcome, fresh: Names | None, *, thorough: bool
+    ) -> set[int]:
+        """Return the slots that may hold rows which are no longer, or not yet, their customer's.
+
+        An event is where its owner is: its strongest identifier, or who logged in. So it may have to move only if
+        its owner did, and then from where that was; whom a new login concerns is `logged_in`'s to say.
+        """
         identities, owners = home.identities, home.owners
         groups = identities.all.groups
         alive = {group.slot for group in outcome.groups}
         slots: set[int] = set()
         concerned: set[Group] = set()
         for name, (before, _) in outcome.members.items():
-            if before is None:
-                continue
-            group = groups.get(name)
-            if before not in alive or name in outcome.toggled or owners.follows(name):
+            if before is not None and (
+                before not in alive or name in outcome.toggled or owners.follows(name, fresh)
+            ):
                 slots.add(before)
-                if group is not None and group.contested:
-                    concerned.add(group)
         for toggled in outcome.toggled:
             for names in identities.naming.get(toggled, ()):
                 concerned |= {groups[name] for name in names if name in groups}
@@ -523,8 +554,19 @@ class Customers:
                 slots |= owners.disputed(group)
         return slots
 
+    def _with_strangers(self, at: At, home: Home, arrived: Collection[Arrived]) -> Collection[Arrived]:
+        """Return who has arrived, those included who had to wait for their evidence; others begin to wait."""
+        header, groups = at.header, home.identities.all.groups
+        if not arrived and not header.strangers:
+            return arrived
+        everybody: set[Arrived] = {*header.strangers, *arrived}
+        waiting = {one for one in everybody if one[0] not in groups} if header.incoming else set()
+        header.strangers = sorted(waiting)
+        self.put_header(at)
+        return everybody - waiting
+
     def _announce(
-        self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Mapping[str, str]
+        self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Collection[Arrived]
     ) -> set[int]:
         """Give customers their ids and publish what became of the old ones; return slots that got another id."""
         groups, customers = home.identities.all.groups, self.tables.customers
@@ -556,14 +598,23 @@ class Customers:
                     targets = became.setdefault(before[slot], set())
                     if (holder := groups.get(name)) is not None:
                         targets.add(ids[holder])
-        for name, old in arrived.items():
-            if (holder := groups.get(name)) is not None:
-                became.setdefault(old, set()).add(self._id_of(at, ids, holder))
-        self._publish(became, fresh, cause)
+        for old, targets in self._what_became(at, groups, ids, arrived).items():
+            became.setdefault(old, set()).update(targets)
+        self._publish(became, () if UNDER_WAY in at.header.incoming else fresh, cause)
         return renamed
 
-    def _id_of(self, at: At, ids: dict[Group, str], group: Group) -> str:
-        return ids.get(group) or self.open(at, group.slot).id
+    def _what_became(
+        self, at: At, groups: Mapping[str, Group], ids: Mapping[Group, str], arrived: Collection[Arrived]
+    ) -> Mapping[str, set[str]]:
+        """Return the ids that there are now instead of those that have come with identifiers."""
+        became: dict[str, set[str]] = {old: {old} for _, old in arrived}
+        for name, old in arrived:
+            if customer_id(name, self._key) == old:  # whether the id is still somebody's shows at this one
+                became[old].discard(old)
+        for name, old in arrived:
+            if (holder := groups.get(name)) is not None:
+                became[old].add(ids.get(holder) or self.open(at, holder.slot).id)
+        return became
 
     def _publish(self, became: Mapping[str, set[str]], fresh: Iterable[str], cause: Cause) -> None:
         sources: dict[str, int] = {}
@@ -586,8 +637,3 @@ class Customers:
             self.effects.identity(IdentityChange(change, (old,), into, cause))
             if old not in sources:
                 self.effects.gone(old)
-
-
-def bare(event: Event) -> Event:
-    """Return an event without what is personal in it: its id, time, channel and type are left."""
-    return msgspec.structs.replace(event, identifiers=(), properties={}, context=None)

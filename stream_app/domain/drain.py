@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.customer import bare
+from stream_app.domain.commands import Op
+from stream_app.domain.customer import UNDER_WAY
 from stream_app.domain.effects import Cause
+from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import names_key, names_of, slot_of
 from stream_app.domain.messages import (
     Drain,
@@ -29,7 +31,7 @@ from stream_app.domain.messages import (
     encode,
 )
 from stream_app.domain.rows import Header, TimelineRow
-from stream_app.domain.timeline import ERASED, arrived_before, same_content
+from stream_app.domain.timeline import arrived_before, same_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,9 +42,6 @@ if TYPE_CHECKING:
     from stream_app.domain.identities import Identities, Names
     from stream_app.domain.repair import Limits
     from stream_app.domain.rows import EventPlace
-
-UNDER_WAY = ""
-"""No label: stands in `Header.incoming` for the chunk that is being taken in."""
 
 MEMBERS = 200
 """Most identifiers of one customer in one piece."""
@@ -87,17 +86,22 @@ class Drains:
         ):
             if left <= 0:
                 break
+            if held is not None and not {"verdicts": held.judged, "erasures": held.erased}.get(name, True):
+                continue  # a scan of nothing costs 5 us, and most merges are of a visitor with two events
             found = take(at.prefix, at, left)
             merge[name] = tuple(found)
             left -= len(found)
         if left > 0:
-            left -= self._sweep(at.prefix, left)
+            plain = held is not None and not held.repairing and not held.erased
+            left -= self._sweep(at.prefix, left, plain=plain)
         last = left > 0
         header = at.header
-        incoming = {} if held is None else held.incoming
+        waited = Header() if held is None else held
+        merge["customers"] += tuple(MovedCustomer(old, (name,), b"") for name, old in waited.strangers)
+        incoming, recount = waited.incoming, tuple(waited.recount)
         winner = header.redirect
         if any(merge.values()) or incoming or not last or header.chunk:
-            message = Merge(winner, at.label, header.chunk, last, stamp, incoming, **merge)
+            message = Merge(winner, at.label, header.chunk, last, stamp, incoming, recount, **merge)
             self._customers.effects.send(Topic.COMPONENTS, winner, message)
         if not last:
             header.chunk += 1
@@ -109,7 +113,7 @@ class Drains:
         found = list(islice(self._tables.verdicts.scan(prefix), limit))
         for key, _ in found:
             self._tables.verdicts.delete(key)
-        return [MovedVerdict(names_of(prefix, key), verdict) for key, verdict in found]
+        return [MovedVerdict(names_of(prefix, key), one) for key, verdicts in found for one in verdicts]
 
     def _erasures(self, prefix: bytes, at: At, limit: int) -> list[tuple[str, int]]:
         found = list(islice(self._tables.erasures.scan(prefix), limit))
@@ -121,21 +125,24 @@ class Drains:
         """Take customers with their identifiers; the rules' state goes with the first piece of each."""
         tables, customers = self._tables, self._customers
         found: list[MovedCustomer] = []
-        while limit > 0 and (first := next(tables.customers.scan(prefix), None)) is not None:
-            key, row = first
-            members = list(islice(tables.members.scan(key), min(limit, MEMBERS)))
-            for member, _ in members:
-                tables.members.delete(member)
-            rules = b""
-            if row.rules is not None:
-                rules = customers.rules.leave(customers.open(at, slot_of(prefix, key)))
-                row.rules = None
-                tables.customers.put(key, row)
-            names = tuple(member[len(key) :].decode() for member, _ in members)
-            found.append(MovedCustomer(row.id, names, rules))
-            if len(members) < MEMBERS and len(members) < limit:
+        for key, row in list(islice(tables.customers.scan(prefix), limit)):
+            whole = False
+            while limit > 0 and not whole:
+                most = min(limit, MEMBERS)
+                members = list(islice(tables.members.scan(key), most))
+                whole = len(members) < most
+                for member, _ in members:
+                    tables.members.delete(member)
+                rules = b""
+                if row.rules is not None:
+                    rules = customers.rules.leave(customers.open(at, slot_of(prefix, key)))
+                    row.rules = None
+                    tables.customers.put(key, row)
+                names = tuple(member[len(key) :].decode() for member, _ in members)
+                found.append(MovedCustomer(row.id, names, rules))
+                limit -= 1 + len(members)
+            if whole:
                 tables.customers.delete(key)
-            limit -= 1 + len(members)
         return found
 
     def _sightings(self, prefix: bytes, at: At, limit: int) -> list[MovedSighting]:
@@ -154,11 +161,16 @@ class Drains:
             found.append(Moved(msgspec.Raw(row.event), row.customer, row.revision))
         return found
 
-    def _sweep(self, prefix: bytes, limit: int) -> int:
-        """Delete what doesn't travel; return how much there was, 0 if rows are left that do."""
+    def _sweep(self, prefix: bytes, limit: int, *, plain: bool) -> int:
+        """Delete what doesn't travel; return how much there was, all of `limit` if rows are left that do.
+
+        `plain`: nothing but that can be left.
+        """
         tables = self._tables
-        if next(tables.timeline.scan(prefix), None) is not None:
+        if any(next(table.scan(prefix), None) is not None for table in (tables.customers, tables.timeline)):
             return limit
+        if plain:
+            return 0
         gone = 0
         others: tuple[Any, ...] = (tables.repairs, tables.events, tables.members)
         for table in others:
@@ -175,9 +187,10 @@ class Drains:
         customers = self._customers
         self._count_chunk(at, message)
         at.header.incoming[UNDER_WAY] = 1
+        at.header.recount += [names for names in message.recount if names not in at.header.recount]
         home = customers.home(at)
-        arrived = {name: one.id for one in message.customers for name in one.members}
-        joint, known_until = _joint(home.identities, arrived)
+        arrived = [(name, one.id) for one in message.customers for name in one.members]
+        joint, known_until = _joint(home.identities, (name for name, _ in arrived))
         thorough = self._evidence(at, home, message)
         if message.sightings or message.verdicts or message.erasures or arrived:
             time = max((moved.row.last for moved in message.sightings), default=known_until)
@@ -191,9 +204,12 @@ class Drains:
         del at.header.incoming[UNDER_WAY]
         customers.put_header(at)
         customers.repair(at, home, {}, message.stamp)
-        labels = {customers.labels.of(name) for name in arrived}
+        labels = {customers.labels.of(name) for name, _ in arrived}
         labels |= {customers.labels.of(name) for moved in message.sightings for name in moved.names}
-        return labels | {customers.labels.of(name) for moved in message.verdicts for name in moved.names}
+        for said in message.verdicts:  # only an assertion brings both ends together
+            lives_here = said.names if said.verdict.op is Op.ASSERT else said.names[:1]
+            labels.update(map(customers.labels.of, lives_here))
+        return labels
 
     def _count_chunk(self, at: At, message: Merge) -> None:
         """Note a chunk of a merge; it is over when all have come, in whatever order (see `Header.incoming`)."""
@@ -213,6 +229,7 @@ class Drains:
         identities, tables = home.identities, self._tables
         for moved in message.sightings:
             identities.take(moved.names, moved.row)
+            home.owners.moved(moved.names, ())
         for label, time in message.erasures:
             key = at.prefix + label.encode()
             known = tables.erasures.get(key)
@@ -221,26 +238,28 @@ class Drains:
         changed = False
         for one in message.verdicts:
             changed |= self._customers.note_verdict(at, home, one.names, one.verdict)
-        if changed:
-            identities.compute()
         if message.erasures:
+            self._customers.forget_verdicts(at, home)
             self._customers.cut_all(at, home, message.stamp)
+        if changed or message.erasures:
+            identities.compute()
         return changed or bool(message.erasures)
 
     def _join(self, at: At, home: Home, one: MovedCustomer, stamp: int) -> None:
-        """Let whoever has a customer's first identifier now have what its rules had sent."""
+        """Let whoever has a customer's identifiers now have what its rules had sent.
+
+        Where their evidence goes another way, nobody has it until all rows have come; then it is shared out.
+        """
         if not one.rules:
             return
         groups = home.identities.all.groups
-        group = next((groups[name] for name in one.members if name in groups), None)
-        if group is None:
-            return
+        slot = next((groups[name].slot for name in one.members if name in groups), NOBODY)
         customers = self._customers
-        customer = customers.open(at, group.slot)
+        customer = customers.open(at, slot)
         self._tables.customers.put(customer.prefix, customer.row)
         customers.rules.join(customer, one.rules, stamp)
         self._tables.customers.put(customer.prefix, customer.row)
-        customers.touch(at, group.slot, stamp)
+        customers.touch(at, slot, stamp)
 
     def _keep(self, at: At, home: Home, one: MovedCustomer, stamp: int) -> None:
         """See to the profile of an id that lives on here, though no row may come for it."""
@@ -253,20 +272,19 @@ class Drains:
         customers = self._customers
         event = decode_event(moved.event)
         row = TimelineRow(bytes(moved.event), moved.customer, moved.revision)
+        cut = customers.cut(at, event)
+        is_cut = cut is not event
+        if is_cut:
+            customers.unsee(at, home, event.identifiers)
+            customers.unsee(at, home, cut.identifiers)
+            event, row.event = cut, encode(cut)
         place = customers.timelines.place(at.prefix, event.event_id)
         if place is not None:
             self._meet(at, home, place, event, row, stamp)
             return
-        cut = customers.cut(at, event)
-        if cut is not event:
-            customers.unsee(at, home, event.identifiers)
-            if not cut.identifiers:
-                customers.timelines.bury(at.prefix, event.time, event.event_id)
-                customers.effects.removed(moved.customer, bare(event), moved.revision + 1)
-                return
-            home.identities.see(cut.identifiers, cut.time, cut.event_id)
-            customers.changed(at, home, Cause(cut.time, cut.identifiers, cut.event_id), stamp)
-            event, row = cut, TimelineRow(encode(cut), moved.customer, moved.revision)
+        if not event.identifiers:
+            customers.bury(at, event, row.customer, row.revision + is_cut)
+            return
         if event.identifiers not in home.identities.sightings:
             # Its evidence goes another way, through a component that has moved on in between: count again later.
             home.identities.see(event.identifiers, event.time, event.event_id)
@@ -274,7 +292,7 @@ class Drains:
             customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
         customers.logged_in(at, home, event.identifiers, event.time, stamp)
         slot = home.owners.slot(event.identifiers, event.time)
-        customers.receive(at, slot, event, row, stamp)
+        customers.receive(at, slot, event, row, another=is_cut)
         customers.touch(at, slot, stamp)
 
     def _meet(
@@ -282,14 +300,16 @@ class Drains:
     ) -> None:
         """An event that is here already has come with another component as well."""
         customers = self._customers
-        if place.slot == ERASED:
-            customers.unsee(at, home, event.identifiers)
-            customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
-            customers.effects.removed(row.customer, bare(event), row.revision + 1)
-            return
         here = customers.timelines.get(at.prefix, place, event.event_id)
         standing = decode_event(here.event)
         revision = max(here.revision, row.revision)
+        if not event.identifiers or not standing.identifiers:  # erased there or here
+            customers.timelines.remove(at.prefix, place.slot, place.time, event.event_id)
+            customers.touch(at, place.slot, stamp)
+            customers.unsee(at, home, event.identifiers)
+            customers.unsee(at, home, standing.identifiers)
+            customers.bury(at, standing, here.customer or row.customer, revision + 1)
+            return
         if same_content(event, standing):
             customers.effects.duplicate(event)
             sighting = home.identities.sightings.get(event.identifiers)
@@ -300,7 +320,7 @@ class Drains:
             again = TimelineRow(row.event if wins else here.event, here.customer, revision)
             if row.customer != here.customer:
                 again.revision += 1
-                customers.effects.moved(here.customer, row.customer, standing, again.revision)
+                customers.publish(here.customer, row.customer, standing, again.revision)
             customers.timelines.put(at.prefix, place.slot, event.time, event.event_id, again)
             return
         if arrived_before(event, standing):
@@ -311,11 +331,9 @@ class Drains:
             return
         customers.effects.conflict(event, standing)
         customers.unsee(at, home, event.identifiers)
-        customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
-        if row.customer != here.customer or row.revision >= here.revision:
-            again = TimelineRow(here.event, here.customer, revision + 1)
-            customers.timelines.put(at.prefix, place.slot, standing.time, standing.event_id, again)
-            customers.effects.moved(here.customer, row.customer, standing, again.revision)
+        again = TimelineRow(here.event, here.customer, revision + 1)
+        customers.timelines.put(at.prefix, place.slot, standing.time, standing.event_id, again)
+        customers.publish(here.customer, row.customer, standing, again.revision)
 
 
 def _joint(identities: Identities, arrived: Iterable[str]) -> tuple[Names, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from stream_app.domain.identities import Identities, Outcome, load
+from stream_app.domain.identities import NOBODY, Identities, Outcome, load
 from stream_app.domain.keys import names_key, names_of, slot_key, slot_of
 from stream_app.domain.messages import decode_brief
 from stream_app.domain.ownership import Owners
@@ -26,16 +26,21 @@ if TYPE_CHECKING:
 MAX_KEPT = 50_000
 """Sightings in memory, over all components of a partition; the component used least recently goes first."""
 
+NONE_WAITING = 1 << 32
+"""Instead of a slot: there is no slot with rows that are to be looked at."""
+
 
 class Home:
     """One component in memory: who is who, and whose events are."""
 
-    __slots__ = ("identities", "owners")
+    __slots__ = ("identities", "owners", "recounted", "waiting")
 
-    def __init__(self, identities: Identities, owners: Owners) -> None:
-        """Hold what was read."""
+    def __init__(self, identities: Identities, owners: Owners, waiting: int) -> None:
+        """Hold what was read; no slot before `waiting` has rows that are to be looked at."""
         self.identities = identities
         self.owners = owners
+        self.waiting = waiting
+        self.recounted = False  # evidence went, logins perhaps: whom that concerns is not known
 
 
 class Evidence:
@@ -59,30 +64,30 @@ class Evidence:
         if home is not None:
             self._homes.move_to_end(label)
             return home
-        identities = self.read(prefix) if header.policy else Identities(self._rules)
+        identities = self.read(prefix, header) if header.policy else Identities(self._rules)
         identities.slots = max(identities.slots, header.slots)
         if header.policy == self._digest:
             identities.settle()  # changes nothing: the rows say the same
-        home = self._homes[label] = Home(
-            identities, Owners(identities, lambda slots: self._seen(prefix, slots))
-        )
+        owners = Owners(identities, lambda slots: self._seen(prefix, slots, owners.read))
+        waiting = NOBODY if header.repairing else NONE_WAITING
+        home = self._homes[label] = Home(identities, owners, waiting)
         self._size += 1 + len(identities.sightings)
         while self._size > MAX_KEPT and len(self._homes) > 1:
             _, old = self._homes.popitem(last=False)
             self._size -= 1 + len(old.identities.sightings)
         return home
 
-    def read(self, prefix: bytes) -> Identities:
+    def read(self, prefix: bytes, header: Header) -> Identities:
         """Return what the rows of a component say, computed from scratch but for the slots."""
         tables = self._tables
         sightings = {names_of(prefix, key): row for key, row in tables.sightings.scan(prefix)}
         pairs, marks = {}, {}
-        for key, verdict in tables.verdicts.scan(prefix):
+        for key, verdicts in tables.verdicts.scan(prefix) if header.judged else ():
             names = names_of(prefix, key)
             if len(names) == 1:
-                marks[names[0]] = verdict
+                marks[names[0]] = verdicts[-1]
             else:
-                pairs[names[0], names[1]] = verdict
+                pairs[names[0], names[1]] = verdicts[-1]
         identities = load(self._rules, sightings, pairs, marks)
         start = len(prefix) + 4
         for key, _ in tables.members.scan(prefix):
@@ -115,9 +120,10 @@ class Evidence:
             if now is not None:
                 tables.members.put(slot_key(prefix, now) + name.encode(), identities.since[name])
 
-    def _seen(self, prefix: bytes, slots: set[int]) -> Iterator[tuple[Names, int]]:
+    def _seen(self, prefix: bytes, slots: set[int], known: set[int]) -> Iterator[tuple[Names, int]]:
         """Yield what is on the timelines of customers, and of those whose events are being moved."""
-        repairing = {slot_of(prefix, key) for key, _ in self._tables.repairs.scan(prefix)} if slots else set()
+        repairing = {slot_of(prefix, key) for key, _ in self._tables.repairs.scan(prefix)} - known
+        known |= repairing
         for slot in slots | repairing:
             for _, row in self._tables.timeline.scan(slot_key(prefix, slot)):
                 event = decode_brief(row.event)

@@ -19,7 +19,7 @@ from stream_app.domain.partition import LinkRules
 from stream_app.domain.rows import SAMPLE, SightingRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stream_app.domain.identities import Identities, Names
     from stream_app.domain.partition import Pair
@@ -103,7 +103,10 @@ def explain(identities: Identities, a: str, b: str) -> Explanation:
     """Explain why `a` and `b` are one customer's, or aren't; either may be unknown. `identities` is settled."""
     groups = identities.all.groups
     same = a in groups and groups[a] is groups.get(b)
-    chain = tuple(_step(identities, one, other) for one, other in _chain(identities, a, b))
+    pairs = _chain(identities, a, b)
+    # Counted once for all: it takes all persons of the component.
+    seen = seen_with(identities, identities.shared.intersection(name for pair in pairs for name in pair))
+    chain = tuple(_step(identities, one, other, seen) for one, other in pairs)
     return Explanation(a, b, same, chain, identities.verdicts.get(identities.policy.pair(a, b)))
 
 
@@ -112,18 +115,12 @@ def refused_links(identities: Identities, among: Iterable[str] | None = None) ->
     wanted = None if among is None else set(among)
     for one, other in sorted(identities.all.refused):
         if wanted is None or one in wanted or other in wanted:
-            yield _step(identities, one, other)
+            yield _step(identities, one, other, {})
 
 
 def obstacle_at(identities: Identities, name: str) -> Obstacle | None:
     """Return why an identifier links nothing at all, or None."""
-    if name in identities.blocked:
-        return Obstacle(Why.BLOCKED, (name,), verdict=identities.marks.get(name))
-    if name not in identities.shared:
-        return None
-    policy = identities.policy
-    limit = policy.max_devices if policy.is_person(name) else policy.shared_after
-    return Obstacle(Why.SHARED, (name,), limit=limit, seen_with=seen_with(identities, (name,))[name])
+    return _obstacle(identities, name, seen_with(identities, identities.shared.intersection((name,))))
 
 
 def seen_with(identities: Identities, names: Iterable[str]) -> dict[str, int]:
@@ -143,19 +140,23 @@ def seen_with(identities: Identities, names: Iterable[str]) -> dict[str, int]:
 
 def neighbours(identities: Identities, name: str) -> set[str]:
     """Return the other ends of an identifier's links, whether they count or not."""
-    hidden = identities.blocked | identities.shared
     found = set(identities.all.near.get(name, ()))
-    if hidden:
+    if identities.blocked or identities.shared:
+        mine = _links_nothing(identities, name)
         found.update(
             other
             for names in identities.naming.get(name, ())
             for other in names
-            if other in hidden or name in hidden
+            if mine or _links_nothing(identities, other)
         )
         for pair, verdict in identities.verdicts.items():
-            if verdict.op is Op.ASSERT and name in pair and hidden.intersection(pair):
+            if name in pair and verdict.op is Op.ASSERT:
                 found.update(pair)
     return found - {name}
+
+
+def _links_nothing(identities: Identities, name: str) -> bool:
+    return name in identities.blocked or name in identities.shared
 
 
 def _chain(identities: Identities, a: str, b: str) -> list[Pair]:
@@ -183,15 +184,28 @@ def _chain(identities: Identities, a: str, b: str) -> list[Pair]:
 
 def _further(identities: Identities, cost: Cost, name: str, other: str) -> Cost:
     obstacles, hidden, links = cost
-    if other in identities.blocked or other in identities.shared:
+    if _links_nothing(identities, other):
         return (obstacles + 1, hidden + 1, links + 1)
     return (obstacles + (identities.policy.pair(name, other) in identities.all.refused), hidden, links + 1)
 
 
-def _step(identities: Identities, one: str, other: str) -> Step:
+def _obstacle(identities: Identities, name: str, seen: Mapping[str, int]) -> Obstacle | None:
+    """Return why an identifier links nothing; `seen`: with how many others the shared ones were seen."""
+    if name in identities.blocked:
+        return Obstacle(Why.BLOCKED, (name,), verdict=identities.marks.get(name))
+    if name not in identities.shared:
+        return None
+    policy = identities.policy
+    limit = policy.max_devices if policy.is_person(name) else policy.shared_after
+    return Obstacle(Why.SHARED, (name,), limit=limit, seen_with=seen[name])
+
+
+def _step(identities: Identities, one: str, other: str, seen: Mapping[str, int]) -> Step:
     pair = identities.policy.pair(one, other)
     verdict = identities.verdicts.get(pair)
-    obstacle = obstacle_at(identities, one) or obstacle_at(identities, other) or _refusal(identities, pair)
+    obstacle = (
+        _obstacle(identities, one, seen) or _obstacle(identities, other, seen) or _refusal(identities, pair)
+    )
     rows = [identities.sightings[names] for names in _showing(identities, pair)]
     sample = sorted({(time, event_id) for row in rows for time, event_id in row.sample})[:SAMPLE]
     return Step(

@@ -3,9 +3,8 @@
 `hmac-<key id>-<hash>`. The key is derived from the deployment's secret, so that no other use of the secret gives the
 same hashes. The key id is the beginning of a hash of the derived key: it tells nothing of the key, and two keys apart.
 The hash is HMAC-SHA-256 (RFC 2104) over "namespace:value", so that one value in two namespaces has two hashes,
-shortened to 128 bits: two of a thousand million values have one hash with a probability of 2^-69, all that shortening
-does to who searches for a value is that there are more of them, and an identifier, which is in every row and message,
-takes 46 characters instead of 78. Customer ids and labels have 128 bits too.
+shortened to 128 bits, as customer ids are: that any two of a thousand million values share one has a probability of
+2^-69, and an identifier, which is in every row and message, takes 46 characters for its value instead of 78.
 """
 
 from __future__ import annotations

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stream_app.domain.event import Event
-from stream_app.domain.normalise import Rejection, normalised
+from stream_app.domain.hashing import Hashes
+from stream_app.domain.normalise import Rejection, hashed, normalised
+from stream_app.domain.policy import PolicyError
 from stream_app.domain.refusal import Reason, Refused
 
 if TYPE_CHECKING:
@@ -27,19 +31,38 @@ _COMPLAINTS = {
     Rejection.BLOCKED: "is a value that the policy blocks, in namespace",
     Rejection.INVALID: "is no valid value of namespace",
     Rejection.TOO_LONG: "is too long for a value of namespace",
+    Rejection.OTHER_KEY: "is a hash that was made with another key than this deployment's, in namespace",
 }
 
 Rejections = tuple[tuple[str, Rejection], ...]
 
 
 class Identifier:
-    """Finds the identifiers of events under one policy."""
+    """Finds the identifiers of events under one policy.
 
-    def __init__(self, policy: IdentityPolicy) -> None:
-        """Prepare an empty memory for each namespace."""
+    Attributes:
+        hashed: the namespaces whose raw values must not be passed on: see `concealed`.
+    """
+
+    def __init__(self, policy: IdentityPolicy, key: bytes | None = None) -> None:
+        """Prepare an empty memory for each namespace.
+
+        Args:
+            policy: which namespaces there are.
+            key: the deployment's secret; needed where the policy has values hashed.
+
+        Raises:
+            PolicyError: it is needed, and is not there.
+        """
         self._policy = policy
+        self.hashed = policy.hashed
+        if self.hashed and not key:
+            name = min(self.hashed)
+            raise PolicyError(f"policy.namespaces.{name}.hashed: hashing needs the deployment's key; give it")
+        hashes = Hashes(key) if key and self.hashed else None
         self._spaces: dict[str, _Space] = {
-            name: _Space(namespace, policy) for name, namespace in policy.namespaces.items()
+            name: _Space(namespace, policy, hashes if namespace.hashed else None)
+            for name, namespace in policy.namespaces.items()
         }
 
     def identify(self, event: ChannelEvent) -> tuple[tuple[str, ...], Rejections]:
@@ -69,6 +92,32 @@ class Identifier:
                 ]
                 del found[MAX_IDENTIFIERS:]
         return tuple([text for _, text in found]), tuple(rejected)
+
+    def concealed(self, event: ChannelEvent) -> ChannelEvent:
+        """Return the event as it may be passed on: hashes stand for the values of hashed namespaces.
+
+        What has no hash, because it doesn't identify, is left out. All else stays as it was sent.
+        """
+        identifiers: dict[str, Any] = {}
+        for name, raw in event.identifiers.items():
+            if name not in self.hashed or raw is None:
+                identifiers[name] = raw
+                continue
+            found = map(self._spaces[name].get, raw if isinstance(raw, list) else (raw,))
+            prefix = len(name) + 1
+            values = [*dict.fromkeys(one[1][prefix:] for one in found if isinstance(one, tuple))]
+            if values:
+                identifiers[name] = values if isinstance(raw, list) else values[0]
+        return msgspec.structs.replace(event, identifiers=identifiers)
+
+    def concealed_text(self, text: str) -> str:
+        """Return the "namespace:value" that a person wrote as it may be passed on.
+
+        That is the hashed identifier where the namespace is hashed, and else what was written. It must be valid:
+        see `named`.
+        """
+        name = text.strip().partition(":")[0]
+        return str(self.one(text)) if name in self.hashed else text
 
     def one(self, text: str) -> str | Rejection | None:
         """Return the identifier that a person wrote as "namespace:value", or why it is none.
@@ -110,11 +159,12 @@ class Identifier:
 class _Space:
     """One namespace: the values seen of late and what became of them."""
 
-    __slots__ = ("_memory", "_namespace", "_policy", "_prefix")
+    __slots__ = ("_hashes", "_memory", "_namespace", "_policy", "_prefix")
 
-    def __init__(self, namespace: Namespace, policy: IdentityPolicy) -> None:
+    def __init__(self, namespace: Namespace, policy: IdentityPolicy, hashes: Hashes | None) -> None:
         self._namespace = namespace
         self._policy = policy
+        self._hashes = hashes
         self._prefix = namespace.name + ":"
         self._memory: dict[str, tuple[int, str] | Rejection] = {}
 
@@ -132,7 +182,10 @@ class _Space:
         return result
 
     def _normalised(self, raw: object) -> tuple[int, str] | Rejection:
-        value = normalised(raw, self._namespace, self._policy)
+        if self._hashes is None:
+            value = normalised(raw, self._namespace, self._policy)
+        else:
+            value = hashed(raw, self._namespace, self._policy, self._hashes)
         if isinstance(value, Rejection):
             return value
         return (self._namespace.priority, self._prefix + value)

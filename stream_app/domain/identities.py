@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stream_app.domain.clusters import Clusters
 from stream_app.domain.commands import Op, Verdict
-from stream_app.domain.partition import NO_SLOT, Group, Link, LinkRules, Pair
+from stream_app.domain.partition import NO_SLOT, Group, Link, LinkRules, Pair, Refusal
 from stream_app.domain.rows import SAMPLE, SightingRow
 
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ class Outcome(NamedTuple):
         groups: customers whose members, first member or contest changed, or that are new.
         sightings: combinations whose row must be written.
         toggled: identifiers that were found shared, or no longer.
+        refused: why links are refused that were not before.
     """
 
     members: dict[str, tuple[int | None, int | None]]
     groups: set[Group]
     sightings: set[Names]
     toggled: set[str]
+    refused: list[Refusal]
 
 
 class Identities:
@@ -209,7 +211,24 @@ class Identities:
             place = self.place(name)
             if group.first is None or place < group.first:
                 group.first = place
+        self.all.compute()
         self.all.moved |= gone
+
+    def judge(self, pair: Names, before: Verdict | None) -> bool:
+        """Take in a verdict that has come to stand; return whether that could be done without `compute`."""
+        now = self.verdicts.get((pair[0], pair[-1]))
+        if now is None or Op.ASSERT in (now.op, before and before.op):
+            return False  # a mark, or a link that comes or goes
+        for one, other in (pair, pair[::-1]):
+            foes = self._foes.setdefault(one, set())
+            if now.op is Op.DENY:
+                foes.add(other)
+            else:
+                foes.discard(other)
+        self.all.judge(pair)
+        if self._alone is not None:
+            self._alone.judge(pair)
+        return True
 
     def forget_changes(self) -> None:
         """Take what was computed for what the rows say already."""
@@ -258,7 +277,8 @@ class Identities:
         written |= self._written
         self._written.clear()
         toggled, self._toggled = self._toggled, set()
-        return Outcome(members, touched, written, toggled)
+        refused, self.all.fresh = self.all.fresh, []
+        return Outcome(members, touched, written, toggled, refused)
 
     def _alive(self, group: Group) -> bool:
         return self.all.groups.get(next(iter(group.members))) is group
@@ -374,6 +394,7 @@ class Identities:
                     self._show_alone(alone, list(pair))
             alone.compute()
             alone.moved.clear()
+            self._refix |= {name for name, group in alone.groups.items() if group.contested}
         alone.settle()
         return alone
 

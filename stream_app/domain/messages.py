@@ -145,8 +145,8 @@ class MovedVerdict(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Merge(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
     """MERGE, at the winner: a part of what the loser held. First all its evidence, then all its events.
 
-    `chunk` counts from 0; the last one has `last`. `incoming` are the loser's own unfinished merges, in chunk 0
-    (see `Header.incoming`). `erasures` are (identifier's own label, time in ms).
+    `chunk` counts from 0; the last one has `last`. Chunk 0 has what the loser waited for itself: `incoming`,
+    `recount` (see `Header`). `erasures` are (identifier's own label, time in ms).
     """
 
     winner: str
@@ -155,6 +155,7 @@ class Merge(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
     last: bool
     stamp: int
     incoming: dict[str, int]
+    recount: tuple[tuple[str, ...], ...]
     customers: tuple[MovedCustomer, ...]
     verdicts: tuple[MovedVerdict, ...]
     erasures: tuple[tuple[str, int], ...]

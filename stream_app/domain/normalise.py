@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import phonenumbers
 
+from stream_app.domain.hashing import is_hash
+
 if TYPE_CHECKING:
+    from stream_app.domain.hashing import Hashes
     from stream_app.domain.policy import IdentityPolicy, Namespace
 
 MAX_BYTES = 512
@@ -26,6 +29,19 @@ class Rejection(StrEnum):
     INVALID = "invalid"
     TOO_LONG = "too_long"
     TOO_MANY = "too_many"
+    OTHER_KEY = "other_key"
+
+
+def hashed(raw: object, namespace: Namespace, policy: IdentityPolicy, hashes: Hashes) -> str | Rejection:
+    """Return the hash of a raw value's comparable text, or why there is none.
+
+    What is a hash already stays as it is. One that was made under another key stands for nobody here: hashing it
+    again would make a stranger of somebody, and tell no one.
+    """
+    if isinstance(raw, str) and is_hash(text := raw.strip()):
+        return text if hashes.made(text) else Rejection.OTHER_KEY
+    value = normalised(raw, namespace, policy)
+    return value if isinstance(value, Rejection) else hashes.of(namespace.name, value)
 
 
 def normalised(raw: object, namespace: Namespace, policy: IdentityPolicy) -> str | Rejection:

@@ -43,7 +43,8 @@ def who_is_who(
     if identities.verdicts or identities.marks:
         identities.compute()
     identities.settle()
-    owners = Owners(identities, lambda slots: kept.values() if slots else ())
+    owners = Owners(identities, lambda _: ())
+    owners.read_all(kept.values())
     ids = {NOBODY: ""}
     for group in set(identities.all.groups.values()):
         if group.first is not None:

@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream_app.domain.commands import Op, verdict_of
-from stream_app.domain.customer import bare
 from stream_app.domain.effects import Cause, Change, IdentityChange
 from stream_app.domain.identities import load
-from stream_app.domain.keys import names_key, slot_of
+from stream_app.domain.keys import names_of, slot_of
 from stream_app.domain.messages import decode_event
 from stream_app.domain.ownership import Owners
 from stream_app.domain.partition import LinkRules
@@ -23,7 +22,7 @@ from stream_app.domain.rows import SightingRow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stream_app.domain.commands import Command
+    from stream_app.domain.commands import Command, Verdict
     from stream_app.domain.customer import At, Customers
     from stream_app.domain.event import Event
     from stream_app.domain.evidence import Home
@@ -66,13 +65,13 @@ class Operators:
         verdict = verdict_of(command)
         ids = self._ids(at, home, command.identifiers)
         customers.effects.identity(IdentityChange(_CHANGES[command.op], ids, ids, cause))
-        if len(command.identifiers) > 1 and any(
-            command.time <= customers.erased_until(at, name) for name in command.identifiers
-        ):
-            return  # a verdict about somebody who was erased since
-        if customers.note_verdict(at, home, command.identifiers, verdict):
-            home.identities.compute()
-            customers.changed(at, home, cause, stamp, thorough=True)
+        identities, names = home.identities, command.identifiers
+        before = identities.verdicts.get((names[0], names[-1]))
+        if customers.note_verdict(at, home, names, verdict):
+            judged = identities.judge(names, before)
+            if not judged:
+                identities.compute()
+            customers.changed(at, home, cause, stamp, thorough=not judged)
 
     def _ids(self, at: At, home: Home, names: Names) -> tuple[str, ...]:
         groups = home.identities.all.groups
@@ -83,8 +82,9 @@ class Operators:
 
     def _erase(self, at: At, home: Home, command: Command, cause: Cause, stamp: int) -> None:
         customers, time = self._customers, command.time
-        past = self._past(at, home.identities, time)
-        owners = Owners(past, lambda slots: self._seen(at, time) if slots else ())
+        past = self._past(at, time)
+        owners = Owners(past, lambda _: ())
+        owners.read_all(self._seen(at, time))
         group = past.all.groups.get(command.identifiers[0])
         erased = set(command.identifiers) if group is None else set(group.members)
         ids = self._ids(at, home, tuple(erased))
@@ -102,13 +102,13 @@ class Operators:
         customers.put_header(at)
         for key, event in going:
             self._remove(at, key, event, stamp)
-        self._forget_verdicts(at, home, erased, time)
+        customers.forget_verdicts(at, home)
         customers.effects.identity(IdentityChange(Change.ERASED, ids, (), cause))
         customers.cut_all(at, home, stamp)
         customers.count_all(at, home)
         customers.changed(at, home, cause, stamp, thorough=True)
 
-    def _past(self, at: At, identities: Identities, time: int) -> Identities:
+    def _past(self, at: At, time: int) -> Identities:
         """Return who was who by the evidence up to a time."""
         sightings: dict[Names, SightingRow] = {}
         for _, event in self._events(at, time):
@@ -117,8 +117,13 @@ class Operators:
                 sightings[event.identifiers] = SightingRow(event.time, event.time, 1, [event.order])
             else:
                 row.note(*event.order)
-        pairs = {pair: verdict for pair, verdict in identities.verdicts.items() if verdict.time <= time}
-        marks = {name: verdict for name, verdict in identities.marks.items() if verdict.time <= time}
+        stood: dict[Names, Verdict] = {}
+        for key, verdicts in self._tables.verdicts.scan(at.prefix):
+            for verdict in verdicts:
+                if verdict.time <= time:
+                    stood[names_of(at.prefix, key)] = verdict
+        pairs = {(names[0], names[1]): verdict for names, verdict in stood.items() if len(names) > 1}
+        marks = {names[0]: verdict for names, verdict in stood.items() if len(names) == 1}
         past = load(self._rules, sightings, pairs, marks)
         past.settle()
         return past
@@ -126,7 +131,7 @@ class Operators:
     def _events(self, at: At, time: int) -> Iterator[tuple[bytes, Event]]:
         for key, row in list(self._tables.timeline.scan(at.prefix)):
             event = decode_event(row.event)
-            if event.time <= time:
+            if event.time <= time and event.identifiers:
                 yield key, event
 
     def _seen(self, at: At, time: int) -> Iterator[tuple[Names, int]]:
@@ -138,14 +143,6 @@ class Operators:
         slot = slot_of(at.prefix, key)
         row = self._tables.timeline.get(key)
         customers.timelines.remove(at.prefix, slot, event.time, event.event_id)
-        customers.timelines.bury(at.prefix, event.time, event.event_id)
         customers.touch(at, slot, stamp)
         if row is not None:
-            customers.effects.removed(row.customer, bare(event), row.revision + 1)
-
-    def _forget_verdicts(self, at: At, home: Home, erased: set[str], time: int) -> None:
-        identities = home.identities
-        for pair, verdict in list(identities.verdicts.items()):
-            if verdict.time <= time and erased.intersection(pair):
-                del identities.verdicts[pair]
-                self._tables.verdicts.delete(names_key(at.prefix, pair))
+            customers.bury(at, event, row.customer, row.revision + 1)

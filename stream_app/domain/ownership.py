@@ -6,25 +6,31 @@ to do so after it; else its strongest device's customer's. What is blocked was n
 looked past as long as anything else is left.
 
 Logins matter only where a refused link ends: elsewhere the persons and the devices are one customer. So they
-are not kept as rows: they are read from the timelines that a dispute is about, and remembered.
+are not kept as rows. Most often the sightings tell: they have the first and the last time of each combination.
+Only where two persons took turns on a device, and the event is in the midst of it, their timelines are read.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from math import inf
 from typing import TYPE_CHECKING
 
 from stream_app.domain.identities import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from stream_app.domain.identities import Identities, Names
     from stream_app.domain.partition import Group
     from stream_app.domain.policy import IdentityPolicy
 
+
 Login = tuple[int, tuple[int, str]]
 """Event time (ms), and the person's place among persons at one instant."""
+_Latest = tuple[int | float, tuple[int, str]]
+"""The same with the time negated: the smallest is the latest."""
+_NO_LOGIN: _Latest = (inf, (0, ""))
 
 
 class Logins:
@@ -84,18 +90,24 @@ class Owners:
         self._policy = identities.policy
         self._read = read
         self._logins = Logins(self._policy)
-        self._ready: tuple[int, set[int]] = (-1, set())
+        self._latest: dict[str, _Latest] = {}
+        """The latest login on a device; `_NO_LOGIN`: there is none."""
+
+    @property
+    def read(self) -> set[int]:
+        """The slots whose events have been read; whoever reads others too may add them."""
+        return self._logins.slots
 
     def read_all(self, seen: Iterable[tuple[Names, int]]) -> None:
         """Take in all events that there are at once, instead of reading some when they are asked for."""
         for names, time in seen:
-            self.note(names, time)
+            self._logins.note(self._identities.effective(names), time)
         self._logins.slots = {group.slot for group in self._identities.all.groups.values()}
 
     def forget(self) -> None:
         """Forget the logins: events went, or what is blocked or shared has changed."""
         self._logins = Logins(self._policy)
-        self._ready = (-1, set())
+        self._latest.clear()
 
     def slot(self, names: Names, time: int) -> int:
         """Return the slot of the customer whose an event is."""
@@ -108,13 +120,28 @@ class Owners:
         group = groups[star[0]]
         if not group.contested or not self._by_login(star):
             return group.slot
-        self._prepare(group)
-        person = self._logins.person(star, time)
+        certain, person = self._told_by_sightings(star, time)
+        if not certain:
+            self._prepare(star)
+            person = self._logins.person(star, time)
         return group.slot if person is None else groups[person].slot
 
     def note(self, names: Names, time: int) -> None:
-        """Take in an event whose slot's other events may have been read."""
-        self._logins.note(self._identities.effective(names), time)
+        """Take in an event: its customer's other events may have been read, its devices' logins be known."""
+        if self._logins.slots or self._latest:
+            star = self._identities.effective(names)
+            self._logins.note(star, time)
+            person = self._person(star)
+            for device in star if person is not None else ():
+                known = self._latest.get(device)
+                if known is not None and person is not None:
+                    self._latest[device] = min(known, (-time, self._policy.place(person)))
+
+    def moved(self, names: Iterable[str], slots: Iterable[int]) -> None:
+        """Take in that evidence came from elsewhere, or that events come to slots."""
+        self._logins.slots.difference_update(slots)
+        for name in names:
+            self._latest.pop(name, None)
 
     def disputed(self, slot_of: Group) -> set[int]:
         """Return the slots of a customer and of all whom refused links tie it to."""
@@ -125,72 +152,118 @@ class Owners:
 
     # -- what else a change concerns --------------------------------------------------------------------
 
-    def follows(self, name: str) -> bool:
-        """Tell whether any event goes where an identifier goes: it is the strongest one, and no login decides."""
+    def follows(self, name: str, fresh: Names | None) -> bool:
+        """Tell whether any event goes where an identifier goes: it is the strongest one, and no login decides.
+
+        The logins of `fresh` may be new, if there is but one; None: all may be.
+        """
         identities = self._identities
         if self._policy.is_person(name):
             return True
         for names in identities.naming.get(name, ()):
             star = identities.effective(names) or list(names)
-            if star[0] == name and not (self._by_login(star) and any(map(self._has_login, star))):
+            if star[0] == name and not (
+                self._by_login(star) and any(self._had_login(device, fresh) for device in star)
+            ):
                 return True
         return False
 
-    def decides(self, names: Names, time: int) -> int | None:
-        """Return from which time on an event, a login, may change whose others are; None: of no other."""
+    def decides(self, names: Names, time: int) -> dict[int, int]:
+        """Return whose events may be others' because of an event, a login: slot -> from which time on, ms."""
         identities = self._identities
-        star = identities.effective(names)
-        if self._policy.anonymous_events == "device_owner" or not any(map(self._policy.is_person, star)):
-            return None
-        since: int | None = None
+        sightings, star = identities.sightings, identities.effective(names)
+        slots: dict[int, int] = {}
+        if self._policy.anonymous_events == "device_owner" or self._person(star) is None:
+            return slots
         for device in star:
             if self._policy.is_person(device):
                 continue
             others = [
-                identities.sightings[other]
-                for other in identities.naming[device]
-                if self._by_login(identities.effective(other))
+                other for other in identities.naming[device] if self._by_login(identities.effective(other))
             ]
-            if not others:
-                continue
-            if not self._logged_in_before(device, time):
-                first = min(row.first for row in others)
-            elif any(row.last >= time for row in others):
-                first = time
-            else:
-                continue
-            since = first if since is None else min(since, first)
-        return since
+            since = time
+            if self._logged_in_before(device, time):
+                others = [other for other in others if sightings[other].last >= time]
+            elif others:
+                since = min(sightings[other].first for other in others)
+            for other in others:
+                for slot in self._rivals(identities.effective(other)):
+                    slots[slot] = min(since, slots.get(slot, since))
+        return slots
+
+    def _rivals(self, devices: list[str]) -> set[int]:
+        """Return the slots that events on these devices may be in."""
+        groups = self._identities.all.groups
+        persons = {person for device in devices for _, person in self._logins_on(device)}
+        return {groups[name].slot for name in (devices[0], *persons)}
 
     def _logged_in_before(self, device: str, time: int) -> bool:
         """Tell whether somebody is known to have logged in on a device before `time`."""
-        identities = self._identities
-        return any(
-            identities.sightings[names].first < time
-            for names in identities.naming[device]
-            if any(map(self._policy.is_person, identities.effective(names)))
-        )
+        return any(self._identities.sightings[names].first < time for names, _ in self._logins_on(device))
 
-    def _has_login(self, device: str) -> bool:
-        identities = self._identities
-        return not self._policy.is_person(device) and any(
-            any(map(self._policy.is_person, identities.effective(names)))
-            for names in identities.naming.get(device, ())
+    def _had_login(self, device: str, fresh: Names | None) -> bool:
+        """Tell whether somebody had logged in on a device before the event that has `fresh`."""
+        return fresh is not None and any(
+            names != fresh or self._identities.sightings[names].count > 1
+            for names, _ in self._logins_on(device)
         )
 
     def _by_login(self, star: list[str]) -> bool:
         """Tell whether a login decides whose an event with these identifiers is."""
         return self._policy.anonymous_events == "last_login" and not any(map(self._policy.is_person, star))
 
-    def _prepare(self, group: Group) -> None:
-        """Have the logins of everybody read whom the dispute is about."""
-        version, ready = self._ready
-        if version != self._identities.version:
-            version, ready = self._ready = (self._identities.version, set())
-        if group.slot in ready:
-            return
-        disputed = self.disputed(group)
-        for names, time in self._read(disputed - self._logins.slots):
-            self._logins.note(self._identities.effective(names), time)
-        self._logins.slots |= disputed
-        ready |= disputed
+    def _person(self, star: list[str]) -> str | None:
+        return next((name for name in star if self._policy.is_person(name)), None)
+
+    def _logins_on(self, device: str) -> Iterator[tuple[Names, str]]:
+        """Yield the combinations that are logins on a device, each with the person."""
+        identities = self._identities
+        for names in identities.naming.get(device, ()):
+            star = identities.effective(names)
+            person = self._person(star)
+            if person is not None and device in star:
+                yield names, person
+
+    def _latest_on(self, device: str) -> _Latest:
+        latest = self._latest.get(device)
+        if latest is None:
+            sightings, place = self._identities.sightings, self._policy.place
+            logins = ((-sightings[names].last, place(person)) for names, person in self._logins_on(device))
+            latest = self._latest[device] = min(logins, default=_NO_LOGIN)
+        return latest
+
+    def _told_by_sightings(self, devices: list[str], time: int) -> tuple[bool, str | None]:
+        """Return whether sightings tell whose an event on these devices is, strongest first; and whose it is.
+
+        Nearly every event is later than all logins on its devices: then one look at each device is enough.
+        """
+        latest = [(*self._latest_on(device), rank) for rank, device in enumerate(devices)]
+        if all(-when <= time for when, _, _ in latest):
+            when, (_, person), _ = min(latest, key=lambda login: (login[0], login[2]))
+            return True, None if when == inf else person
+        sightings, place = self._identities.sightings, self._policy.place
+        before, after, unsure = [], [], set()
+        for rank, device in enumerate(devices):
+            for names, person in self._logins_on(device):
+                row = sightings[names]
+                if row.last <= time:
+                    before.append((-row.last, rank, place(person)))
+                elif row.first <= time:
+                    unsure.add(person)
+                else:
+                    after.append((row.first, rank, place(person)))
+        if unsure:  # where one person only is in question, it does not matter when
+            persons = unsure | ({min(before)[2][1]} if before else set())
+            return len(persons) == 1, next(iter(persons))
+        return True, min(before or after)[2][1]
+
+    def _prepare(self, devices: list[str]) -> None:
+        """Have the logins read of everybody who logged in on one of these devices."""
+        groups, effective = self._identities.all.groups, self._identities.effective
+        slots = {
+            groups[effective(names)[0]].slot for device in devices for names, _ in self._logins_on(device)
+        }
+        if not slots <= self._logins.slots:
+            for names, time in self._read(slots - self._logins.slots):
+                self._logins.note(effective(names), time)
+            self._logins.slots |= slots

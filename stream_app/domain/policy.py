@@ -52,7 +52,7 @@ class Namespace:
         on_conflict: which link wins where the limit is reached.
         normalise: how values become comparable.
         blocked: patterns that block in this namespace alone (whole value, any case).
-        hashed: values are kept as keyed hashes only.
+        hashed: values are kept as keyed hashes only (see `hashing`).
         pattern: what a normalised value must match as a whole, or None.
         check_digit: the check that a normalised value must pass.
         fold_gmail_dots: e-mail: dots before `@gmail.com` don't count.
@@ -112,6 +112,11 @@ class IdentityPolicy:
         return namespace is not None and namespace.kind == "person"
 
     @property
+    def hashed(self) -> frozenset[str]:
+        """Return the names of the namespaces whose values are kept as keyed hashes only."""
+        return frozenset(name for name, space in self.namespaces.items() if space.hashed)
+
+    @property
     def order_digest(self) -> str:
         """Return a fingerprint of the order of labels: state written under another one must be rebuilt.
 
@@ -122,7 +127,11 @@ class IdentityPolicy:
 
     @property
     def digest(self) -> str:
-        """Return a fingerprint of all that customers depend on: under another one they are computed anew."""
+        """Return a fingerprint of all that customers depend on: under another one they are computed anew.
+
+        Which namespaces are hashed is not in it: hashed values are other identifiers, so what is there stays as it
+        is, and computing it anew would give the same customers.
+        """
         spaces = [(s.name, s.priority, s.kind, s.limit, s.on_conflict) for s in self.namespaces.values()]
         text = repr((spaces, self.shared_after, self.max_devices, self.anonymous_events))
         return blake2b(text.encode(), digest_size=8).hexdigest()
@@ -204,21 +213,11 @@ def _namespace(raw: object, path: str) -> Namespace:
         on_conflict=cast("OnConflict", fields.choice("on_conflict", ("newest", "oldest"), "newest")),
         normalise=cast("Normalise", fields.choice("normalise", ("email", "phone", "none"), suggested)),
         blocked=fields.patterns("blocked"),
-        hashed=_not_hashed_yet(fields, path),
+        hashed=fields.flag("hashed"),
         pattern=None if pattern is None else _compiled(pattern, f"{path}.pattern", 0),
         check_digit=cast("CheckDigit", fields.choice("check_digit", ("luhn", "none"), "none")),
         fold_gmail_dots=fields.flag("fold_gmail_dots"),
     )
-
-
-def _not_hashed_yet(fields: _Fields, path: str) -> bool:
-    """Refuse what would be taken for a protection that isn't there."""
-    if fields.flag("hashed"):
-        msg = (
-            f"{path}.hashed: identifiers as keyed hashes are not supported by this version; remove the field"
-        )
-        raise PolicyError(msg)
-    return False
 
 
 def _compiled(pattern: str, path: str, flags: int) -> re.Pattern[str]:

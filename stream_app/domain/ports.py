@@ -38,7 +38,7 @@ class ComponentTables(NamedTuple):
 
     components: Table[Header]
     sightings: Table[SightingRow]
-    verdicts: Table[Verdict]
+    verdicts: Table[list[Verdict]]
     erasures: Table[int]
     members: Table[int]
     events: Table[EventPlace]

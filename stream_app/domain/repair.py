@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from stream_app.domain.evidence import NONE_WAITING
 from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import slot_key, slot_of, time_key
 from stream_app.domain.messages import Repair, Topic, decode_brief, decode_event
@@ -67,18 +68,20 @@ class Repairs:
                 row.cursor = cursor
             row.stamp = min(row.stamp, stamp)
             self._rows.put(key, row)
+            home.waiting = min(home.waiting, slot)
         self.work(at, home, stamp)
 
     def step(self, at: At, message: Repair) -> None:
         """Go on, if this is the step that comes next: one that was asked for twice is made once."""
-        waiting = self._waiting(at)
+        home = self._customers.home(at)
+        waiting = self._waiting(at, home)
         if waiting is not None and waiting[1].cursor == message.step:
-            self.work(at, self._customers.home(at), message.stamp)
+            self.work(at, home, message.stamp)
 
     def work(self, at: At, home: Home, stamp: int) -> None:
         """Look through the next rows; fold again when all have been."""
         left, size = self._limits
-        while left > 0 and size > 0 and (waiting := self._waiting(at)) is not None:
+        while left > 0 and size > 0 and (waiting := self._waiting(at, home)) is not None:
             slot, row = waiting
             prefix = slot_key(at.prefix, slot)
             part, following = self._customers.timelines.part(prefix, row.cursor, left, size)
@@ -88,20 +91,22 @@ class Repairs:
                 size -= len(found.event)
             row.cursor = following
             self._rows.put(prefix, row)
-        waiting = self._waiting(at)
+        waiting = self._waiting(at, home)
         if waiting is not None and waiting[1].cursor is not None:
             step = Repair(at.label, waiting[1].cursor, stamp)
             self._customers.effects.send(Topic.COMPONENTS, at.label, step)
-        elif (at.header.repairing or at.header.recount) and not at.header.incoming:
-            self._finish(at, stamp)
+        elif (at.header.repairing or at.header.recount or at.header.strangers) and not at.header.incoming:
+            self._finish(at, home, stamp)
 
-    def _waiting(self, at: At) -> tuple[int, RepairRow] | None:
-        """Return the first slot with rows that are to be looked at."""
-        if not at.header.repairing:
+    def _waiting(self, at: At, home: Home) -> tuple[int, RepairRow] | None:
+        """Return the first slot with rows that are to be looked at; those before `home.waiting` have been."""
+        if not at.header.repairing or home.waiting == NONE_WAITING:
             return None
-        for key, row in self._rows.scan(at.prefix):
+        for key, row in self._rows.scan(at.prefix, slot_key(at.prefix, home.waiting)):
             if row.cursor is not None:
-                return slot_of(at.prefix, key), row
+                home.waiting = slot_of(at.prefix, key)
+                return home.waiting, row
+        home.waiting = NONE_WAITING
         return None
 
     def _look(self, at: At, home: Home, slot: int, key: bytes, row: TimelineRow, stamp: int) -> bool:
@@ -112,7 +117,7 @@ class Repairs:
         if owner != slot:
             whole = decode_event(row.event)
             customers.timelines.remove(at.prefix, slot, event.time, event.event_id)
-            customers.receive(at, owner, whole, row, stamp)
+            customers.receive(at, owner, whole, row)
             customers.touch(at, owner, stamp)
             return True
         if slot != NOBODY:
@@ -123,18 +128,18 @@ class Repairs:
                 customers.effects.moved(now, previous, decode_event(row.event), row.revision)
         return False
 
-    def _finish(self, at: At, stamp: int) -> None:
+    def _finish(self, at: At, home: Home, stamp: int) -> None:
         """Fold again whoever must be, and let go of customers that there are no more."""
         customers = self._customers
         customers.evidence_again(at, stamp)
-        if self._waiting(at) is not None:
+        if self._waiting(at, home) is not None:
             return
         rows = [(slot_of(at.prefix, key), row) for key, row in self._rows.scan(at.prefix)]
         for slot, _ in rows:
             self._rows.delete(slot_key(at.prefix, slot))
         at.header.repairing = 0
         customers.put_header(at)
-        touched = {slot: row.stamp for slot, row in rows if slot != NOBODY}
+        touched = {slot: row.stamp for slot, row in rows}
         folded = {slot: row.touched for slot, row in rows}
         for slot in touched:
             if folded[slot]:

@@ -78,22 +78,22 @@ class Resolver:
 
     def _event(self, message: EventAt) -> None:
         labels = message.labels
-        label = self._of(labels[0]).label
+        row = self._of(labels[0])
+        label = row.label
         self._send(Topic.COMPONENTS, label, EventTo(label, message.event, message.payload, message.stamp))
         if len(labels) > 1:
-            self._introduce(labels, message.stamp)
+            self._introduce(row, labels, message.stamp)
 
     def _command(self, message: CommandAt) -> None:
         labels = message.labels
-        label = self._of(labels[0]).label
-        self._send(Topic.COMPONENTS, label, CommandTo(label, message.command, labels, message.stamp))
+        row = self._of(labels[0])
+        self._send(Topic.COMPONENTS, row.label, CommandTo(row.label, message.command, labels, message.stamp))
         if message.command.op is Op.ASSERT:
-            self._introduce(labels, message.stamp)
+            self._introduce(row, labels, message.stamp)
 
-    def _introduce(self, labels: tuple[str, ...], stamp: int) -> None:
-        """Link an anchor to all others that it isn't known to live with."""
+    def _introduce(self, row: IdentifierRow, labels: tuple[str, ...], stamp: int) -> None:
+        """Link an anchor, whose row it is, to all others that it isn't known to live with."""
         anchor = labels[0]
-        row = self._of(anchor)
         for other in labels[1:]:
             if other not in row.known and not (row.spilled and self._remembered(anchor, other)):
                 self._send(Topic.LOOKUP, other, Link(other, anchor, row.label, stamp))

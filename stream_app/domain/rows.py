@@ -58,6 +58,9 @@ class Header(msgspec.Struct, array_like=True):
         incoming: merges under way: loser -> chunks that have come, less all there are once that is known.
             An entry goes when it reaches 0; while there is one, timelines are known to have gaps.
         recount: combinations of identifiers whose sighting must be counted again when all rows have come.
+        strangers: identifiers that have come without their evidence, which goes another way: each with the id
+            of the customer that it was with.
+        judged: whether there may be rows in `verdicts`.
     """
 
     redirect: str = ""
@@ -69,6 +72,8 @@ class Header(msgspec.Struct, array_like=True):
     chunk: int = 0
     incoming: dict[str, int] = msgspec.field(default_factory=dict)
     recount: list[tuple[str, ...]] = msgspec.field(default_factory=list)
+    strangers: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    judged: bool = False
 
 
 class SightingRow(msgspec.Struct, array_like=True):
@@ -93,8 +98,9 @@ class SightingRow(msgspec.Struct, array_like=True):
         self.count += 1
         self.last = max(self.last, time)
         self.first = min(self.first, time)
-        if len(self.sample) < SAMPLE or (time, event_id) < self.sample[-1]:
-            insort(self.sample, (time, event_id))
+        order = (time, event_id)
+        if (len(self.sample) < SAMPLE or order < self.sample[-1]) and order not in self.sample:
+            insort(self.sample, order)
             del self.sample[SAMPLE:]
 
     def join(self, other: SightingRow) -> None:
@@ -178,7 +184,9 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     return (
         table_spec("components", Header),  # label
         table_spec("sightings", SightingRow),  # label, identifiers
-        table_spec("verdicts", Verdict),  # label, identifier or pair
+        table_spec(
+            "verdicts", list[Verdict]
+        ),  # label, identifier or pair -> all there were, the one that stands last
         table_spec("erasures", int),  # label, identifier's own label -> events up to this time are gone, ms
         table_spec("members", int),  # label, slot, identifier -> since when, ms
         table_spec("events", EventPlace),  # label, event id

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stream_app.domain.rows import TimelineRow
 
 ERASED = (1 << 32) - 1
-"""Instead of a slot: the event was erased, its id stays taken."""
+"""The slot of erased events: of each there is left what is not personal (see `bare`), so its id stays taken."""
 
 _canonical = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -42,6 +42,11 @@ def same_content(one: Event, other: Event) -> bool:
         other.context,
     )
     return a == b or _canonical(a) == _canonical(b)  # NaN is not equal to itself; its bytes are
+
+
+def bare(event: Event) -> Event:
+    """Return an event without what is personal in it: its id, time, channel and type are left."""
+    return msgspec.structs.replace(event, identifiers=(), properties={}, context=None)
 
 
 def arrived_before(one: Event, other: Event) -> bool:
@@ -81,20 +86,6 @@ class Timelines:
         """Delete an event's row."""
         self._events.delete(prefix + event_id.encode())
         self._rows.delete(timeline_key(slot_key(prefix, slot), time, event_id))
-
-    def bury(self, prefix: bytes, time: int, event_id: str) -> None:
-        """Note that an event's id is taken, though the event was erased."""
-        self._events.put(prefix + event_id.encode(), EventPlace(time, ERASED))
-
-    def buried(self, prefix: bytes) -> Iterator[tuple[str, EventPlace]]:
-        """Yield the ids of erased events, each with its place."""
-        for key, place in self._events.scan(prefix):
-            if place.slot == ERASED:
-                yield key[len(prefix) :].decode(), place
-
-    def dig_up(self, prefix: bytes, event_id: str) -> None:
-        """Forget that an event's id is taken: the component it was erased in has gone."""
-        self._events.delete(prefix + event_id.encode())
 
     def history(self, customer: bytes, since: int | None = None) -> Iterator[Event]:
         """Yield a customer's events from `since` (ms) on, or all, in order; `customer` is its slot's prefix."""

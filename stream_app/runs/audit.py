@@ -5,6 +5,7 @@
 - *read*: records in the channel topics, clock markers apart.
 - *dead-lettered*: each dead letter names topic, partition and offset of one of them.
 - *applied*: the rest, by event id, must be the events of `customer.timeline`, each with one customer.
+- *dropped by policy*: those of them that are on no timeline any more, or never were: the last word is "remove".
 - *duplicate*: further records with the event id of an applied one.
 - *lost*: an event that is in none of these. *Doubled*: an event, or a message of a trigger, that is there twice.
 """
@@ -32,8 +33,6 @@ Where = tuple[str, int, int]
 _SINGLE_OBJECT = b"\xc3\x01"
 _MARKER = "raccord-watermark"
 _MARKER_BYTES = 8
-_DROPPED = 0
-"""Events that a policy drops (erased customers, withdrawn consent): this version has no such policy."""
 
 
 @dataclass
@@ -45,7 +44,7 @@ class Books:
         applied: channel -> events on the timeline.
         duplicates: channel -> further copies of them.
         dead_letters: reason -> records.
-        dropped: records dropped by policy.
+        dropped: events that are nobody's: erased, or all that they named is blocked.
         lost: events that were accepted nowhere and refused nowhere.
         doubled: events or trigger messages that are there twice.
         customers: live profiles.
@@ -61,7 +60,7 @@ class Books:
     duplicates: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     dead_by_channel: Counter[str] = field(default_factory=Counter)
-    dropped: int = _DROPPED
+    dropped: int = 0
     lost: int = 0
     doubled: int = 0
     customers: int = 0
@@ -190,7 +189,7 @@ class Auditor:
                 books.doubled += 1
             seen.add((event_id, revision))
             if event_id not in latest or revision > latest[event_id][0]:
-                latest[event_id] = (revision, row["customer_id"])
+                latest[event_id] = (revision, row["customer_id"] if row["operation"] == "upsert" else "")
         books.owner = {event_id: customer for event_id, (_, customer) in latest.items()}
         for event_id, channel in events.items():
             if event_id in latest and not latest[event_id][1]:

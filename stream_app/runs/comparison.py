@@ -39,7 +39,11 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(
-    records: Iterable[Planned], truth: Truth, owner: Mapping[str, str], policy: IdentityPolicy
+    records: Iterable[Planned],
+    truth: Truth,
+    owner: Mapping[str, str],
+    policy: IdentityPolicy,
+    key: bytes | None = None,
 ) -> Comparison:
     """Compare a run over a simulation's records with what it had to find, and with the truth.
 
@@ -49,8 +53,9 @@ def compare(
         owner: event id -> customer id, as the run found it. Events that it lacks are left out: they are
             lost, which the books say.
         policy: the identity policy of the run.
+        key: the run's secret; needed where the policy has values hashed.
     """
-    events = good_events(records, policy)
+    events = good_events(records, policy, key)
     wanted = expected(policy, events)
     there = [event for event in events if event.event_id in owner]
     found = {event.event_id: owner[event.event_id] for event in there}
@@ -65,9 +70,9 @@ def compare(
     )
 
 
-def good_events(records: Iterable[Planned], policy: IdentityPolicy) -> list[Event]:
+def good_events(records: Iterable[Planned], policy: IdentityPolicy, key: bytes | None = None) -> list[Event]:
     """Return a simulation's good events, each once, as the stages behind ingest see them."""
-    identifier = Identifier(policy)
+    identifier = Identifier(policy, key)
     events = []
     for number, record in enumerate(records):
         if record.event is not None and record.note in {None, "late"}:

@@ -60,6 +60,7 @@ class Watcher:
             total += high
         return Lag(done, total)
 
+    @stamina.retry(on=KafkaException, timeout=30)  # a topic that was just made may have no leader yet
     def ends(self, topics: Iterable[str]) -> int:
         """Return the sum of end offsets of topics."""
         return sum(

@@ -19,7 +19,7 @@ from stream_app.domain.identifiers import Identifier, to_event
 from stream_app.domain.normalise import Rejection
 from stream_app.domain.policy import IdentityPolicy, PolicyError
 from stream_app.domain.refusal import Refused
-from stream_app.runs.in_memory import InMemory
+from stream_app.runs.in_memory import KEY, InMemory
 from stream_app.wire import parse_timestamp
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Case(msgspec.Struct):
     policy: dict[str, Any]
     events: list[Arrival]
     expect: Expectation
-    id: str = ""
+    id: str | int = ""
     ordered: bool = False
     line: int = 0
 
@@ -126,7 +126,7 @@ def read_cases(lines: Iterable[str]) -> Iterator[Case]:
         except (ValueError, RecursionError) as error:
             msg = f"line {number}: {error}"
             raise FormatError(msg) from error
-        case.line, case.id = number, case.id or f"line-{number}"
+        case.line, case.id = number, str(case.id) or f"line-{number}"
         yield case
 
 
@@ -136,7 +136,7 @@ def run_case(case: Case, permutations: int, seed: int) -> Result:
         policy = IdentityPolicy.from_mapping(case.policy)
     except PolicyError as error:
         problem = Problem("before the first event", "a policy that this version understands", str(error))
-        return Result(case.id, case.line, 0, [Failure([], given=True, problems=[problem])])
+        return Result(str(case.id), case.line, 0, [Failure([], given=True, problems=[problem])])
     run = _Run(case, policy)
     own: Order = tuple(range(len(case.events)))
     failures = []
@@ -147,7 +147,7 @@ def run_case(case: Case, permutations: int, seed: int) -> Result:
         if problems:
             names = [_name(case.events[place], place) for place in order]
             failures.append(Failure(names, given=order == own, problems=problems))
-    return Result(case.id, case.line, count, failures)
+    return Result(str(case.id), case.line, count, failures)
 
 
 def _others(own: Order, most: int, seed: str) -> Iterator[Order]:
@@ -170,7 +170,7 @@ class _Run:
     def __init__(self, case: Case, policy: IdentityPolicy) -> None:
         self._case = case
         self._policy = policy
-        self._identifier = Identifier(policy)
+        self._identifier = Identifier(policy, KEY)
 
     def problems(self, order: Order) -> list[Problem]:
         """Run the case in an order; what is expected after single arrivals counts in the given order alone."""

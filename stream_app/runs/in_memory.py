@@ -16,7 +16,6 @@ import msgspec
 
 from stream_app.domain.commands import Command
 from stream_app.domain.component import Components
-from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import slot_of
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
@@ -104,7 +103,10 @@ class InMemory:
                 customers.update(members.values())
                 for key, row in tables.timeline.scan(prefix):
                     event, slot = decode_event(row.event), slot_of(prefix, key)
-                    found = (event.received, None if slot == NOBODY else members.get(slot, frozenset()))
+                    found = (
+                        event.received,
+                        members.get(slot),
+                    )  # the slots of what is nobody's have no members
                     # Strangers that meet under one event id: the first to arrive is the event.
                     owners[event.event_id] = min(found, owners.get(event.event_id, found), key=_arrival)
         return WhoIsWho(frozenset(customers), {event_id: owner for event_id, (_, owner) in owners.items()})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from kafka.partitioner.default import murmur2
 
-from stream_app.app import _tables
+from stream_app.app import with_prefixes
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.evidence import Evidence
 from stream_app.domain.keys import label_key
@@ -71,8 +71,8 @@ class StateReader:
             {"bootstrap.servers": settings.bootstrap_servers, "log_level": 2},
             settings.transaction_timeout_ms / 1000 + 10,
         )
-        self._resolver = {spec.name: spec for spec in _tables(RESOLVER_TABLES)}
-        self._customer = {spec.name: spec for spec in _tables(customer_tables())}
+        self._resolver = {spec.name: spec for spec in with_prefixes(RESOLVER_TABLES)}
+        self._customer = {spec.name: spec for spec in with_prefixes(customer_tables())}
 
     def __enter__(self) -> Self:
         """Return this reader."""
@@ -159,6 +159,6 @@ class StateReader:
             return None
         if header.redirect:
             return header.redirect
-        identities = self.evidence(tables).read(prefix)
+        identities = self.evidence(tables).read(prefix, header)
         identities.settle()
         return Component(label, identities, complete=not header.incoming)

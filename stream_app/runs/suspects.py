@@ -95,7 +95,7 @@ def find_suspects(reader: StateReader, topic: str, partitions: int, top: int) ->
                 for prefix, header in tables.components.scan(b""):
                     if header.redirect or not header.size:
                         continue
-                    identities = evidence.read(prefix)
+                    identities = evidence.read(prefix, header)
                     identities.settle()
                     search.look(identities)
             finally:

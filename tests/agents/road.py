@@ -22,9 +22,10 @@ NOW = 1_790_000_000_000
 
 
 class Sent:
-    """Stands for the producer: keeps messages by topic, in order."""
+    """Stands for the producer: keeps messages by topic, in order, until they are read; and all of them in `all`."""
 
     def __init__(self) -> None:
+        self.all: list[Any] = []
         self.by_topic: dict[str, deque[Any]] = defaultdict(deque)
         self.offset = 0
 
@@ -40,23 +41,26 @@ class Sent:
             offset=self.offset,
         )
         self.by_topic[topic].append(record)
+        self.all.append(record)
 
 
 class Road:
     """One partition of everything; `play` takes events through all hops and ends an epoch."""
 
-    def __init__(self) -> None:
-        settings = Settings(partitions=1)
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings(partitions=1)
         book, policy = load_rules(settings), load_policy(settings)
         self.topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
         self.sent = Sent()
         self.reader = OutputReader()
         clock = Clockwork(TimeMode.EVENTS, 0, 10**15)
         self.tasks: dict[str, Task] = {}
+        self.rows: dict[str, MemoryRows] = {}
         for stage in _stages(settings, book, policy, self.topics):
             for topic in stage.topics:
                 task = self.tasks[topic] = Task(stage, TP(topic, 0), ("up",), (), clock)
-                task.open(MemoryRows(), self.sent)
+                self.rows[topic] = MemoryRows()
+                task.open(self.rows[topic], self.sent)
         self.customer = self.tasks[self.topics.components]
 
     def play(self, *events: ChannelEvent, clock: int | None = None) -> None:

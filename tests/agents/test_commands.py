@@ -35,8 +35,12 @@ NOW = 1_790_000_000_000
 DAY = 86_400_000
 TOLERANCE = 200
 POLICY = IdentityPolicy.from_yaml(schemas.read_text("policies/identity.yaml"))
-LABELS = Labels(POLICY, b"a key of this test")
 SECRET = "ana@example.org"
+KEY = b"a key of this test"
+EMAIL = {"name": "email", "priority": 1, "kind": "person", "hashed": True}
+COOKIE = {"name": "cookie", "priority": 2, "kind": "device"}
+HASHED = IdentityPolicy.from_mapping({"namespaces": [EMAIL, COOKIE]})
+LABELS = Labels(POLICY, KEY)
 
 
 class Sent:
@@ -52,13 +56,15 @@ class Sent:
 class Desk:
     """One partition of the topic of commands."""
 
-    def __init__(self, mode: TimeMode = TimeMode.WALL, decoder: Any = None) -> None:
+    def __init__(
+        self, mode: TimeMode = TimeMode.WALL, decoder: Any = None, policy: IdentityPolicy = POLICY
+    ) -> None:
         def handler(task: Task) -> Commands:
             return Commands(
                 task,
                 lookup="lookup",
                 decoder=decoder or CommandDecoder(),
-                identifier=Identifier(POLICY),
+                identifier=Identifier(policy, KEY),
                 labels=LABELS,
                 dead_letters=DeadLetters("dead", "1"),
             )
@@ -142,6 +148,20 @@ def test_what_cannot_be_an_identifier_goes_to_the_dead_letters_with_the_reason(a
     assert found[0] is reason
     assert detail in found[1]
     assert desk.task.tally == {("dead_letters", reason.value): 1}
+
+
+def test_of_a_hashed_namespace_the_value_and_its_hash_say_the_same():
+    raw = Desk(policy=HASHED).give("deny", f"email: {SECRET.upper()} ", "cookie:c").command
+    (email, cookie) = raw.identifiers
+    assert (email.startswith("email:hmac-"), cookie) == (True, "cookie:c")
+    assert Desk(policy=HASHED).give("deny", "cookie:c", email).command == raw
+
+
+def test_a_hash_that_was_made_with_another_key_is_refused():
+    other = Identifier(HASHED, b"another key of this test").one(f"email:{SECRET}")
+    reason, detail = Desk(policy=HASHED).refused(written(str(other), "cookie:c"))
+    assert reason is Reason.NO_IDENTIFIER
+    assert "a is a hash that was made with another key" in detail
 
 
 def test_what_is_no_command_goes_to_the_dead_letters_and_the_next_one_is_taken():

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.messages import Message
+    from stream_app.domain.rows import TimelineRow
 
 KEY = b"a key for tests"
 NAMES = ("user_id", "loyalty", "email", "phone", "device", "cookie")
@@ -190,8 +191,7 @@ class World:
         self.component_tables = [tables(customer_tables()) for _ in range(self.partitions)]
         self.labels = Labels(self.policy, KEY)
         self.resolvers = [
-            self.resolver(rows["identifiers"], rows["neighbours"], self.send)
-            for rows in self.lookup_tables
+            self.resolver(rows["identifiers"], rows["neighbours"], self.send) for rows in self.lookup_tables
         ]
         self.homes = [
             self.components(
@@ -253,10 +253,10 @@ class World:
         """Return the tables that a component's rows are in."""
         return self.component_tables[self.partition(label)]
 
-    def events_of(self, label: str) -> Iterator[Event]:
-        """Yield all events that a component holds, erased ones as what is left of them."""
+    def rows_of(self, label: str) -> Iterator[tuple[Event, TimelineRow]]:
+        """Yield all events that a component holds, each with its row; erased ones as what is left of them."""
         for _, row in self.tables_of(label)["timeline"].scan(label_key(label)):
-            yield decode_event(row.event)
+            yield decode_event(row.event), row
 
     def root(self, label: str) -> str:
         """Follow the redirects."""

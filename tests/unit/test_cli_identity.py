@@ -174,6 +174,32 @@ def test_the_policy_of_the_deployment_is_the_one_that_counts(tmp_path, monkeypat
     assert [command.a for command in written] == ["badge:7"]
 
 
+@pytest.fixture
+def hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have e-mail addresses hashed."""
+    email = "{name: email, priority: 1, kind: person, hashed: true}"
+    policy = tmp_path / "identity.yaml"
+    policy.write_text(f"namespaces: [{email}, {{name: cookie, priority: 2, kind: device}}]")
+    monkeypatch.setenv("RACCORD_IDENTITY_POLICY", str(policy))
+
+
+@pytest.mark.usefixtures("hashing")
+def test_a_value_that_the_policy_has_hashed_is_not_written(written, monkeypatch):
+    monkeypatch.setenv("RACCORD_CUSTOMER_KEY", "the key of this deployment")
+    assert cli.run(["identity", "deny", f" email:{SECRET.upper()}", "cookie: c", *WHY]) == Exit.OK
+    (command,) = written
+    assert re.fullmatch("email:hmac-[0-9a-f]{8}-[0-9a-f]{32}", command.a)
+    assert command.b == "cookie: c"
+    assert cli.run(["identity", "block", command.a, *WHY]) == Exit.OK
+    assert written[1].a == command.a
+
+
+@pytest.mark.usefixtures("hashing")
+def test_nothing_is_hashed_with_the_key_that_everybody_knows(written, capsys):
+    assert "set RACCORD_CUSTOMER_KEY" in refused(capsys, "block", f"email:{SECRET}", *WHY)
+    assert written == []
+
+
 def test_every_command_that_the_readme_shows_is_taken(written, monkeypatch):
     shown = re.findall(r"^    raccord (identity .*)$", README, re.MULTILINE)
     for line in shown:

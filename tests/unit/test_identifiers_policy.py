@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stream_app.domain.labels import Labels
 from stream_app.domain.policy import NO_PRIORITY, IdentityPolicy, PolicyError
 
 SHIPPED = Path(__file__).parents[2] / "schemas" / "policies" / "identity.yaml"
@@ -73,12 +74,34 @@ def test_text_that_is_not_yaml_is_a_policy_error() -> None:
 
 
 def test_labels_are_ordered_by_priority_then_by_a_hash_not_by_value() -> None:
-    both = policy(USER, {"name": "cookie", "priority": 2, "kind": "device"})
-    assert both.ordered("cookie:a", "user_id:z") == ("user_id:z", "cookie:a")
-    users = [f"user_id:{number}" for number in range(20)]
-    assert sorted(users, key=both.rank) != sorted(users)
-    assert both.rank("user_id:1") == both.rank("user_id:1")
+    spaces = [{"name": f"device{n}", "priority": n, "kind": "device"} for n in (2, 9, 10, 100)]
+    both = policy(USER, *spaces)
+    labels = Labels(both, b"a key for tests")
+    by_priority = [labels.of(f"{name}:1") for name in both.namespaces]
+    assert by_priority == sorted(by_priority)
+    assert labels.of("gone:1") > labels.of("device100:1")
     assert both.priority("gone:1") == NO_PRIORITY
+    users = [f"user_id:{number}" for number in range(20)]
+    assert sorted(users, key=labels.of) != sorted(users)
+
+
+def test_a_label_tells_nothing_of_its_identifier_and_depends_on_the_deployments_key() -> None:
+    one, other = (Labels(policy(USER), key).of("user_id:ana") for key in (b"one key", b"another key"))
+    assert one != other
+    assert one == Labels(policy(USER), b"one key").of("user_id:ana")
+    assert "ana" not in one
+    assert len({Labels(policy(USER), b"one key").of(f"user_id:{n}") for n in range(1_000)}) == 1_000
+
+
+def test_a_namespace_is_hashed_only_where_the_policy_says_so() -> None:
+    cookie = {"name": "cookie", "priority": 2, "kind": "device", "hashed": True}
+    assert policy(USER, cookie).hashed == {"cookie"}
+    assert policy(USER, cookie | {"hashed": False}).hashed == policy(USER).hashed == frozenset()
+    assert IdentityPolicy.from_yaml(SHIPPED.read_text()).hashed == frozenset()
+
+
+def test_customers_are_not_computed_anew_because_values_are_hashed_from_now_on() -> None:
+    assert policy(USER).digest == policy(USER | {"hashed": True}).digest
 
 
 def test_the_digest_of_the_order_changes_with_priorities_and_with_nothing_else() -> None:

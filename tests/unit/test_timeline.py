@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.event import Event
-from stream_app.domain.keys import label_key, link_key, link_of, time_key, timeline_key
-from stream_app.domain.messages import encode
-from stream_app.domain.rows import TimelineRow, customer_tables
+from stream_app.domain.keys import (
+    label_key,
+    names_key,
+    names_of,
+    slot_key,
+    slot_of,
+    time_key,
+    timeline_key,
+    timer_key,
+    timer_of,
+)
+from stream_app.domain.messages import decode_event, encode
+from stream_app.domain.rows import EventPlace, TimelineRow, customer_tables
 from stream_app.domain.timeline import Timelines, same_content
 from tests.property.identity_world import tables
 
@@ -33,10 +44,17 @@ def test_the_key_of_a_time_lies_before_all_its_events_and_after_all_earlier_ones
     assert (time_key(b"p", since) <= timeline_key(b"p", time, name)) == (since <= time)
 
 
-@given(TEXT, TEXT, TEXT)
-def test_a_link_can_be_read_from_its_key(label: str, one: str, other: str) -> None:
+@given(TEXT, st.lists(TEXT, min_size=1, max_size=4))
+def test_identifiers_can_be_read_from_the_key_of_their_combination(label: str, names: list[str]) -> None:
     prefix = label_key(label)
-    assert link_of(prefix, link_key(prefix, one, other)) == (one, other)
+    assert names_of(prefix, names_key(prefix, tuple(names))) == tuple(names)
+
+
+@given(TEXT, st.integers(0, 2**32 - 1))
+def test_label_and_slot_can_be_read_from_a_timers_key_and_the_slot_from_a_rows(label: str, slot: int) -> None:
+    assert timer_of(timer_key(label, slot)) == (label, slot)
+    prefix = label_key(label)
+    assert slot_of(prefix, timeline_key(slot_key(prefix, slot), 5, "e")) == slot
 
 
 def event(name: str, time: int) -> Event:
@@ -47,16 +65,18 @@ def timelines(*events: Event) -> Timelines:
     rows = tables(customer_tables())
     found = Timelines(rows["events"], rows["timeline"])
     for one in events:
-        found.put(b"p", one, TimelineRow(encode(one), "c", 0))
+        found.put(b"p", 1, one.time, one.event_id, TimelineRow(encode(one), "c", 0))
     return found
 
 
-def test_history_begins_at_a_time_and_leaves_other_components_out() -> None:
+def test_history_begins_at_a_time_and_leaves_other_customers_and_components_out() -> None:
     found = timelines(event("b", -7), event("a", -7), event("c", 0), event("d", 12))
-    found.put(b"q", event("x", 5), TimelineRow(encode(event("x", 5)), "c", 0))
-    assert [one.event_id for one in found.history(b"p")] == ["a", "b", "c", "d"]
-    assert [one.event_id for one in found.history(b"p", 0)] == ["c", "d"]
-    assert [one.event_id for one in found.history(b"p", 13)] == []
+    for prefix, slot in ((b"q", 1), (b"p", 2)):
+        found.put(prefix, slot, 5, f"x{slot}", TimelineRow(encode(event("x", 5)), "c", 0))
+    one = slot_key(b"p", 1)
+    assert [one.event_id for one in found.history(one)] == ["a", "b", "c", "d"]
+    assert [one.event_id for one in found.history(one, 0)] == ["c", "d"]
+    assert [one.event_id for one in found.history(one, 13)] == []
 
 
 def test_parts_are_bounded_by_rows_and_bytes_and_together_are_everything() -> None:
@@ -76,10 +96,14 @@ def test_parts_are_bounded_by_rows_and_bytes_and_together_are_everything() -> No
 
 def test_what_was_removed_is_gone_from_the_index_too() -> None:
     found = timelines(event("a", 1))
-    found.remove(b"p", event("a", 1))
-    assert not found.holds(b"p", "a")
-    assert found.get(b"p", "a") is None
+    place = found.place(b"p", "a")
+    assert place == EventPlace(1, 1)
+    assert decode_event(found.get(b"p", place, "a").event) == event("a", 1)
+    found.remove(b"p", 1, 1, "a")
+    assert found.place(b"p", "a") is None
     assert list(found.rows(b"p")) == []
+    with pytest.raises(LookupError, match="isn't on the timeline"):
+        found.get(b"p", place, "a")
 
 
 def test_content_is_all_but_arrival() -> None:
