@@ -7,7 +7,8 @@ The component's side of the protocol, as a pure state machine. A component only 
 2. A redirected component passes on whatever comes for it.
 3. A union is complete for its readers from the moment the redirect is written: everything that was held is
    on its way, in chunks, evidence before events; the winner is consistent after each.
-4. Every transition may happen twice, and in any order, but for the counts of evidence.
+4. Every transition may happen twice, and in any order; but for MERGE, whose chunks are counted: that each
+   happens once is the epoch's promise.
 
 message    at         redirected to r             otherwise
 -------    --         ---------------             ---------

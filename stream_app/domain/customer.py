@@ -326,10 +326,10 @@ class Customers:
     # -- copies and conflicts ---------------------------------------------------------------------------
 
     def _take_in_again(self, at: At, place: EventPlace, event: Event, raw: bytes, stamp: int) -> None:
-        row = self.timelines.get(at.prefix, place, event.event_id)
         if place.slot == ERASED:
-            self.effects.removed("", bare(event), row.revision)
+            self.effects.duplicate(event)  # that it is gone has been published
             return
+        row = self.timelines.get(at.prefix, place, event.event_id)
         standing = decode_event(row.event)
         cut = self.cut(at, event)
         if cut is not event:
@@ -521,8 +521,22 @@ class Customers:
         fresh = None if arrived is not None else cause.evidence
         slots = self._slots_to_look_at(home, outcome, fresh, thorough=thorough)
         slots |= self._announce(at, home, outcome, cause, self._with_strangers(at, home, arrived or ()))
+        self._tell(at, {group.slot for group in outcome.groups} - slots, stamp)
         if slots:
             self.repair(at, home, dict.fromkeys(slots), stamp)
+
+    def _tell(self, at: At, slots: Iterable[int], stamp: int) -> None:
+        """Have profiles published again whose identifiers are others now, though no row moves."""
+        for slot in sorted(slots):
+            customer = self.open(at, slot)
+            if not customer.profile.events:
+                continue
+            if customer.settled:
+                self.effects.profile(customer)
+            elif self.tables.repairs.get(customer.prefix) is None:
+                at.header.repairing += 1
+                self.put_header(at)
+                self.tables.repairs.put(customer.prefix, RepairRow(None, False, stamp))
 
     def _slots_to_look_at(
         self, home: Home, outcome: Outcome, fresh: Names | None, *, thorough: bool
@@ -608,9 +622,15 @@ class Customers:
     ) -> Mapping[str, set[str]]:
         """Return the ids that there are now instead of those that have come with identifiers."""
         became: dict[str, set[str]] = {old: {old} for _, old in arrived}
-        for name, old in arrived:
-            if customer_id(name, self._key) == old:  # whether the id is still somebody's shows at this one
-                became[old].discard(old)
+        first = {customer_id(name, self._key): name for name, _ in arrived}
+        for old, targets in became.items():
+            # Whether the id is still somebody's shows at the identifier that it rests on: one of these, one that
+            # came before, or one that is still to come.
+            name = first.get(old) or next((n for n in groups if customer_id(n, self._key) == old), None)
+            if name is not None:
+                targets.discard(old)
+                if (holder := groups.get(name)) is not None:
+                    targets.add(ids.get(holder) or self.open(at, holder.slot).id)
         for name, old in arrived:
             if (holder := groups.get(name)) is not None:
                 became[old].add(ids.get(holder) or self.open(at, holder.slot).id)

@@ -103,19 +103,19 @@ class Drains:
         if any(merge.values()) or incoming or not last or header.chunk:
             message = Merge(winner, at.label, header.chunk, last, stamp, incoming, recount, **merge)
             self._customers.effects.send(Topic.COMPONENTS, winner, message)
+        header.chunk += 1  # a step that was asked for twice is made once
+        self._customers.put_header(at)
         if not last:
-            header.chunk += 1
-            self._customers.put_header(at)
             drain = Drain(at.label, header.chunk, stamp)
             self._customers.effects.send(Topic.COMPONENTS, at.label, drain)
 
-    def _verdicts(self, prefix: bytes, at: At, limit: int) -> list[MovedVerdict]:
+    def _verdicts(self, prefix: bytes, _at: At, limit: int) -> list[MovedVerdict]:
         found = list(islice(self._tables.verdicts.scan(prefix), limit))
         for key, _ in found:
             self._tables.verdicts.delete(key)
         return [MovedVerdict(names_of(prefix, key), one) for key, verdicts in found for one in verdicts]
 
-    def _erasures(self, prefix: bytes, at: At, limit: int) -> list[tuple[str, int]]:
+    def _erasures(self, prefix: bytes, _at: At, limit: int) -> list[tuple[str, int]]:
         found = list(islice(self._tables.erasures.scan(prefix), limit))
         for key, _ in found:
             self._tables.erasures.delete(key)
@@ -145,13 +145,13 @@ class Drains:
                 tables.customers.delete(key)
         return found
 
-    def _sightings(self, prefix: bytes, at: At, limit: int) -> list[MovedSighting]:
+    def _sightings(self, prefix: bytes, _at: At, limit: int) -> list[MovedSighting]:
         found = list(islice(self._tables.sightings.scan(prefix), limit))
         for key, _ in found:
             self._tables.sightings.delete(key)
         return [MovedSighting(names_of(prefix, key), row) for key, row in found]
 
-    def _events(self, prefix: bytes, at: At, limit: int) -> list[Moved]:
+    def _events(self, prefix: bytes, _at: At, limit: int) -> list[Moved]:
         timelines = self._customers.timelines
         rows, _ = timelines.part(prefix, None, limit, self._limits.size)
         found = []

@@ -182,13 +182,7 @@ class Identities:
         shared = self.shared if self.all.groups else set()
         self._clear()
         self.since = {name: min(self.sightings[s].first for s in of) for name, of in self.naming.items()}
-        for name, verdict in self.marks.items():
-            if verdict.op is Op.BLOCK:
-                self.blocked.add(name)
-        for pair, verdict in self.verdicts.items():
-            if verdict.op is Op.DENY:
-                for one, other in (pair, pair[::-1]):
-                    self._foes.setdefault(one, set()).add(other)
+        self._hear_verdicts()
         for names in self.sightings:
             self._count_seen(names)
         self.shared = {name for name in self._recount if self._is_shared(name)}
@@ -196,23 +190,34 @@ class Identities:
         self._toggled ^= shared ^ self.shared
         for names in self.sightings:
             self._show(names)
-        asserted = self._asserted()
-        for pair in asserted:
-            for name in pair:
-                if name not in self.naming:
-                    time = self.verdicts[pair].time
-                    self.since[name] = min(time, self.since.get(name, time))
-        for pair in asserted:
-            for name in pair:
-                self.all.add(name)
-            if not self.shared.intersection(pair):
-                self.all.show(*pair)
+        self._show_asserted()
         for name, group in self.all.groups.items():
             place = self.place(name)
             if group.first is None or place < group.first:
                 group.first = place
         self.all.compute()
         self.all.moved |= gone
+
+    def _hear_verdicts(self) -> None:
+        """Work out who is blocked, and who must not be with whom."""
+        self.blocked |= {name for name, verdict in self.marks.items() if verdict.op is Op.BLOCK}
+        for pair, verdict in self.verdicts.items():
+            if verdict.op is Op.DENY:
+                for one, other in (pair, pair[::-1]):
+                    self._foes.setdefault(one, set()).add(other)
+
+    def _show_asserted(self) -> None:
+        """Have asserted identifiers be there, with their links."""
+        asserted = self._asserted()
+        for pair in asserted:
+            for name in pair:
+                if name not in self.naming:
+                    time = self.verdicts[pair].time
+                    self.since[name] = min(time, self.since.get(name, time))
+                self.all.add(name)
+        for pair in asserted:
+            if not self.shared.intersection(pair):
+                self.all.show(*pair)
 
     def judge(self, pair: Names, before: Verdict | None) -> bool:
         """Take in a verdict that has come to stand; return whether that could be done without `compute`."""
@@ -485,14 +490,14 @@ class Identities:
         """Return the slot of every event with these identifiers, or ASK."""
         star = self.effective(names)
         groups = self.all.groups
-        if not star:
-            left = next((name for name in names if name not in self.blocked), None)
-            return NOBODY if left is None else groups[left].slot
-        group = groups[star[0]]
         if self._alone is not None:
             alone, persons = self._alone.groups, self._persons(names)
             if len(persons) > 1 and any(alone[person].contested for person in persons):
                 return ASK
+        if not star:
+            left = next((name for name in names if name not in self.blocked), None)
+            return NOBODY if left is None else groups[left].slot
+        group = groups[star[0]]
         if not group.contested:
             return group.slot
         if any(not self._policy.is_person(name) for name in star):

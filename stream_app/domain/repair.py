@@ -139,21 +139,19 @@ class Repairs:
             self._rows.delete(slot_key(at.prefix, slot))
         at.header.repairing = 0
         customers.put_header(at)
-        touched = {slot: row.stamp for slot, row in rows}
-        folded = {slot: row.touched for slot, row in rows}
-        for slot in touched:
-            if folded[slot]:
+        for slot, row in rows:
+            if row.touched:
                 self._share(at, customers.open(at, slot), stamp)
-        for slot in touched:
+        for slot, row in rows:
             customer = customers.open(at, slot)
             if next(customer.identifiers(), None) is None:
                 customers.rules.leave(customer)
                 customers.tables.customers.delete(customer.prefix)
                 continue
             customers.tables.customers.put(customer.prefix, customer.row)
-            if folded[slot]:
+            if row.touched:
                 customer.row.profile = fold(customer.history())
-                customers.rules.on_history(customer, touched[slot])
+                customers.rules.on_history(customer, row.stamp)
             customers.save(customer)
 
     def _share(self, at: At, customer: Customer, stamp: int) -> None:

@@ -51,7 +51,12 @@ def bare(event: Event) -> Event:
 
 def arrived_before(one: Event, other: Event) -> bool:
     """Return whether an event came into the input topics before another one."""
-    return (one.received, one.source) < (other.received, other.source)
+    return _arrival(one) < _arrival(other)
+
+
+def _arrival(event: Event) -> tuple[int, str, int, int]:
+    topic, partition, offset = event.source.rsplit("/", 2)
+    return (event.received, topic, int(partition), int(offset))
 
 
 class Timelines:

@@ -14,13 +14,16 @@ import msgspec
 
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.event import Context, Event
+from stream_app.domain.keys import label_key, names_of
+from stream_app.domain.labels import Labels, ordered
 from stream_app.domain.profile import fold
-from stream_app.domain.rows import LinkRow
+from stream_app.domain.rows import SAMPLE
 from tests.property.identity_world import KEY, NAMES, POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stream_app.domain.customer import Customer
     from tests.property.identity_world import World
 
 TYPES = (
@@ -57,42 +60,66 @@ class Expected:
         return since
 
     @property
-    def customer(self) -> str:
-        since = self.members
-        first = min(since, key=lambda name: (POLICY.priority(name), since[name], name))
-        return customer_id(first, KEY)
+    def customers(self) -> dict[str, Expected]:
+        """Customer id -> the same for each customer: what only refused contents connected comes apart again."""
+        parent = {name: name for name in self.members}
 
-    @property
-    def links(self) -> dict[tuple[str, str], LinkRow]:
-        orders: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+        def find(name: str) -> str:
+            while parent[name] != name:
+                name = parent[name]
+            return name
+
         for event in self.events:
             for other in event.identifiers[1:]:
-                orders[event.identifiers[0], other].append(event.order)
+                parent[find(other)] = find(event.identifiers[0])
+        names: dict[str, set[str]] = defaultdict(set)
+        for name in parent:
+            names[find(name)].add(name)
+        found = {}
+        for members in names.values():
+            events = [event for event in self.events if event.identifiers[0] in members]
+            one = Expected(self.label, members, events, self.refused)
+            since = one.members
+            first = min(since, key=lambda name: (POLICY.priority(name), since[name], name))
+            found[customer_id(first, KEY)] = one
+        return found
+
+    @property
+    def sightings(self) -> dict[tuple[str, ...], tuple[int, int, int, list[tuple[int, str]]]]:
+        """Identifiers that events carried together -> first and last time, how many, the earliest."""
+        orders: dict[tuple[str, ...], list[tuple[int, str]]] = defaultdict(list)
+        for event in self.events:
+            orders[event.identifiers].append(event.order)
         return {
-            ends: LinkRow(min(seen)[0], max(seen)[0], len(seen), sorted(seen)[:3])
-            for ends, seen in orders.items()
+            names: (min(seen)[0], max(seen)[0], len(seen), sorted(seen)[:SAMPLE])
+            for names, seen in orders.items()
         }
+
+
+LABELS = Labels(POLICY, KEY)
 
 
 def offline(events: Sequence[Event]) -> list[Expected]:
     """Union-find over all events; of the copies under one id in one component the first to arrive stands."""
     parent: dict[str, str] = {}
+    own = {name: LABELS.of(name) for event in events for name in event.identifiers}
 
     def find(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            name = parent[name]
-        return name
+        label = own[name]
+        parent.setdefault(label, label)
+        while parent[label] != label:
+            label = parent[label]
+        return label
 
     for event in events:
         for other in event.identifiers:
-            winner, loser = POLICY.ordered(find(event.identifiers[0]), find(other))
+            winner, loser = ordered(find(event.identifiers[0]), find(other))
             parent[loser] = winner
     standing: dict[str, dict[str, Event]] = defaultdict(dict)
     for event in sorted(events, key=lambda event: (event.received, event.source)):
         standing[find(event.identifiers[0])].setdefault(event.event_id, event)
     groups: dict[str, set[str]] = defaultdict(set)
-    for name in parent:
+    for name in own:
         groups[find(name)].add(name)
     refused: dict[str, set[str]] = defaultdict(set)
     for event in events:
@@ -113,16 +140,19 @@ def check(world: World, events: Sequence[Event]) -> None:
         check_component(world, component, places)
     held = sum(len(rows["timeline"]) for rows in world.component_tables)
     assert held == places.total(), "an event is in two places, or left behind"
-    for name in ("members", "links", "events", "customers"):
+    for name in ("members", "sightings", "events", "customers", "repairs", "verdicts", "erasures"):
         rows = sum(len(tables[name]) for tables in world.component_tables)
         wanted = {
             "members": sum(len(component.members) for component in expected),
-            "links": sum(len(component.links) for component in expected),
+            "sightings": sum(len(component.sightings) for component in expected),
             "events": held,
-            "customers": len(expected),
+            "customers": sum(len(component.customers) for component in expected),
+            "repairs": 0,
+            "verdicts": 0,
+            "erasures": 0,
         }
         assert rows == wanted[name], f"rows left behind in {name}"
-    assert {*world.effects.profiles} == {component.customer for component in expected}
+    assert {*world.effects.profiles} == {one for component in expected for one in component.customers}
     if not world.twice:
         counts = world.effects.counts
         assert len(events) == held + counts["duplicate"] + counts["conflict"], "the ledger does not balance"
@@ -133,22 +163,39 @@ def check_component(world: World, expected: Expected, places: Counter[str]) -> N
         assert world.root(world.label(identifier)) == expected.label, "an identifier leads elsewhere"
     for identifier in expected.members.keys() - expected.refused:
         assert world.label(identifier) == expected.label, "a row was not repointed"
-    home = world.home(expected.label)
-    customer = home.customer(expected.label)
-    assert customer is not None, "a component is missing"
+    home, prefix = world.home(expected.label), label_key(expected.label)
+    tables = world.tables_of(expected.label)
+    sightings = {
+        names_of(prefix, key): (row.first, row.last, row.count, [*map(tuple, row.sample)])
+        for key, row in tables["sightings"].scan(prefix)
+    }
+    if world.twice:  # what is taken in twice is counted twice
+        assert sightings.keys() == expected.sightings.keys()
+    else:
+        assert sightings == expected.sightings
+    found = {}
+    for slot in {group.slot for group in home.identities(expected.label).all.groups.values()}:
+        customer = home.customer(expected.label, slot)
+        assert customer is not None, "a customer is missing"
+        assert customer.at.header.size == len(expected.members)
+        assert customer.settled or not world.ordered or world.twice
+        found[customer.id] = customer
+    wanted = expected.customers
+    assert found.keys() == wanted.keys()
+    for name, customer in found.items():
+        check_customer(world, customer, wanted[name], places)
+
+
+def check_customer(world: World, customer: Customer, expected: Expected, places: Counter[str]) -> None:
     found = list(customer.timeline())
     assert [event for event, _ in found] == expected.events, "the timeline is another one"
-    assert customer.id == expected.customer
-    assert {row.customer for _, row in found} == {expected.customer}
-    assert dict(home.members(expected.label)) == expected.members
-    assert {(a, b): link for a, b, link in home.links(expected.label)} == expected.links
-    assert customer.header.size == len(expected.members)
+    assert {row.customer for _, row in found} == {customer.id}
+    assert set(customer.identifiers()) == expected.members.keys()
     assert customer.profile == fold(expected.events), "the profile is another one"
     assert world.effects.profiles[customer.id] == customer.profile
-    assert customer.settled or not world.ordered or world.twice
     for event, row in found:
         if places[event.event_id] == 1:
-            assert world.effects.published[event.event_id, ""][:2] == (row.revision, row.customer)
+            assert world.effects.published[event.event_id][:2] == (row.revision, row.customer)
 
 
 def shoppers(seed: int, customers: int = 8, events: int = 120, shared: float = 0.4) -> list[Event]:

@@ -167,6 +167,9 @@ class Recorder:
 
 Queue = tuple[str, str]
 
+MERGE = 14
+"""The tag of MERGE in an encoded message: its chunks are counted, so an epoch's atomicity is what keeps it single."""
+
 
 @dataclass
 class World:
@@ -225,7 +228,7 @@ class World:
         queue = self.random.choice(waiting)
         messages = self.queues[queue]
         raw = messages.pop(0 if self.ordered else self.random.randrange(len(messages)))
-        if self.random.random() < self.twice:
+        if self.random.random() < self.twice and raw[1] != MERGE:
             messages.append(raw)
         self._source = queue[1]
         topic, _, partition = queue[1].rpartition("/")

@@ -1,4 +1,4 @@
-"""The resolver's transitions, one by one, on labels as they are: priority first (their interplay: tests/property/test_resolver_protocol.py)."""
+"""The resolver's transitions, one by one, on labels (their interplay: tests/property/test_resolver_protocol.py)."""
 
 from __future__ import annotations
 
