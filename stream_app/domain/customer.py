@@ -627,10 +627,10 @@ class Customers:
             # Whether the id is still somebody's shows at the identifier that it rests on: one of these, one that
             # came before, or one that is still to come.
             name = first.get(old) or next((n for n in groups if customer_id(n, self._key) == old), None)
-            if name is not None:
+            if name is not None or not at.header.incoming:
                 targets.discard(old)
-                if (holder := groups.get(name)) is not None:
-                    targets.add(ids.get(holder) or self.open(at, holder.slot).id)
+            if name is not None and (holder := groups.get(name)) is not None:
+                targets.add(ids.get(holder) or self.open(at, holder.slot).id)
         for name, old in arrived:
             if (holder := groups.get(name)) is not None:
                 became[old].add(ids.get(holder) or self.open(at, holder.slot).id)

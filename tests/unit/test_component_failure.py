@@ -37,7 +37,7 @@ ANA, BEN, FIRST, SECOND = "user_id:ana", "user_id:ben", "cookie:1", "cookie:2"
 of = Labels(POLICY, KEY).of
 
 
-class Planted(Exception):
+class PlantedError(Exception):
     """The failure."""
 
 
@@ -108,7 +108,7 @@ class Calls:
     def note(self, name: str) -> None:
         self.names.append(name)
         if len(self.names) - 1 == self.fails_at:
-            raise Planted(name)
+            raise PlantedError(name)
 
 
 class Rules(NoRules):
@@ -184,18 +184,23 @@ class Place:
         self.sent = []
         self.calls.names.clear()
         self.components.handle(decode_component(raw))
+        assert self.left() == set()
         for table in self.kept.values():
             table.commit()
         return self.sent
+
+    def left(self) -> set[tuple[str, bytes]]:
+        """Return rows that were changed and not put."""
+        return {(name, key) for name, table in self.kept.items() for key in table.changed() - table.touched}
 
     def fail(self, raw: bytes, call: int) -> set[tuple[str, bytes]]:
         """Have a call fail while a message is handled; return rows that were changed and not put."""
         self.calls.names.clear()
         self.calls.fails_at = call
-        with pytest.raises(Planted):
+        with pytest.raises(PlantedError):
             self.components.handle(decode_component(raw))
         self.calls.fails_at = None
-        return {(name, key) for name, table in self.kept.items() for key in table.changed() - table.touched}
+        return self.left()
 
     def abort(self) -> None:
         for table in self.kept.values():
@@ -206,9 +211,14 @@ class Place:
         return {name: table.written() for name, table in self.kept.items()}
 
 
-RENAMED = [to("e1", 5, FIRST), to("e2", 6, ANA, FIRST), to("e3", 1, FIRST), to("e2", 6, ANA, FIRST)]
-LONG = [*[to(f"e{n}", n, FIRST) for n in range(9)], to("f1", 9, ANA, FIRST)]
-SPLIT = [
+RENAMED: list[ComponentMessage] = [
+    to("e1", 5, FIRST),
+    to("e2", 6, ANA, FIRST),
+    to("e3", 1, FIRST),
+    to("e2", 6, ANA, FIRST),
+]
+LONG: list[ComponentMessage] = [*[to(f"e{n}", n, FIRST) for n in range(9)], to("f1", 9, ANA, FIRST)]
+SPLIT: list[ComponentMessage] = [
     to("a0", 0, ANA, FIRST, at=ANA),
     to("a1", 1, ANA, SECOND, at=ANA),
     *[to(f"e{n}", n, SECOND if n % 2 else FIRST, at=ANA) for n in range(2, 12)],
@@ -217,21 +227,21 @@ SPLIT = [
     to("b2", 8, BEN, SECOND, at=ANA),
     command("c2", Op.WITHDRAW, 60, ANA, SECOND, at=ANA),
 ]
-SPLIT_LATE = [
+SPLIT_LATE: list[ComponentMessage] = [
     to("a0", 0, ANA, FIRST, at=ANA),
     to("a1", 1, ANA, SECOND, at=ANA),
+    *[to(f"e{n}", n, FIRST if n < 9 else SECOND, at=ANA) for n in range(3, 15)],
     to("b1", 2, BEN, SECOND, at=ANA),
-    *[to(f"e{n}", n, FIRST if n < 8 else SECOND, at=ANA) for n in range(3, 14)],
     command("c1", Op.DENY, 50, ANA, SECOND, at=ANA),
 ]
-SHARED = [to(f"e{n}", n, f"user_id:{n}", FIRST, at=ANA) for n in range(5)]
-CONFLICT = [
+SHARED: list[ComponentMessage] = [to(f"e{n}", n, f"user_id:{n}", FIRST, at=ANA) for n in range(5)]
+CONFLICT: list[ComponentMessage] = [
     to("e1", 5, ANA, FIRST, received=4, a=1),
     to("e2", 6, FIRST, received=5),
     to("e1", 7, BEN, FIRST, received=3, a=2),
     to("e1", 7, FIRST, received=6, a=3),
 ]
-MERGE = [
+MERGE: list[ComponentMessage] = [
     to("a1", 1, ANA, FIRST, at=ANA),
     to("same", 2, ANA, FIRST, at=ANA, received=2),
     *[to(f"e{n}", n, FIRST) for n in range(5)],
@@ -239,7 +249,7 @@ MERGE = [
     Union(of(FIRST), of(ANA), 7),
     to("late", 3, FIRST),
 ]
-CLASH = [
+CLASH: list[ComponentMessage] = [
     to("a1", 1, ANA, FIRST, at=ANA),
     to("same", 2, FIRST, at=ANA, received=2, a=1),
     to("other", 3, FIRST, at=ANA, received=1, a=1),
@@ -247,7 +257,7 @@ CLASH = [
     to("other", 5, FIRST, SECOND, received=2, a=2),
     Union(of(FIRST), of(ANA), 7),
 ]
-ERASED = [
+ERASED: list[ComponentMessage] = [
     *SPLIT[:8],
     command("c1", Op.ASSERT, 5, ANA, "cookie:3", at=ANA),
     command("c2", Op.ERASE, 6, ANA, at=ANA),
@@ -256,10 +266,12 @@ ERASED = [
     command("c3", Op.BLOCK, 70, SECOND, at=ANA),
     command("c4", Op.RELEASE, 80, SECOND, at=ANA),
 ]
-ERASED_BEFORE_A_MERGE = [
+ERASED_BEFORE_A_MERGE: list[ComponentMessage] = [
     to("a1", 1, ANA, FIRST, at=ANA),
     to("a2", 2, BEN, FIRST, at=ANA),
     to("a3", 3, FIRST, SECOND, at=ANA),
+    to("a4", 4, "cookie:9", at=ANA),
+    to("e0", 3, "cookie:9"),
     to("e1", 1, FIRST),
     to("e2", 2, FIRST, SECOND),
     to("e3", 9, FIRST, SECOND),
