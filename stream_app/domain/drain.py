@@ -229,6 +229,8 @@ class Drains:
         identities, tables = home.identities, self._tables
         for moved in message.sightings:
             identities.take(moved.names, moved.row)
+            # Put at once: should anything below fail, the abort of the epoch has to forget this row.
+            tables.sightings.put(names_key(at.prefix, moved.names), identities.sightings[moved.names])
             home.owners.moved(moved.names, ())
         for label, time in message.erasures:
             key = at.prefix + label.encode()

@@ -85,11 +85,12 @@ class Repairs:
             slot, row = waiting
             prefix = slot_key(at.prefix, slot)
             part, following = self._customers.timelines.part(prefix, row.cursor, left, size)
+            gone = False
             for key, found in part:
-                row.touched |= self._look(at, home, slot, key, found, row.stamp)
+                gone |= self._look(at, home, slot, key, found, row.stamp)
                 left -= 1
                 size -= len(found.event)
-            row.cursor = following
+            row.cursor, row.touched = following, row.touched or gone
             self._rows.put(prefix, row)
         waiting = self._waiting(at, home)
         if waiting is not None and waiting[1].cursor is not None:

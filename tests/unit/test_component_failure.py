@@ -112,19 +112,19 @@ class Calls:
 
 
 class Rules(NoRules):
-    """Keeps a list that it changes in place before it fails."""
+    """Keeps a list that is changed in place before a call fails, and shares by the events that are in it."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def _change(self, customer: Customer, what: str) -> None:
+    def _change(self, customer: Customer, what: str, *more: str) -> None:
         if customer.rules is None:
             customer.rules = []
-        customer.rules.append(what)
+        customer.rules += [what, *more]
         self._calls.note(what)
 
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
-        self._change(customer, "on_event")
+        self._change(customer, "on_event", event.event_id)
 
     def on_history(self, customer: Customer, stamp: int) -> None:
         self._change(customer, "on_history")
@@ -138,8 +138,8 @@ class Rules(NoRules):
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:
         self._change(customer, "share")
-        slots = {slot_of(event.event_id) for event in customer.history()} - {None, customer.slot}
-        return {slot: b"shared" for slot in slots if slot is not None} or {customer.slot: b"shared"}
+        slots = {slot_of(name) for name in customer.rules} - {None, customer.slot}
+        return {slot: b"shared" for slot in slots if slot is not None}
 
 
 class Effects(Recorder):
