@@ -39,7 +39,9 @@ def components(policy: IdentityPolicy, arrived: list[dict]) -> list[Identities]:
             event = ChannelEvent(arrival["event_id"], time, "web", "x", arrival["identifiers"], {})
             names, _ = identifier.identify(event)
             if names:
-                deployment.give(Event(arrival["event_id"], time, "web", "x", names, {}, place, f"case/0/{place}"))
+                deployment.give(
+                    Event(arrival["event_id"], time, "web", "x", names, {}, place, f"case/0/{place}")
+                )
         known |= set(names)
     found = {id(identities): identities for identities in map(deployment.identities, sorted(known))}
     return list(found.values())
