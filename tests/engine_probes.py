@@ -216,7 +216,7 @@ def shell(build: Build) -> Worker:
         listen(self, *arguments)
         say("listens", self.getsockname())
 
-    socket.socket.listen = told  # type: ignore[method-assign]
+    socket.socket.listen = told
     worker = build()
 
     @worker.app.task

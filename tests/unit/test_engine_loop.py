@@ -122,7 +122,7 @@ class Desk:
         )
         self.engine = Engine(
             assignment,
-            self.epochs,  # type: ignore[arg-type]
+            self.epochs,
             dispatcher=dispatcher,
             observer=Observer(),
             broker_clock=BrokerClock(),
@@ -136,7 +136,7 @@ class Desk:
     def _task(self, partition: int) -> Task:
         stage = Stage("words", ("in",), "changelog", Words, (WORDS,), upstream=("up",))
         task = Task(stage, TP("in", partition), ["up/0"], ["in/0", "in/1"], Clockwork(TimeMode.EVENTS, 0, 0))
-        task.open(MemoryRows(), self.producer)  # type: ignore[arg-type]
+        task.open(MemoryRows(), self.producer)
         task.ready = True
         return task
 
@@ -442,8 +442,8 @@ def test_what_only_says_that_it_is_a_marker_is_data_in_a_topic_that_producers_wr
     taken: list[Any] = []
     stage = Stage("source", ("in",), "changelog", Words)
     task = Task(stage, TP("in", 0), (), (), Clockwork(TimeMode.EVENTS, 0, 0))
-    task.open(MemoryRows(), Transactions())  # type: ignore[arg-type]
-    task.handler = SimpleNamespace(process=taken.extend)  # type: ignore[assignment]
+    task.open(MemoryRows(), Transactions())
+    task.handler = SimpleNamespace(process=taken.extend)
     records = [
         SimpleNamespace(offset=offset, key=None, value=value, headers=[(WATERMARK_HEADER, b"1")])
         for offset, value in enumerate([encode_marker(700), b"no time", None])
