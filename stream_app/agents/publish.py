@@ -99,7 +99,7 @@ def trigger_fields(
                 for e in because.events
             ],
             "values": because.values,
-            "decision": {"reason": decision.reason} if decision.reason else {},
+            "decision": {**because.sending, **({"reason": decision.reason} if decision.reason else {})},
             "evidence": evidence,
         },
     }

@@ -7,7 +7,7 @@ moving it would cost two rows with every event.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -15,7 +15,7 @@ from stream_app.domain.keys import timer_key
 from stream_app.domain.rules import Decision, RulesState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
@@ -63,13 +63,19 @@ class Rules:
         self.stale: dict[tuple[str, int], int] = {}
         """Key of each customer that must be folded again -> the earliest stamp that asked for it (ms)."""
 
+    def before(self, customer: Customer, event: Event) -> None:
+        """An event in order is about to be taken in: judge what is due before it."""
+        row = customer.rules
+        if row is not None and customer.key not in self.stale and self.book.fits(row.state):
+            self.book.elapse(row.state, event.time, customer.profile)
+
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """One event was taken in."""
         row = self._row(customer)
         if customer.key in self.stale or late or not self.book.fits(row.state):
             self._fold_again(customer, stamp)
             return
-        self.book.step(row.state, event)
+        self.book.step(row.state, event, customer.profile)
         if customer.settled:
             self._settle(customer, row, stamp)
 
@@ -169,7 +175,8 @@ class Rules:
             # Due before the event that brings us here, and only not fired yet: not found late.
             stood = min(stood, row.timer - 1)
         if not book.settled(row.state, clock):
-            for decision in book.settle(row.state, clock, min(clock, stood), view(customer)):
+            profile, identifiers = customer.profile, customer.identifiers
+            for decision in book.settle(row.state, clock, min(clock, stood), profile, identifiers):
                 self.publish(customer, decision)
         due = book.next_due(row.state)
         if due is not None and (row.timer is None or due < row.timer):
@@ -178,9 +185,3 @@ class Rules:
                 self.task.timers.cancel(row.timer, key)
             self.task.timers.set(due, key)
             row.timer = due
-
-
-def view(customer: Customer) -> Mapping[str, Any]:
-    """Return what payloads may name of a customer, beside what the fold knows."""
-    traits = customer.profile.traits
-    return {"customer": {name: trait.value for name, trait in traits.items()}}

@@ -49,6 +49,9 @@ Arrived = tuple[str, str]
 class RuleFold(Protocol):
     """The rules, as a customer's events concern them. State is whatever they keep in `customer.rules`."""
 
+    def before(self, customer: Customer, event: Event) -> None:
+        """An event that is the last of the timeline is about to be taken in."""
+
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """One event was taken in; `late`: it isn't the last of the timeline, so fold again from its time."""
 
@@ -70,6 +73,9 @@ class RuleFold(Protocol):
 
 class NoRules:
     """No rules at all."""
+
+    def before(self, customer: Customer, event: Event) -> None:
+        """Do nothing."""
 
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """Do nothing."""
@@ -279,6 +285,8 @@ class Customers:
         if not customer.settled:
             self.touch(at, slot, stamp)
             return
+        if not late:
+            self.rules.before(customer, event)
         if not apply(row.profile, event):
             row.profile = fold(customer.history())
         self.rules.on_event(customer, event, late=late, stamp=stamp)

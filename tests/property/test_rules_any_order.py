@@ -21,6 +21,8 @@ from stream_app.domain.rules.settle import _Settlement
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from stream_app.domain.profile import Profile
+
 MINUTE = 60_000
 START = 1_000 * 86_400_000
 LONG_AGO = -(2**62)
@@ -297,9 +299,9 @@ def due_is_exclusive(patch: pytest.MonkeyPatch) -> None:
     """Let an instance elapse before an event exactly at its due time."""
     elapse = Fold._elapse
 
-    def step(self: Fold, state: RulesState, event: Event) -> None:
-        elapse(self, state, event.time + 1)
-        original(self, state, event)
+    def step(self: Fold, state: RulesState, event: Event, profile: Profile | None = None) -> None:
+        elapse(self, state, event.time + 1, profile)
+        original(self, state, event, profile)
 
     original = Fold.step
     patch.setattr(Fold, "step", step)
@@ -320,8 +322,8 @@ def never_stale(patch: pytest.MonkeyPatch) -> None:
     """Overlook that an event in order can change what was sent already."""
     step = Fold.step
 
-    def wrong(self: Fold, state: RulesState, event: Event) -> None:
-        step(self, state, event)
+    def wrong(self: Fold, state: RulesState, event: Event, profile: Profile | None = None) -> None:
+        step(self, state, event, profile)
         state.stale = False
 
     patch.setattr(Fold, "step", wrong)

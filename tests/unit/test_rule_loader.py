@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import time
 from importlib.resources import files
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from stream_app.domain.rules import RuleError, load_rule
+from stream_app.domain.rules import DueAt, RuleError, load_rule
 from stream_app.domain.rules.loader import FIELDS
 from stream_app.domain.rules.times import parse_duration, parse_instant
 
@@ -27,11 +28,18 @@ channel: sms
 active_from: "2026-01-01"
 active_until: 2026-12-31T12:00:00+01:00
 key: [sku, shop]
-opens: {event: A, if: event.price > 1 && channel == "web"}
+instances: per_event
+opens:
+  event: A
+  if: event.price > 1 && channel == "web"
+  quiet_before: {event: [A, B], if: "event.price > 2", for: 30d, and_before: true}
+  first: true
 keeps_open: {event: [A, B], if: opened.price < event.price}
 closes: {event: C, if: "last.price > 1", match: sku}
 after: 900ms
-if: has(opened.sku) && cart.value > 1.5
+repeat: 1d
+repeat_within: 7d
+if: has(opened.sku) && cart.value > 1.5 && customer.tier == "gold"
 at_most: {times: 2, per_key: true}
 ignore_caps: true
 priority: -1.5
@@ -51,9 +59,24 @@ def test_the_shipped_rule_is_read() -> None:
     assert (rule.grace, rule.retract_within) == (5 * MINUTE, 1440 * MINUTE)
 
 
+OTHERS = """\
+name: others
+opens: {sequence: [A, {event: [B, C], if: event.sku == first.sku}], within: 2h, every: true}
+closes: {event: D, if: first.sku == event.sku}
+due_at: {weekday: friday, local_time: "18:30"}
+then: {event: E, if: opened.sku == event.sku}
+payload: first.sku
+"""
+
+
 def test_every_field_is_read() -> None:
     rule = load_rule(FULL)
-    assert set(yaml.safe_load(FULL)) == FIELDS
+    assert set(yaml.safe_load(FULL)) | set(yaml.safe_load(OTHERS)) == FIELDS
+    quiet = rule.opens.quiet
+    assert quiet is not None
+    assert (quiet.pattern.event, quiet.span, quiet.before) == ({"A", "B"}, 30 * 1440 * MINUTE, True)
+    assert (rule.opens.first, rule.per_event) == (True, True)
+    assert (rule.repeat, rule.repeat_within) == (1440 * MINUTE, 7 * 1440 * MINUTE)
     assert rule.active_from == parse_instant("2026-01-01T00:00:00Z")
     assert rule.active_until == parse_instant("2026-12-31T11:00:00Z")
     assert (rule.channel, rule.key, rule.after, rule.grace) == (("sms",), ("sku", "shop"), 900, 0)
@@ -64,6 +87,30 @@ def test_every_field_is_read() -> None:
     assert rule.names("last") == frozenset({"price"})
 
 
+def test_a_sequence_is_read() -> None:
+    rule = load_rule(OTHERS)
+    assert [pattern.event for pattern in rule.opens.patterns] == [{"A"}, {"B", "C"}]
+    assert (rule.opens.within, rule.opens.every) == (120 * MINUTE, True)
+    assert rule.due_at == DueAt(weekday=4, local_time=time(18, 30))
+    assert rule.then is not None
+    assert rule.names("first") == {"sku"}
+
+
+def test_due_times_and_profile_conditions_are_read() -> None:
+    def due_at(text: str) -> DueAt | None:
+        return load_rule(f"{{name: x, opens: {{event: A}}, due_at: {text}}}").due_at
+
+    assert due_at("{property: ready_at, offset: -2h}") == DueAt(named="ready_at", offset=-120 * MINUTE)
+    assert due_at('{days: 3, local_time: "09:00:30"}') == DueAt(days=3, local_time=time(9, 0, 30))
+    assert due_at("{yearly: customer.birthday, local_time: 09:00}") == DueAt(
+        yearly="birthday", local_time=time(9)
+    )
+    assert due_at("{local_time: 21:00}") == DueAt(local_time=time(21)), "to YAML 1.1, a number"
+    profile = load_rule("{name: x, opens: {profile: customer.orders >= 3}}").opens.profile
+    assert profile is not None
+    assert profile.source == "customer.orders >= 3"
+
+
 def test_a_rule_may_be_json() -> None:
     rule = {"name": "x", "version": 1, "opens": {"event": ["A"]}, "if": "cart.value >= 1.0"}
     assert load_rule(json.dumps(rule)).opens.event == {"A"}
@@ -72,12 +119,35 @@ def test_a_rule_may_be_json() -> None:
 BROKEN = [
     ("name: x\nopens: {event: A}\nafters: 1m\n", 3, 1, "unknown field `afters`"),
     ("name: x\nopens: {event: A, once: true}\n", 2, 19, "opens: unknown field `once`"),
-    ("name: x\nopens: {event: A}\nrepeat: 1d\n", 3, 1, "`repeat` is not supported by this version"),
-    ("name: x\nopens: {sequence: [A, B]}\n", 2, 9, "`sequence` is not supported by this version"),
-    ("name: x\nopens: {event: A, first: true}\n", 2, 19, "`first` is not supported by this version"),
+    ("name: x\nopens: {sequence: [A]}\n", 2, 19, "a list of 2 to 16 patterns"),
+    ("name: x\nopens: {sequence: [A, {if: event.a > 1}]}\n", 2, 23, "`event` is missing"),
+    ("name: x\nopens: {event: A, within: 1h}\n", 2, 27, "`within` goes with `sequence`"),
+    ("name: x\nopens: {event: A, profile: customer.a > 1}\n", 2, 8, "name one of"),
+    ("name: x\nopens: {reference: product.price}\n", 2, 9, "`reference` is not supported by this version"),
+    ("name: x\nopens: {event: A, quiet_before: {event: A}}\n", 2, 33, "`for` is missing"),
+    ("name: x\nopens: {event: A}\nafter: 1h\ndue_at: {property: t}\n", 4, 9, "not together with `after`"),
+    ("name: x\nopens: {event: A}\ndue_at: {days: 1}\n", 3, 9, "`local_time` is missing"),
+    (
+        "name: x\nopens: {event: A}\ndue_at: {days: 1, weekday: monday, local_time: 09:00}\n",
+        3,
+        28,
+        "not together",
+    ),
+    (
+        "name: x\nopens: {event: A}\ndue_at: {weekday: someday, local_time: 09:00}\n",
+        3,
+        19,
+        "`someday` is none",
+    ),
+    ("name: x\nopens: {event: A}\ndue_at: {local_time: 25:00}\n", 3, 22, "a time of the day is like"),
+    ("name: x\nopens: {event: A}\ndue_at: {property: t, offset: soon}\n", 3, 31, "a duration is"),
+    ("name: x\nopens: {event: A}\nthen: {event: B}\nrepeat: 1d\n", 3, 7, "not together with `repeat`"),
+    ("name: x\nopens: {event: A}\nrepeat_within: 1d\n", 3, 16, "there is no `repeat`"),
+    ("name: x\nopens: {event: A}\nrepeat: 0s\n", 3, 9, "longer than 0"),
+    ("name: x\nopens: {event: A}\ninstances: many\n", 3, 12, "per_key or per_event"),
     ("name: x\nopens: {event: A}\nnear: {store: s}\n", 3, 1, "`near` is not supported by this version"),
     ("name: x\n", 1, 1, "`opens` is missing"),
-    ("name: x\nopens: {if: event.a > 1}\n", 2, 8, "`event` is missing"),
+    ("name: x\nopens: {if: event.a > 1}\n", 2, 8, "name one of `event`, `sequence` or `profile`"),
     ("name: x\nname: y\nopens: {event: A}\n", 2, 1, "`name` is there twice"),
     ("name: a b\nopens: {event: A}\n", 1, 7, "name: letters"),
     ("name: x\nversion: two\nopens: {event: A}\n", 2, 10, "whole number"),
@@ -102,12 +172,9 @@ OF_CONDITIONS = [
     ("name: x\nopens: {event: A}\nif: cart.value > foo.bar\n", 3, 18, "no variable `foo` here"),
     ('name: x\nopens: {event: A}\nif: "cart.value > foo.bar"\n', 3, 19, "no variable `foo` here"),
     ("name: x\nopens: {event: A, if: opened.price > 1}\n", 2, 23, "no variable `opened` here"),
-    (
-        "name: x\nopens: {event: A}\nif: customer.tier == 'gold'\n",
-        3,
-        5,
-        "`customer` in this condition is not",
-    ),
+    ("name: x\nopens: {event: A}\nif: store.open == true\n", 3, 5, "`store` in this condition is not"),
+    ("name: x\nopens: {event: A}\nif: first.sku == 'A'\n", 3, 5, "no variable `first` here"),
+    ("name: x\nopens: {event: A}\npayload: first.sku\n", 3, 10, "no `first.sku` to send"),
     ("name: x\nopens: {event: A}\nif: cart.value >> 1\n", 3, 17, "`>` is not expected here"),
     ("name: x\nopens: {event: A}\nif: >\n  cart.value\n  > foo\n", 3, 5, "character 14: no variable `foo`"),
     (
@@ -136,7 +203,7 @@ def test_a_huge_file_is_refused() -> None:
         load_rule("#" * 300_000)
 
 
-@pytest.mark.parametrize("text", [SHIPPED, FULL])
+@pytest.mark.parametrize("text", [SHIPPED, FULL, OTHERS])
 def test_the_json_schema_takes_what_the_loader_takes(text: str) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     Draft202012Validator(SCHEMA).validate(_as_json(text))

@@ -3,8 +3,8 @@
 from stream_app.domain.rules.book import RuleBook
 from stream_app.domain.rules.decision import Action, Because, Decision, HeldBack, Retracted
 from stream_app.domain.rules.loader import load_rule
-from stream_app.domain.rules.model import AtMost, Pattern, Rule, RuleError
-from stream_app.domain.rules.settle import Gate, Proposal, at_most
+from stream_app.domain.rules.model import AtMost, DueAt, Opens, Pattern, Quiet, Rule, RuleError
+from stream_app.domain.rules.sending import SendingPolicy
 from stream_app.domain.rules.state import EventRef, Ledger, RulesState
 
 __all__ = [
@@ -12,17 +12,18 @@ __all__ = [
     "AtMost",
     "Because",
     "Decision",
+    "DueAt",
     "EventRef",
-    "Gate",
     "HeldBack",
     "Ledger",
+    "Opens",
     "Pattern",
-    "Proposal",
+    "Quiet",
     "Retracted",
     "Rule",
     "RuleBook",
     "RuleError",
     "RulesState",
-    "at_most",
+    "SendingPolicy",
     "load_rule",
 ]

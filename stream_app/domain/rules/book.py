@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stream_app.domain.rules.fold import Fold
-from stream_app.domain.rules.settle import Settler, at_most
+from stream_app.domain.rules.model import FOREVER
+from stream_app.domain.rules.sending import SendingPolicy
+from stream_app.domain.rules.settle import Moment, Settler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stream_app.domain.event import Event
+    from stream_app.domain.profile import Profile
     from stream_app.domain.rules.decision import Decision
     from stream_app.domain.rules.model import Rule
-    from stream_app.domain.rules.settle import Gate
     from stream_app.domain.rules.state import Ledger, RulesState
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class RuleBook:
-    """The rules in force. Of a name's versions the highest counts.
+    """The rules in force, and the policy by which they send. Of a name's versions the highest counts.
 
-    Per event: `step` if it is in order, else `refold` the timeline with the state's ledger; then `settle`
-    unless `settled`; then a timer at `next_due`. When a timer is due: `settle`.
+    Per event that is in order: `elapse`, then the profile takes it in, then `step`. Otherwise `refold` the timeline
+    with the state's ledger. Then `settle` unless `settled`; then a timer at `next_due`. When a timer is due:
+    `settle`.
     """
 
-    def __init__(self, rules: Sequence[Rule], gates: Sequence[Gate] = (at_most,)) -> None:
-        """Compile the rules. `gates` are asked in order before anything is sent."""
+    def __init__(self, rules: Sequence[Rule], policy: SendingPolicy | None = None) -> None:
+        """Compile the rules; without a policy everything may be sent."""
         highest: dict[str, Rule] = {}
         for rule in rules:
             known = highest.get(rule.name)
             if known is None or rule.version > known.version:
                 highest[rule.name] = rule
         self.rules = tuple(highest[name] for name in sorted(highest))
-        ids = "\n".join(rule.id for rule in self.rules)
+        self.policy = SendingPolicy() if policy is None else policy
+        ids = "\n".join([self.policy.digest, *(rule.id for rule in self.rules)])
         self.fingerprint = blake2b(ids.encode(), digest_size=8).hexdigest()
-        self._fold = Fold(self.rules, self.fingerprint)
-        self._settler = Settler(self._fold.plans, gates)
+        self._fold = Fold(self.rules, self.fingerprint, self.policy)
+        self._settler = Settler(self._fold.plans, self.policy)
+        self.elapse = self._fold.elapse
+        """elapse(state, time, profile): judge what is due before the event that comes next, in place."""
         self.step = self._fold.step
-        """step(state, event): fold one event that is in order, in place."""
+        """step(state, event, profile): fold one event that is in order, in place."""
 
     def new_state(self) -> RulesState:
         """Return the state of a customer without events."""
@@ -63,15 +66,20 @@ class RuleBook:
         return self._fold.refold(events, ledgers)
 
     def next_due(self, state: RulesState) -> int | None:
-        """Return the earliest due time (ms) not yet decided about: settle when the clock is past it."""
-        return self._settler.next_due(state)
+        """Return a time (ms) at or before the next one about which there is something to decide."""
+        return None if state.next_at == FOREVER else state.next_at
 
     def settled(self, state: RulesState, clock: int) -> bool:
         """Tell whether there is nothing to decide at this clock (ms). Cheap."""
         return self._settler.settled(state, clock)
 
     def settle(
-        self, state: RulesState, clock: int, stood: int, view: Mapping[str, Any] = _NOTHING
+        self,
+        state: RulesState,
+        clock: int,
+        stood: int,
+        profile: Profile | None = None,
+        identifiers: Callable[[], Iterable[str]] = tuple,
     ) -> list[Decision]:
         """Decide what is due before `clock`, in place; decisions in the order of sending.
 
@@ -80,6 +88,7 @@ class RuleBook:
             clock: Now (ms): no event before it is outstanding.
             stood: Where the clock stood (ms) at the source when the event at hand was read; for a timer,
                 where it stood before it moved. Due then or later is on time.
-            view: Nested mappings for the payload: {"customer": {"first_name": ...}, "store": {...}}.
+            profile: The customer's, as of the last event folded.
+            identifiers: Gives the customer's identifiers.
         """
-        return self._settler.settle(state, clock, stood, view)
+        return self._settler.settle(state, Moment(clock, stood, profile, identifiers))

@@ -19,11 +19,17 @@ class Action(StrEnum):
 
 
 class HeldBack(StrEnum):
-    """Why nothing is sent. The gates of later issues add theirs (consent, cap, ...)."""
+    """Why nothing is sent; QUIET_HOURS: not yet."""
 
     CONDITION = "condition"
-    AT_MOST = "at_most"
     PAST = "past"
+    CONSENT = "consent"
+    SUPPRESSED = "suppressed"
+    NO_ADDRESS = "no_address"
+    QUIET_HOURS = "quiet_hours"
+    CAP = "cap"
+    PRIORITY = "priority"
+    AT_MOST = "at_most"
 
 
 class Retracted(StrEnum):
@@ -40,18 +46,27 @@ class Retracted(StrEnum):
 
 
 class Because(msgspec.Struct):
-    """The evidence: opening, latest keeping and closing events, how many kept it open, the values seen."""
+    """The evidence.
+
+    Attributes:
+        events: that opened it (a sequence's earlier ones too), the latest that kept it open, the closing one.
+        kept: how many kept it open.
+        values: what the conditions saw.
+        sending: what was found about sending it: consent, zone, quiet hours.
+    """
 
     events: list[EventRef]
     kept: int
     values: dict[str, Any]
+    sending: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Decision(msgspec.Struct):
     """One decision about one trigger id. `due` and `sent` in ms since the epoch.
 
-    `sent` is the due time for what is on time, the clock for what was found late or is taken back. `key`:
-    the values of the rule's key properties. `reason` is empty for a fire; `payload` for all but a fire.
+    `sent` is the due time for what is on time, the end of the quiet hours that held it, or the clock for what was
+    found late or is taken back. `key`: the values of the rule's key properties. `channel`: those on which it may go,
+    the one to use first. `reason` is empty for a fire; `payload` for all but a fire. `number`: of a repeat.
     """
 
     trigger_id: str
@@ -67,3 +82,4 @@ class Decision(msgspec.Struct):
     reason: str
     because: Because
     payload: dict[str, Any]
+    number: int = 0

@@ -10,27 +10,40 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.rules.located import Located, compose
-from stream_app.domain.rules.model import AtMost, Pattern, Rule
+from stream_app.domain.rules.model import AtMost, DueAt, Opens, Pattern, Quiet, Rule
+from stream_app.domain.rules.times import WEEKDAYS, parse_local_time, parse_offset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIELDS = frozenset(
-    {"name", "version", "description", "purpose", "channel", "active_from", "active_until", "key", "opens"}
-    | {"keeps_open", "closes", "after", "if", "at_most", "ignore_caps", "priority", "grace"}
-    | {"retract_within", "payload"},
+    {
+        "name",
+        "version",
+        "description",
+        "purpose",
+        "channel",
+        "active_from",
+        "active_until",
+        "key",
+        "instances",
+    }
+    | {"opens", "keeps_open", "closes", "after", "due_at", "repeat", "repeat_within", "then", "if", "at_most"}
+    | {"ignore_caps", "priority", "grace", "retract_within", "payload"},
 )
-LATER_FIELDS = frozenset({"instances", "near", "due_at", "repeat", "repeat_within", "then"})
-LATER_OPENS = frozenset(
-    {"sequence", "within", "every", "profile", "reference", "event_before", "match", "quiet_before", "first"},
-)
+LATER_FIELDS = frozenset({"near"})
+OPENERS = frozenset({"event", "sequence", "profile"})
+LATER_OPENS = frozenset({"reference", "event_before", "match"})
 
-OF_EVENT = frozenset({"event", "event_type", "channel", "time", "cart"})
-OF_INSTANCE = frozenset({"opened", "last", "cart"})
-LATER_VARIABLES = frozenset(
-    {"first", "old", "new", "before", "customer", "store", "stock", "weather", "season"}
-)
-PAYLOAD = OF_INSTANCE | {"customer", "store", "stock", "weather", "season"}
+OF_EVENT = frozenset({"event", "event_type", "channel", "time", "cart", "customer"})
+OF_INSTANCE = frozenset({"opened", "last", "cart", "customer"})
+FIRST = frozenset({"first"})
+LATER_VARIABLES = frozenset({"old", "new", "before", "store", "stock", "weather", "season"})
+PAYLOAD = OF_INSTANCE | FIRST | {"store", "stock", "weather", "season"}
+MAX_REPEATS = 1000
+"""Of one instance, where `repeat_within` says how many there are."""
+MAX_STEPS = 16
+"""Of a sequence."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -45,14 +58,41 @@ def load_rule(text: str, source: str = "rule") -> Rule:
     for required in ("name", "opens"):
         if required not in fields:
             whole.fail(f"`{required}` is missing; a rule needs it")
-    values: dict[str, Any] = {_ATTRIBUTES.get(name, name): _READ[name](at) for name, at in fields.items()}
-    values.setdefault("version", 1)
+    first = FIRST if "sequence" in _names_in(fields["opens"]) else frozenset[str]()
+    values: dict[str, Any] = {"version": 1}
+    for name, at in fields.items():
+        if name in _CONDITIONAL:
+            values[_ATTRIBUTES.get(name, name)] = _CONDITIONAL[name](at, first)
+        else:
+            values[_ATTRIBUTES.get(name, name)] = _READ[name](at)
     rule = Rule(**values)
+    _check_together(rule, fields)
+    return rule
+
+
+def _check_together(rule: Rule, fields: dict[str, Located]) -> None:
+    """Refuse fields that can't stand together."""
     if rule.active_from >= rule.active_until:
         fields["active_until"].fail(
             "active_until must be later than active_from, or no event can open the rule"
         )
-    return rule
+    for name, other in (("due_at", "after"), ("then", "repeat")):
+        if name in fields and other in fields:
+            fields[name].fail(f"{name}: not together with `{other}`; take one of them out")
+    yearly = rule.due_at is not None and rule.due_at.yearly is not None
+    if yearly and ("repeat" in fields or "then" in fields):
+        fields["due_at"].fail("due_at: `yearly` comes again each year, not together with `repeat` or `then`")
+    if rule.repeat_within is not None:
+        if rule.repeat is None:
+            fields["repeat_within"].fail("repeat_within: there is no `repeat`; say how often, or take it out")
+        elif rule.repeat_within > MAX_REPEATS * rule.repeat:
+            fields["repeat_within"].fail(
+                f"repeat_within: more than {MAX_REPEATS} repeats; repeat less often, or leave it out"
+            )
+
+
+def _names_in(at: Located) -> set[str]:
+    return {str(key.value) for key, _ in at.node.value} if at.is_mapping else set()
 
 
 def _name(at: Located) -> str:
@@ -62,27 +102,139 @@ def _name(at: Located) -> str:
     return value
 
 
-def _opens(at: Located) -> Pattern:
-    return _pattern(at, frozenset({"event", "if"}), OF_EVENT, LATER_OPENS)
+# -- what opens -----------------------------------------------------------------------------------------
 
 
-def _keeps_open(at: Located) -> Pattern:
-    return _pattern(at, frozenset({"event", "if"}), OF_EVENT | OF_INSTANCE)
+def _opens(at: Located) -> Opens:
+    known = OPENERS | {"if", "within", "every", "quiet_before", "first"}
+    fields = at.mapping(known, LATER_OPENS)
+    found = [name for name in ("event", "sequence", "profile") if name in fields]
+    if len(found) != 1:
+        at.fail("opens: name one of `event`, `sequence` or `profile`")
+    opener = found[0]
+    for name in fields:
+        if opener not in _GOES_WITH.get(name, {opener}):
+            fields[name].fail(f"opens: `{name}` goes with `{' or `'.join(sorted(_GOES_WITH[name]))}`")
+    patterns: tuple[Pattern, ...] = ()
+    if opener == "event":
+        condition = fields["if"].condition(OF_EVENT, LATER_VARIABLES) if "if" in fields else None
+        patterns = (Pattern(frozenset(fields["event"].texts()), condition),)
+    elif opener == "sequence":
+        patterns = _sequence(fields["sequence"])
+    return Opens(
+        patterns,
+        fields["profile"].condition(frozenset({"customer"}), LATER_VARIABLES)
+        if opener == "profile"
+        else None,
+        fields["within"].duration() if "within" in fields else None,
+        "every" in fields and fields["every"].boolean(),
+        _quiet(fields["quiet_before"]) if "quiet_before" in fields else None,
+        "first" in fields and fields["first"].boolean(),
+    )
 
 
-def _closes(at: Located) -> Pattern:
-    return _pattern(at, frozenset({"event", "if", "match"}), OF_EVENT | OF_INSTANCE)
+_GOES_WITH = {
+    "if": {"event"},
+    "within": {"sequence"},
+    "every": {"sequence"},
+    "first": {"event", "sequence"},
+}
 
 
-def _pattern(
-    at: Located, known: frozenset[str], variables: frozenset[str], later: frozenset[str] = frozenset()
-) -> Pattern:
-    fields = at.mapping(known, later)
+def _sequence(at: Located) -> tuple[Pattern, ...]:
+    steps = at.items()
+    if not 1 < len(steps) <= MAX_STEPS:
+        at.fail(f"sequence: a list of 2 to {MAX_STEPS} patterns, in order")
+    return tuple(_step(step, FIRST if place else frozenset()) for place, step in enumerate(steps))
+
+
+def _step(at: Located, first: frozenset[str]) -> Pattern:
+    """Read a step of a sequence: an event type alone, or a pattern."""
+    if at.is_mapping:
+        return _pattern(at, frozenset({"event", "if"}), OF_EVENT | first)
+    return Pattern(frozenset({at.text()}))
+
+
+def _quiet(at: Located) -> Quiet:
+    fields = at.mapping(frozenset({"event", "if", "for", "and_before"}))
+    for required in ("event", "for"):
+        if required not in fields:
+            at.fail(
+                f"quiet_before: `{required}` is missing; say which events must not be there, for how long"
+            )
+    condition = fields["if"].condition(OF_EVENT, LATER_VARIABLES) if "if" in fields else None
+    span = fields["for"].duration()
+    if span == 0:
+        fields["for"].fail("for must be longer than 0")
+    before = "and_before" in fields and fields["and_before"].boolean()
+    return Quiet(Pattern(frozenset(fields["event"].texts()), condition), span, before)
+
+
+# -- other patterns -------------------------------------------------------------------------------------
+
+
+def _keeps_open(at: Located, first: frozenset[str]) -> Pattern:
+    return _pattern(at, frozenset({"event", "if"}), OF_EVENT | OF_INSTANCE | first)
+
+
+def _closes(at: Located, first: frozenset[str]) -> Pattern:
+    return _pattern(at, frozenset({"event", "if", "match"}), OF_EVENT | OF_INSTANCE | first)
+
+
+def _condition(at: Located, first: frozenset[str]) -> Any:
+    return at.condition(OF_INSTANCE | first, LATER_VARIABLES)
+
+
+def _pattern(at: Located, known: frozenset[str], variables: frozenset[str]) -> Pattern:
+    fields = at.mapping(known)
     if "event" not in fields:
         at.fail(f"{at.field}: `event` is missing; name an event type or a list of them")
     condition = fields["if"].condition(variables, LATER_VARIABLES) if "if" in fields else None
     match = fields["match"].text() if "match" in fields else None
     return Pattern(frozenset(fields["event"].texts()), condition, match)
+
+
+# -- when, how often, what ------------------------------------------------------------------------------
+
+
+def _due_at(at: Located) -> DueAt:
+    fields = at.mapping(frozenset({"property", "offset", "days", "weekday", "yearly", "local_time"}))
+    found = [name for name in ("property", "days", "weekday", "yearly") if name in fields]
+    if len(found) > 1:
+        fields[found[1]].fail(f"due_at: not together with `{found[0]}`; take one of them out")
+    if "property" in fields:
+        if "local_time" in fields:
+            fields["local_time"].fail("due_at: `local_time` doesn't go with `property`, which is a time")
+        offset = fields["offset"].read(parse_offset) if "offset" in fields else 0
+        return DueAt(named=fields["property"].text(), offset=offset)
+    if "offset" in fields:
+        fields["offset"].fail("due_at: `offset` goes with `property`")
+    if "local_time" not in fields:
+        at.fail("due_at: `local_time` is missing; say at what time of the day, like 09:00")
+    return DueAt(
+        days=fields["days"].integer(0) if "days" in fields else None,
+        weekday=_weekday(fields["weekday"]) if "weekday" in fields else None,
+        yearly=_trait(fields["yearly"]) if "yearly" in fields else None,
+        local_time=fields["local_time"].read(parse_local_time),
+    )
+
+
+def _trait(at: Located) -> str:
+    return at.text().removeprefix("customer.")
+
+
+def _weekday(at: Located) -> int:
+    value = at.text().lower()
+    if value not in WEEKDAYS:
+        at.fail(f"weekday: `{value}` is none; they are {', '.join(WEEKDAYS)}")
+    return WEEKDAYS.index(value)
+
+
+def _longer_than_nothing(at: Located) -> int:
+    value = at.duration()
+    if value == 0:
+        at.fail(f"{at.field} must be longer than 0")
+    return value
 
 
 def _at_most(at: Located) -> AtMost:
@@ -97,19 +249,31 @@ def _at_most(at: Located) -> AtMost:
     )
 
 
-def _payload(at: Located) -> tuple[str, ...]:
+def _per_event(at: Located) -> bool:
+    value = at.text()
+    if value not in {"per_key", "per_event"}:
+        at.fail("instances must be per_key or per_event")
+    return value == "per_event"
+
+
+def _payload(at: Located, first: frozenset[str]) -> tuple[str, ...]:
+    known = PAYLOAD - FIRST | first
     for item in at.items():
         root, *rest = item.text().split(".")
-        if root not in PAYLOAD or not all(rest):
-            item.fail(f"payload: no `{item.text()}` to send; names begin with {', '.join(sorted(PAYLOAD))}")
+        if root not in known or not all(rest):
+            item.fail(f"payload: no `{item.text()}` to send; names begin with {', '.join(sorted(known))}")
     return at.texts()
 
 
-def _condition(at: Located) -> Any:
-    return at.condition(OF_INSTANCE, LATER_VARIABLES)
-
-
-_ATTRIBUTES = {"if": "condition"}
+_ATTRIBUTES = {"if": "condition", "instances": "per_event"}
+_CONDITIONAL: dict[str, Callable[[Located, frozenset[str]], Any]] = {
+    "keeps_open": _keeps_open,
+    "closes": _closes,
+    "then": _keeps_open,
+    "if": _condition,
+    "payload": _payload,
+}
+"""What may name `first`, in a rule that opens on a sequence."""
 _READ: dict[str, Callable[[Located], Any]] = {
     "name": _name,
     "version": lambda at: at.integer(1),
@@ -119,15 +283,15 @@ _READ: dict[str, Callable[[Located], Any]] = {
     "active_from": Located.instant,
     "active_until": Located.instant,
     "key": Located.texts,
+    "instances": _per_event,
     "opens": _opens,
-    "keeps_open": _keeps_open,
-    "closes": _closes,
     "after": Located.duration,
-    "if": _condition,
+    "due_at": _due_at,
+    "repeat": _longer_than_nothing,
+    "repeat_within": Located.duration,
     "at_most": _at_most,
     "grace": Located.duration,
     "retract_within": Located.duration,
-    "payload": _payload,
     "priority": Located.number,
     "ignore_caps": Located.boolean,
 }

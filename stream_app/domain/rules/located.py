@@ -6,7 +6,7 @@ stands. A JSON document is YAML too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import yaml
 
@@ -16,8 +16,9 @@ from stream_app.domain.rules.syntax import CelSyntaxError
 from stream_app.domain.rules.times import parse_duration, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
+T = TypeVar("T")
 MAX_CHARACTERS = 256 * 1024
 """Of a rule file."""
 _TAG = "tag:yaml.org,2002:"
@@ -55,6 +56,11 @@ class Located:
                 at.fail(f"{self.field}: `{name}` is there twice; keep one")
             fields[name] = Located(value, self.source, name)
         return fields
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether this is a mapping."""
+        return isinstance(self.node, yaml.MappingNode)
 
     def text(self) -> str:
         """Read a scalar as it is written."""
@@ -107,19 +113,21 @@ class Located:
             self.fail(f"{self.field} must be true or false")
         return value.lower() == "true"
 
-    def duration(self) -> int:
-        """Read a duration as ms."""
+    def read(self, parse: Callable[[str], T]) -> T:
+        """Read a text that `parse` understands; its ValueError becomes the RuleError."""
+        value = self.text()
         try:
-            return parse_duration(self.text())
+            return parse(value)
         except ValueError as fault:
             self.fail(f"{self.field}: {fault}")
 
+    def duration(self) -> int:
+        """Read a duration as ms."""
+        return self.read(parse_duration)
+
     def instant(self) -> int:
         """Read a time as ms since the epoch."""
-        try:
-            return parse_instant(self.text())
-        except ValueError as fault:
-            self.fail(f"{self.field}: {fault}")
+        return self.read(parse_instant)
 
     def condition(self, variables: Collection[str], later: Collection[str]) -> Condition:
         """Compile a condition over these variables; `later` are the language's that this version lacks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +25,55 @@ class Pattern(msgspec.Struct, frozen=True):
     match: str | None = None
 
 
+class Quiet(msgspec.Struct, frozen=True):
+    """No such event for `span` ms before the opening one; `before`: but one before that."""
+
+    pattern: Pattern
+    span: int
+    before: bool = False
+
+
+class Opens(msgspec.Struct, frozen=True):
+    """What opens an instance.
+
+    One pattern: an event. Several: a sequence, in `within` ms from first to last; `every`: overlapping matches
+    count. None, but `profile`: a condition over the profile that becomes true.
+    """
+
+    patterns: tuple[Pattern, ...] = ()
+    profile: Condition | None = None
+    within: int | None = None
+    every: bool = False
+    quiet: Quiet | None = None
+    first: bool = False
+
+    @property
+    def event(self) -> frozenset[str]:
+        """Every type of event that plays a part."""
+        return frozenset().union(*(pattern.event for pattern in self.patterns))
+
+
+class DueAt(msgspec.Struct, frozen=True):
+    """A due time by the calendar, or in the opening event.
+
+    `named`: property of the opening event that is the time, plus `offset` ms. Else `local_time` in the customer's
+    zone: `days` after the opening's own day, the next `weekday` (Monday is 0) after it, each year on the date that
+    the trait `yearly` is, or with none of them the next such moment.
+    """
+
+    named: str | None = None
+    offset: int = 0
+    days: int | None = None
+    weekday: int | None = None
+    yearly: str | None = None
+    local_time: time = time()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the customer's time zone matters."""
+        return self.named is None
+
+
 class AtMost(msgspec.Struct, frozen=True):
     """No more than `times` sends in any `per` ms (None: ever), counted for each key if `per_key`."""
 
@@ -37,16 +87,21 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     version: int
-    opens: Pattern
+    opens: Opens
     description: str = ""
     purpose: str = "marketing"
     channel: tuple[str, ...] = ()
     active_from: int = -FOREVER
     active_until: int = FOREVER
     key: tuple[str, ...] = ()
+    per_event: bool = False
     keeps_open: Pattern | None = None
     closes: Pattern | None = None
     after: int = 0
+    due_at: DueAt | None = None
+    repeat: int | None = None
+    repeat_within: int | None = None
+    then: Pattern | None = None
     condition: Condition | None = None
     at_most: AtMost | None = None
     grace: int = 300_000
@@ -62,7 +117,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def memory(self) -> int:
-        """How long (ms) after its due time a trigger can still be sent or taken back.
+        """How long (ms) after its due time a trigger can still be sent or taken back, but for quiet hours.
 
         A trigger found late is sent up to `grace` after its due time, and retracted until `retract_within`
         after that.
@@ -71,20 +126,30 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def horizon(self) -> int:
-        """How long (ms) after it was sent a message still matters: to retract it, or to count it."""
+        """How long (ms) after it was sent a message still matters to its own rule."""
         per = 0 if self.at_most is None else self.at_most.per
         return FOREVER if per is None else max(self.memory, per)
 
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield every pattern of the rule."""
+        yield from self.opens.patterns
+        if self.opens.quiet is not None:
+            yield self.opens.quiet.pattern
+        for pattern in (self.keeps_open, self.closes, self.then):
+            if pattern is not None:
+                yield pattern
+
     def conditions(self) -> Iterator[Condition]:
         """Yield every condition of the rule."""
-        for pattern in (self.opens, self.keeps_open, self.closes):
-            if pattern is not None and pattern.condition is not None:
+        for pattern in self.patterns():
+            if pattern.condition is not None:
                 yield pattern.condition
-        if self.condition is not None:
-            yield self.condition
+        for condition in (self.opens.profile, self.condition):
+            if condition is not None:
+                yield condition
 
     def names(self, variable: str) -> frozenset[str] | None:
-        """Return the properties of `opened` or `last` that conditions and payload name; None: all of them."""
+        """Return the properties of a variable that conditions and payload name; None: all of them."""
         paths: set[tuple[str, ...]] = {path for one in self.conditions() for path in one.paths}
         paths |= {tuple(name.split(".")) for name in self.payload}
         paths = {path for path in paths if path[0] == variable}

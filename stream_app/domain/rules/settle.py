@@ -1,9 +1,10 @@
 """Settling: bring what was sent into agreement with what the fold justifies now.
 
 The fold says which triggers are due; the ledger says which were sent. What was sent and isn't justified is
-taken back; what is justified and wasn't sent is judged: `if`, lateness, then the gates in their order. Called
-with the clock (nothing before it is outstanding) and with where the clock stood when the newest event was
-read: a due time not before that is on time however late the worker is, so a replay decides as life did.
+taken back; what is justified and wasn't sent is judged, in this order: `if`, lateness, consent, suppression,
+address, quiet hours, caps, the rule's own `at_most`. Called with the clock (nothing before it is outstanding) and
+with where the clock stood when the newest event was read: a due time not before that is on time however late the
+worker is, so a replay decides as life did.
 (RULES.md calls what is due exactly where the clock stood late by nothing; it could not have been sent before,
 a timer waits for the clock to pass its time, and its sending time is the due time either way.)
 
@@ -13,164 +14,143 @@ to be sent and too old to be taken back, whatever a merge or a replay years late
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stream_app.domain.rules.conditions import resolve
 from stream_app.domain.rules.decision import Action, Because, Decision, HeldBack, Retracted
-from stream_app.domain.rules.fold import Plan  # noqa: TC001 - msgspec reads it at run time
-from stream_app.domain.rules.model import FOREVER, Rule
-from stream_app.domain.rules.state import FIRED, HELD, RETRACTED, Instance, Ledger, Row, RulesState
+from stream_app.domain.rules.limits import at_most, with_room
+from stream_app.domain.rules.model import FOREVER
+from stream_app.domain.rules.plan import Plan  # noqa: TC001 - msgspec reads it at run time
+from stream_app.domain.rules.state import FIRED, HELD, RETRACTED, Occurrence, Row, RulesState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from stream_app.domain.profile import Profile
+    from stream_app.domain.rules.sending import SendingPolicy
 
 MAX_ELAPSED = 256
 """Elapsed instances per rule and customer; of more, the oldest become history."""
 _NEVER = -FOREVER
+_FOR_GOOD = frozenset({HeldBack.CAP, HeldBack.PRIORITY})
+"""What is held back for these is not looked at again, even if there is room later."""
 
 
-class Proposal(msgspec.Struct):
-    """A trigger about to be sent, for the gates. They may narrow `channel`.
+class Moment(msgspec.Struct):
+    """What settling goes by, beside the state.
 
-    `at` is when it would be sent (ms), `clock` now. `view` is the customer as the caller sees it.
+    Attributes:
+        clock: now, ms: no event before it is outstanding.
+        stood: where the clock stood at the source when the event at hand was read, ms.
+        profile: as of the last event folded.
+        identifiers: gives the customer's identifiers; asked only if something is to be sent.
     """
 
-    rule: Rule
-    instance: Instance
-    ledger: Ledger
-    at: int
     clock: int
-    channel: list[str]
-    view: Mapping[str, Any]
-
-
-Gate = Callable[[Proposal], str | None]
-"""Says why a proposal must not be sent, or None. Gates are judged in order; the first reason counts."""
+    stood: int
+    profile: Profile | None
+    identifiers: Callable[[], Iterable[str]]
 
 
 class _Finding(msgspec.Struct):
-    """A trigger that is due. `passed`: the verdict of `if` at the due time."""
+    """A trigger that is due."""
 
     plan: Plan
-    instance: Instance
-    passed: bool
-    values: dict[str, Any]
-    cart: dict[str, Any] | None
-
-    @property
-    def order(self) -> tuple[int, float, str, str]:
-        """The order in which triggers are judged: by due time, then the more important rule."""
-        rule = self.plan.rule
-        return (self.instance.due, -rule.priority, rule.name, self.instance.trigger_id)
-
-
-def at_most(proposal: Proposal) -> str | None:
-    """Hold back what exceeds the rule's `at_most`: sends of all its versions count, retracted ones don't."""
-    limit = proposal.rule.at_most
-    if limit is None:
-        return None
-    since = _NEVER if limit.per is None else proposal.at - limit.per
-    token = proposal.instance.token
-    count = sum(
-        row.status == FIRED
-        and row.rule == proposal.rule.name
-        and row.sent > since
-        and (not limit.per_key or row.token == token)
-        for row in proposal.ledger.rows.values()
-    )
-    return HeldBack.AT_MOST if count >= limit.times else None
+    occurrence: Occurrence
 
 
 class Settler:
     """Settles states that were folded by the same plans."""
 
-    def __init__(self, plans: Mapping[str, Plan], gates: Sequence[Gate]) -> None:
-        """Take the plans by rule id, and the gates in their order."""
+    def __init__(self, plans: Mapping[str, Plan], policy: SendingPolicy) -> None:
+        """Take the plans by rule id, and the policy."""
         self.plans = plans
-        self.gates = tuple(gates)
-
-    def next_due(self, state: RulesState) -> int | None:
-        """Return the earliest due time (ms) that was not yet decided about."""
-        ledger = state.ledger
-        earliest = FOREVER
-        for rule_id, instance in _instances(state):
-            due = instance.due
-            if due < earliest and due > ledger.silent.get(rule_id, _NEVER):
-                row = ledger.rows.get(instance.trigger_id)
-                if row is None or row.due != due:
-                    earliest = due
-        return None if earliest == FOREVER else earliest
+        self.policy = policy
 
     def settled(self, state: RulesState, clock: int) -> bool:
         """Tell whether there is nothing to decide at this clock."""
-        if state.stale:
-            return False
-        due = self.next_due(state)
-        return due is None or due >= clock
+        return not state.stale and state.next_at >= clock
 
-    def settle(self, state: RulesState, clock: int, stood: int, view: Mapping[str, Any]) -> list[Decision]:
-        """Decide everything that is due before `clock`, in the order of sending. Changes `state` in place."""
-        if self.settled(state, clock):
+    def settle(self, state: RulesState, moment: Moment) -> list[Decision]:
+        """Decide everything that is due before the clock, in the order of sending. Changes `state` in place."""
+        if self.settled(state, moment.clock):
             return []
-        return _Settlement(self, state, clock, min(stood, clock), view).run()
+        return _Settlement(self, state, moment).run()
 
 
 class _Settlement:
     """One settling of one customer."""
 
-    def __init__(
-        self, settler: Settler, state: RulesState, clock: int, stood: int, view: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, settler: Settler, state: RulesState, moment: Moment) -> None:
         self.plans = settler.plans
-        self.gates = settler.gates
+        self.policy = settler.policy
         self.state = state
         self.ledger = state.ledger
-        self.clock = clock
-        self.stood = stood
-        self.view = view
+        self.clock = moment.clock
+        self.stood = min(moment.stood, moment.clock)
+        self.profile = moment.profile
         self.decisions: list[Decision] = []
+        self._identifiers = moment.identifiers
+        self._known: frozenset[str] | None = None
 
     def run(self) -> list[Decision]:
-        found = {finding.instance.trigger_id: finding for finding in self.findings()}
+        found = {finding.occurrence.trigger_id: finding for finding in self.findings()}
         self.retract(found)
-        for finding in sorted(found.values(), key=lambda finding: finding.order):
+        for finding in sorted(found.values(), key=self.order):
             self.decide(finding)
         self.forget()
         self.decisions.sort(key=lambda decision: decision.sent)
         return self.decisions
+
+    def order(self, finding: _Finding) -> tuple[int, float, str, int, str]:
+        """Return the order in which triggers are judged: by sending time, then the more important rule."""
+        rule, one = finding.plan.rule, finding.occurrence
+        at = self.clock if one.at < self.stood else one.at
+        return (at, -rule.priority, rule.name, one.due, one.trigger_id)
 
     def findings(self) -> Iterator[_Finding]:
         """Yield what is due before the clock; an open instance is judged as if it elapsed, and stays open.
 
         An event at or before its due time may still come in order, and then counts.
         """
-        for rule_id, instance in _instances(self.state):
+        state, clock, profile = self.state, self.clock, self.profile
+        for rule_id, instances in state.open.items():
             plan = self.plans.get(rule_id)
-            if plan is None or instance.due >= self.clock or instance.due <= self.silent(plan):
+            if plan is None:
                 continue
-            if instance.passed is None:
-                yield _Finding(plan, instance, *plan.judge(self.state, instance))
-            else:
-                yield _Finding(plan, instance, instance.passed, instance.values, instance.cart)
+            silent = self.silent(plan)
+            for instance in instances.values():
+                for held in instance.held:
+                    again = held if held.at >= clock else plan.judge_again(state, held, clock, profile)
+                    yield _Finding(plan, again)
+                for number, due in plan.dues(instance, clock, silent, profile):
+                    yield _Finding(plan, plan.judge(state, instance, number, due, clock, profile))
+        for rule_id, elapsed in state.elapsed.items():
+            plan = self.plans.get(rule_id)
+            if plan is not None:
+                silent = self.silent(plan)
+                for one in elapsed:
+                    if silent < one.latest and one.due < clock:
+                        yield _Finding(plan, one)
 
     def silent(self, plan: Plan) -> int:
         """Return the due time up to which this rule's triggers are history."""
-        return max(self.ledger.silent.get(plan.id, _NEVER), self.stood - plan.rule.memory)
+        return max(self.ledger.silent.get(plan.id, _NEVER), self.stood - plan.memory)
+
+    # -- what was sent ----------------------------------------------------------------------------------
 
     def retract(self, found: Mapping[str, _Finding]) -> None:
         """Take back what was sent and isn't justified any more, while the rule allows it."""
-        pending = {instance.trigger_id for _, instance in _instances(self.state)} - found.keys()
         for trigger, row in self.ledger.rows.items():
             plan = self.plans.get(row.rule_id)
             if row.status != FIRED or plan is None or row.due <= self.silent(plan):
                 continue
             finding = found.get(trigger)
             if finding is not None:
-                row.due = finding.instance.due
-                if finding.passed:
+                row.due = finding.occurrence.due
+                if finding.occurrence.passed:
                     continue
             # Judged by where the clock stood: a replay's clock may leap while what contradicts is on its way.
             if self.stood - row.sent > plan.rule.retract_within:
@@ -178,84 +158,190 @@ class _Settlement:
             if finding is not None:
                 row.reasons.append(HeldBack.CONDITION)
                 reason = Retracted.CONDITION
-            elif trigger in pending:
+            elif self.is_pending(plan, trigger, row):
                 reason = Retracted.MOVED
             else:
                 reason = Retracted.CLOSED if trigger in self.state.closed else Retracted.UNJUSTIFIED
-            row.status, row.changed = RETRACTED, self.clock
-            row.until = max(row.until, self.stood + plan.rule.memory)
-            self.decisions.append(self.taken_back(plan.rule, trigger, row, reason, finding))
+            row.status, row.changed, row.wake = RETRACTED, self.clock, 0
+            row.until = max(row.until, self.stood + plan.memory)
+            self.decisions.append(self.taken_back(plan, trigger, row, reason, finding))
+
+    def is_pending(self, plan: Plan, trigger: str, row: Row) -> bool:
+        """Tell whether a trigger is yet to come: its instance is open."""
+        instances = self.state.open.get(plan.id, {}).values()
+        return any(plan.trigger_id(one, row.number) == trigger for one in instances if not one.over)
+
+    # -- what is due ------------------------------------------------------------------------------------
 
     def decide(self, finding: _Finding) -> None:
         """Send or hold back one trigger that is due, if that wasn't decided before."""
-        rule, instance = finding.plan.rule, finding.instance
-        row = self.ledger.rows.get(instance.trigger_id)
+        plan, one = finding.plan, finding.occurrence
+        row = self.ledger.rows.get(one.trigger_id)
         if row is not None and row.status == FIRED:
             return
-        fenced = row is None and self.ledger.is_fenced(rule.id, instance)
         if row is None:
-            row = Row(
-                rule.name, rule.id, rule.version, instance.key, instance.token, instance.due, instance.opened
-            )
-            self.ledger.rows[instance.trigger_id] = row
-        row.due = instance.due
-        row.until = max(row.until, instance.due + rule.memory)
-        late = instance.due < self.stood
-        at = self.clock if late else instance.due
-        channel = list(rule.channel)
-        reason = self.old(finding, late=late)
-        if reason is None and not fenced:
-            proposal = Proposal(rule, instance, self.ledger, at, self.clock, channel, self.view)
-            reason = next((why for gate in self.gates if (why := gate(proposal)) is not None), None)
-            channel = proposal.channel
-        if fenced:
+            if self.was_sent(plan, one):
+                return
+            row = self.new_row(plan, one)
+        elif row.due == one.due and not _FOR_GOOD.isdisjoint(row.reasons):
             return
-        if reason is None:
-            row.status, row.sent, row.changed = FIRED, at, self.clock
-            row.until = max(row.until, at + rule.horizon)
-            self.decisions.append(self.about(finding, Action.FIRE, at, "", channel))
-        elif reason not in row.reasons and not (
-            reason == HeldBack.PAST and row.status == HELD and row.reasons
-        ):
-            row.reasons.append(reason)
-            self.decisions.append(self.about(finding, Action.HELD_BACK, at, reason, channel))
+        waited = row.wake if row.due == one.due else 0
+        known, row.due, row.wake = waited > 0, one.due, 0
+        row.until = max(row.until, one.latest + plan.memory)
+        # What quiet hours held was known in time, and is late only if the end of these is.
+        ready = max(one.at, waited)
+        since = ready if known else one.due
+        late = since < self.stood
+        reason = self.unfit(finding, since, late=late, again=late or ready > one.at)
+        at = self.clock if late else ready
+        free = self.policy.quiet_until(at, finding.occurrence.zone) if late else at
+        if reason is not None:
+            self.hold_back(finding, row, at, reason)
+        elif late and free > at:
+            self.hold(finding, row, free, at)
+        elif at >= self.clock and not late:
+            self.hold(finding, row, at, one.due)
+        else:
+            if at > one.due and not late and not known:  # the clock has leapt over the quiet hours
+                self.hold_back(finding, row, one.due, HeldBack.QUIET_HOURS)
+            self.send(finding, row, at)
 
-    def old(self, finding: _Finding, *, late: bool) -> str | None:
-        """Judge `if`, and what is found late: with all that is known now, and not after the rule's grace."""
-        if not finding.passed:
+    def was_sent(self, plan: Plan, one: Occurrence) -> bool:
+        """Tell whether a trigger is history, or another version of the rule sent it."""
+        if self.ledger.is_history(plan.id, one.trigger_id):
+            return True
+        opened = one.instance.opened.event_id
+        return any(
+            row.status == FIRED
+            and row.rule == plan.rule.name
+            and row.version != plan.rule.version
+            and row.opened.event_id == opened
+            and row.number == one.number
+            for row in self.ledger.rows.values()
+        )
+
+    def new_row(self, plan: Plan, one: Occurrence) -> Row:
+        rule, instance = plan.rule, one.instance
+        row = Row(
+            rule.name,
+            rule.id,
+            rule.version,
+            instance.key,
+            instance.group,
+            one.number,
+            one.due,
+            instance.opened,
+            rule.purpose,
+            not rule.ignore_caps,
+        )
+        self.ledger.rows[one.trigger_id] = row
+        return row
+
+    def unfit(self, finding: _Finding, since: int, *, late: bool, again: bool) -> HeldBack | None:
+        """Judge `if`; `again`: by all that is known now, a closing event too; `late`: not after the rule's grace."""
+        one = finding.occurrence
+        if not one.passed:
             return HeldBack.CONDITION
-        if not late:
+        if not again:
             return None
-        instance = finding.instance
-        if self.stood - instance.due > finding.plan.rule.grace or instance.closed is not None:
+        if late and self.stood - since > finding.plan.rule.grace:
             return HeldBack.PAST
-        passed, finding.values, finding.cart = finding.plan.judge(self.state, instance)
-        return None if passed else HeldBack.CONDITION
+        if one.closed is not None and (late or one.closed.time <= since):
+            return HeldBack.PAST
+        finding.occurrence = finding.plan.refresh(self.state, one, self.clock, self.profile)
+        return None if finding.occurrence.passed else HeldBack.CONDITION
+
+    def unreachable(self, finding: _Finding) -> tuple[list[str], HeldBack | None]:
+        """Return the channels by which the customer may and can be reached, or why there is none."""
+        channels = finding.occurrence.channels
+        if not channels:
+            return [], HeldBack.CONSENT
+        if self.policy.suppressed and not self.policy.suppressed.isdisjoint(self.identifiers()):
+            return [], HeldBack.SUPPRESSED
+        addresses = self.policy.addresses
+        if addresses is None or not finding.plan.rule.channel:
+            return channels, None
+        reached = {addresses.get(name.partition(":")[0]) for name in self.identifiers()}
+        found = [channel for channel in channels if channel in reached]
+        return found, None if found else HeldBack.NO_ADDRESS
+
+    def identifiers(self) -> frozenset[str]:
+        if self._known is None:
+            self._known = frozenset(self._identifiers())
+        return self._known
+
+    def hold(self, finding: _Finding, row: Row, until: int, at: int) -> None:
+        """Hold a trigger to the end of quiet hours, unless it can't be sent anyway."""
+        reason = self.unreachable(finding)[1]
+        if reason is None:
+            row.wake = until
+            row.until = max(row.until, until + finding.plan.memory)
+        self.hold_back(finding, row, at, HeldBack.QUIET_HOURS if reason is None else reason)
+
+    def send(self, finding: _Finding, row: Row, at: int) -> None:
+        """Send a trigger, if the customer can be reached and no cap is in the way."""
+        plan, one = finding.plan, finding.occurrence
+        channels, reason = self.unreachable(finding)
+        if reason is None:
+            channels, reason = with_room(self.policy, self.ledger, plan.rule, channels, at, one.zone)
+        if reason is None:
+            reason = at_most(self.ledger, plan.rule, one.instance.group, at)
+        if reason is not None:
+            self.hold_back(finding, row, at, reason)
+            return
+        row.status, row.sent, row.changed, row.channel = FIRED, at, self.clock, channels[0]
+        row.until = max(row.until, at + plan.horizon)
+        self.decisions.append(self.about(finding, Action.FIRE, at, "", channels))
+
+    def hold_back(self, finding: _Finding, row: Row, at: int, reason: HeldBack) -> None:
+        """Record why nothing is sent, each reason once."""
+        if reason in row.reasons:
+            return
+        if reason == HeldBack.PAST and row.status == HELD and set(row.reasons) - {HeldBack.CONDITION}:
+            return  # it was held back for another reason than that it came too late
+        row.reasons.append(reason)
+        self.decisions.append(
+            self.about(finding, Action.HELD_BACK, at, reason, list(finding.plan.rule.channel))
+        )
+
+    # -- what is said about it --------------------------------------------------------------------------
 
     def about(self, finding: _Finding, action: Action, at: int, reason: str, channel: list[str]) -> Decision:
-        rule, instance = finding.plan.rule, finding.instance
-        events = [instance.opened, *instance.kept]
-        if instance.closed is not None and reason == HeldBack.PAST:
-            events.append(instance.closed)
+        rule, one = finding.plan.rule, finding.occurrence
+        instance = one.instance
+        events = [*instance.steps, instance.opened, *instance.kept]
+        if instance.then is not None:
+            events.append(instance.then)
+        if one.closed is not None and reason == HeldBack.PAST:
+            events.append(one.closed)
+        row = self.ledger.rows[one.trigger_id]
         return Decision(
-            instance.trigger_id,
+            one.trigger_id,
             action,
             rule.name,
             rule.version,
             instance.key,
             rule.purpose,
-            channel,
-            instance.due,
+            [name for name in channel if name],
+            one.due,
             at,
             instance.opened.event_id,
             str(reason),
-            Because(events, instance.kept_count, finding.values),
+            Because(events, instance.kept_count, one.values, self.said(finding)),
             self.payload(finding) if action == Action.FIRE else {},
+            row.number,
         )
 
+    def said(self, finding: _Finding) -> dict[str, str]:
+        """Return what was found about sending: in which zone it was judged, on which channels there is consent."""
+        one = finding.occurrence
+        consent = ", ".join(name or finding.plan.rule.purpose for name in one.channels)
+        return {"consent": consent, "time_zone": one.zone}
+
     def taken_back(
-        self, rule: Rule, trigger: str, row: Row, reason: Retracted, finding: _Finding | None
+        self, plan: Plan, trigger: str, row: Row, reason: Retracted, finding: _Finding | None
     ) -> Decision:
+        rule = plan.rule
         closed = self.state.closed.get(trigger) if reason == Retracted.CLOSED else None
         return Decision(
             trigger,
@@ -264,21 +350,34 @@ class _Settlement:
             rule.version,
             row.key,
             rule.purpose,
-            list(rule.channel),
+            [row.channel] if row.channel else [],
             row.due,
             self.clock,
             row.opened.event_id,
             str(reason),
-            Because([row.opened, *([closed] if closed else [])], 0, finding.values if finding else {}),
+            Because(
+                [row.opened, *([closed] if closed else [])],
+                0,
+                finding.occurrence.values if finding else {},
+            ),
             {},
+            row.number,
         )
 
     def payload(self, finding: _Finding) -> dict[str, Any]:
         """Look up what the rule wants to go along; what there isn't stays out."""
-        instance = finding.instance
-        variables = {**self.view, "opened": instance.facts, "last": instance.last, "cart": finding.cart}
+        one, instance = finding.occurrence, finding.occurrence.instance
+        variables = {
+            "customer": one.customer,
+            "opened": instance.facts,
+            "last": instance.last,
+            "first": instance.first,
+            "cart": one.cart,
+        }
         found = {name: resolve(tuple(name.split(".")), variables) for name in finding.plan.rule.payload}
         return {name: value for name, value in found.items() if value is not None}
+
+    # -- afterwards -------------------------------------------------------------------------------------
 
     def forget(self) -> None:
         """Note what was settled, and let go of what can't matter any more."""
@@ -292,28 +391,36 @@ class _Settlement:
                 continue
             silent[rule_id] = past
             if elapsed is not None:
-                left = [instance for instance in elapsed if instance.due > past]
+                left = [one for one in elapsed if one.latest > past]
                 state.elapsed[rule_id] = left
                 if not left:
                     del state.elapsed[rule_id]
         self.ledger.prune(self.stood)
         for trigger in state.closed.keys() - self.ledger.rows.keys():
             del state.closed[trigger]
-        state.judged = max((row.due for row in self.ledger.rows.values()), default=_NEVER)
+        rows = self.ledger.rows.values()
+        state.judged = max((row.judged for row in rows), default=_NEVER)
+        state.next_at = min(self.next_dues(), default=FOREVER)
         state.stale = False
 
+    def next_dues(self) -> Iterator[int]:
+        """Yield when something is to be decided next."""
+        for row in self.ledger.rows.values():
+            if row.status != FIRED and row.wake >= self.clock:
+                yield row.wake
+        state, clock = self.state, self.clock  # events may have come that are ahead of the clock
+        for elapsed in state.elapsed.values():
+            yield from (one.due for one in elapsed if one.due >= clock)
+        for rule_id, instances in state.open.items():
+            plan = self.plans.get(rule_id)
+            for instance in instances.values() if plan is not None else ():
+                yield from (held.due for held in instance.held if held.due >= clock)
+                due = None if plan is None else plan.next_due(instance, clock, self.profile)
+                if due is not None:
+                    yield due
 
-def _crowded_out(elapsed: list[Instance], clock: int) -> int:
+
+def _crowded_out(elapsed: list[Occurrence], clock: int) -> int:
     """Return the due time up to which elapsed instances must go; only settled ones do."""
-    dues = sorted(instance.due for instance in elapsed)
+    dues = sorted(one.latest for one in elapsed)
     return min(dues[-MAX_ELAPSED - 1], clock - 1)
-
-
-def _instances(state: RulesState) -> Iterator[tuple[str, Instance]]:
-    """Yield every instance with its rule's id."""
-    for rule_id, instances in state.open.items():
-        for instance in instances.values():
-            yield rule_id, instance
-    for rule_id, elapsed in state.elapsed.items():
-        for instance in elapsed:
-            yield rule_id, instance

@@ -1,7 +1,7 @@
 """What is kept per customer for all rules: the fold of the events, and the ledger of what was decided.
 
-The fold (instances, baskets) is a function of the events alone: folding the whole timeline again gives the
-same. The ledger is history, which no event can give back: what was sent, taken back and held back. It goes
+The fold (instances, sequences, baskets) is a function of the events alone: folding the whole timeline again gives
+the same. The ledger is history, which no event can give back: what was sent, taken back and held back. It goes
 along when the events are folded again, and both ledgers go along in a merge.
 
 All times in ms since the epoch.
@@ -21,17 +21,15 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 1024
 """Ledger rows per customer; beyond that the oldest go early."""
-MAX_FENCES = 32
-"""Keys per rule whose last pruned send is remembered one by one."""
-REST = "*"
-"""The fence of all keys that have none of their own. No token is like it."""
+MAX_SENT = 128
+"""Sends per rule whose rows are gone that are remembered by their trigger ids."""
 
 _NEVER = -FOREVER
 FIRED, RETRACTED, HELD = "fired", "retracted", "held"
 
 
 class EventRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """An event that mattered. `role`: opened, kept_open or closed."""
+    """An event that mattered. `role`: opened, step (of a sequence), kept_open, then or closed."""
 
     event_id: str
     time: int
@@ -40,77 +38,167 @@ class EventRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Instance(msgspec.Struct, array_like=True):
-    """A rule that an event opened. `token` is the key as text, `match` what a closing event must match.
+    """A rule that an event opened.
 
-    `kept` are the latest keeping events, `kept_count` counts all. `facts` and `last` hold the properties of
-    the opening and the latest keeping event that the rule names. Once an event later than `due` is folded the
-    instance has elapsed: `passed` is the verdict of the rule's `if`, `values` what it saw, `cart` the basket
-    then, `closed` a closing event that came afterwards.
+    Attributes:
+        key: values of the rule's key properties.
+        group: the key as text.
+        token: tells it from the rule's other instances: `group`, or the opening event of `per_event`.
+        due: when it is judged next; FOREVER: never, or not before something happens.
+        base: time of the opening event, or of the latest repeat: what a calendar counts from.
+        opened: the opening event; of a sequence the last one.
+        evidence: ids of the events that its trigger id rests on.
+        cart_id: basket of the opening event.
+        match: what a closing event must match, as text.
+        facts: properties of the opening event that the rule names.
+        values: what the conditions saw when it opened.
+        first: the same of a sequence's first event.
+        steps: of a sequence, all events but the last.
+        last: properties of the latest keeping event.
+        kept: the latest keeping events.
+        kept_count: how many there were.
+        number: of the repeat that is due next.
+        over: all its due times have passed; it is only there for what is held.
+        waiting: the silence is over, it waits for `then`.
+        then: the event that it waited for.
+        held: due times that passed within quiet hours.
     """
 
-    trigger_id: str
     key: list[Any]
+    group: str
     token: str
     due: int
+    base: int
     opened: EventRef
+    evidence: list[str]
     cart_id: str
     match: str
     facts: dict[str, Any]
     values: dict[str, Any]
+    first: dict[str, Any] | None = None
+    steps: list[EventRef] = msgspec.field(default_factory=list)
     last: dict[str, Any] | None = None
     kept: list[EventRef] = msgspec.field(default_factory=list)
     kept_count: int = 0
-    passed: bool | None = None
-    cart: dict[str, Any] | None = None
+    number: int = 0
+    over: bool = False
+    waiting: bool = False
+    then: EventRef | None = None
+    held: list[Occurrence] = msgspec.field(default_factory=list)
+
+
+class Occurrence(msgspec.Struct, array_like=True):
+    """An instance at one of its due times, judged by the events up to then.
+
+    Attributes:
+        trigger_id: names the trigger that it may become.
+        number: of the repeat.
+        instance: as it stood.
+        due: the due time.
+        at: when it may be sent: `due`, or the end of quiet hours. Judged by the events up to this time.
+        passed: the verdict of the rule's `if`.
+        values: what that saw.
+        cart: the basket, if it goes along.
+        customer: what goes along of the customer.
+        channels: those on which there is consent, in order of preference.
+        zone: the customer's time zone.
+        closed: a closing event that came after it was judged.
+    """
+
+    trigger_id: str
+    number: int
+    instance: Instance
+    due: int
+    at: int
+    passed: bool
+    values: dict[str, Any]
+    cart: dict[str, Any] | None
+    customer: dict[str, Any]
+    channels: list[str]
+    zone: str
     closed: EventRef | None = None
+
+    @property
+    def latest(self) -> int:
+        """The time from which on it is history: one that is due before it was opened is news all the same."""
+        return max(self.due, self.instance.opened.time)
+
+
+class Partial(msgspec.Struct, array_like=True):
+    """The beginning of a sequence: its events so far, and what the rule names of the first one."""
+
+    steps: list[EventRef]
+    first: dict[str, Any]
 
 
 class Row(msgspec.Struct, array_like=True):
-    """What was decided about one trigger id. `due`: the due time it was last judged for.
+    """What was decided about one trigger id.
 
-    `sent`, `changed`: when the last fire and the last message went out. `until`: when the row may go.
-    `reasons`: for which it was held back, each recorded once.
+    Attributes:
+        rule: name of the rule.
+        rule_id: name and version.
+        version: of the rule.
+        key: see `Instance`.
+        group: see `Instance`.
+        number: of the repeat.
+        due: the due time that it was last judged for.
+        opened: the opening event.
+        purpose: of the rule.
+        counted: whether sends count for caps.
+        status: fired, retracted or held (back).
+        channel: that it was sent on; "" if the rule names none.
+        sent: when the last fire was.
+        changed: when the last message was.
+        wake: when to judge again what quiet hours hold; 0: nothing to wait for.
+        until: when the row may go.
+        reasons: for which it was held back, each recorded once.
     """
 
     rule: str
     rule_id: str
     version: int
     key: list[Any]
-    token: str
+    group: str
+    number: int
     due: int
     opened: EventRef
+    purpose: str = ""
+    counted: bool = True
     status: str = HELD
+    channel: str = ""
     sent: int = 0
     changed: int = 0
+    wake: int = 0
     until: int = 0
     reasons: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def judged(self) -> int:
+        """The latest time whose events what was decided rests on."""
+        return max(self.due, self.wake)
 
 
 class Ledger(msgspec.Struct, array_like=True):
     """The history of decisions: `rows` by trigger id.
 
     `silent`, by rule: triggers due at or before it are history; nothing is sent, taken back or recorded about
-    them any more, so their rows may go. `fences`, by rule and key: the opening time of the latest send whose
-    row is gone. A late event could stretch that very instance into the present; as instances of one key
-    follow each other, whatever opened at or before the fence was sent already and stays quiet.
+    them any more, so their rows may go. `sent`, by rule: the latest sends whose rows are gone, by trigger id. A
+    late event could stretch that very instance into the present: it was sent already, and stays quiet.
     """
 
     rows: dict[str, Row] = msgspec.field(default_factory=dict)
     silent: dict[str, int] = msgspec.field(default_factory=dict)
-    fences: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    sent: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
-    def is_fenced(self, rule_id: str, instance: Instance) -> bool:
-        """Tell whether this instance's message is already history."""
-        fences = self.fences.get(rule_id)
-        if fences is None:
-            return False
-        return instance.opened.time <= max(fences.get(instance.token, _NEVER), fences.get(REST, _NEVER))
+    def is_history(self, rule_id: str, trigger: str) -> bool:
+        """Tell whether a trigger was sent so long ago that its row is gone."""
+        return trigger in self.sent.get(rule_id, ())
 
     def only(self, event_ids: Collection[str]) -> Ledger:
         """Return the part that a split gives to whoever owns these opening events."""
         rows = {trigger: _copy(row) for trigger, row in self.rows.items() if row.opened.event_id in event_ids}
-        fences = {rule: dict(fences) for rule, fences in self.fences.items()}
-        return Ledger(rows, dict(self.silent), fences)
+        sent = {rule: list(triggers) for rule, triggers in self.sent.items()}
+        return Ledger(rows, dict(self.silent), sent)
 
     def prune(self, now: int) -> None:
         """Forget the rows that can't matter any more, and the oldest of too many."""
@@ -121,33 +209,52 @@ class Ledger(msgspec.Struct, array_like=True):
         for trigger in gone:
             row = self.rows.pop(trigger)
             if row.status != HELD:
-                self._fence(row.rule_id, row.token, row.opened.time)
+                self._remember(row.rule_id, trigger)
 
-    def _fence(self, rule_id: str, token: str, opened: int) -> None:
-        fences = self.fences.setdefault(rule_id, {})
-        fences[token] = max(fences.get(token, _NEVER), opened)
-        if len(fences) - (REST in fences) > MAX_FENCES:
-            oldest = min((name for name in fences if name != REST), key=lambda name: (fences[name], name))
-            fences[REST] = max(fences.get(REST, _NEVER), fences.pop(oldest))
+    def _remember(self, rule_id: str, trigger: str) -> None:
+        sent = self.sent.setdefault(rule_id, [])
+        if trigger not in sent:
+            sent.append(trigger)
+            del sent[:-MAX_SENT]
 
 
 class RulesState(msgspec.Struct, array_like=True):
     """One customer, all rules.
 
-    `book` is the fingerprint of the rules it was folded by; `time` and `event_id` the last event folded.
-    `open` (by rule and token) and `elapsed` (by rule) are the instances. `elapse_at` is at or before the
-    earliest due time of an open one; `judged` at or after the latest due time decided about; `stale` says
-    that something decided may have changed. `closed` says by what a sent trigger's instance was closed.
+    Attributes:
+        book: fingerprint of the rules that it was folded by.
+        time: of the last event folded.
+        event_id: its id.
+        elapse_at: at or before the earliest time at which an open instance must be judged.
+        next_at: at or before the earliest time about which there is something to decide.
+        judged: at or after the latest time whose events a decision rests on.
+        stale: something decided may have changed.
+        zone: the customer's time zone, where a rule goes by it.
+        open: instances by rule and token.
+        elapsed: what came due, by rule.
+        partials: beginnings of sequences, by rule and key.
+        quiet: time of the latest event that breaks a rule's `quiet_before`.
+        seen: rules whose opening event has been seen, for `first`.
+        true: rules whose profile condition holds.
+        closed: by what a sent trigger's instance was closed.
+        baskets: what is in them.
+        ledger: what was decided.
     """
 
     book: str
     time: int = _NEVER
     event_id: str = ""
     elapse_at: int = FOREVER
+    next_at: int = FOREVER
     judged: int = _NEVER
     stale: bool = False
+    zone: str = ""
     open: dict[str, dict[str, Instance]] = msgspec.field(default_factory=dict)
-    elapsed: dict[str, list[Instance]] = msgspec.field(default_factory=dict)
+    elapsed: dict[str, list[Occurrence]] = msgspec.field(default_factory=dict)
+    partials: dict[str, dict[str, list[Partial]]] = msgspec.field(default_factory=dict)
+    quiet: dict[str, int] = msgspec.field(default_factory=dict)
+    seen: set[str] = msgspec.field(default_factory=set)
+    true: set[str] = msgspec.field(default_factory=set)
     closed: dict[str, EventRef] = msgspec.field(default_factory=dict)
     baskets: Baskets = msgspec.field(default_factory=Baskets)
     ledger: Ledger = msgspec.field(default_factory=Ledger)
@@ -166,9 +273,9 @@ def merged(ledgers: Iterable[Ledger]) -> Ledger:
                 whole.rows[trigger] = _copy(row)
         for rule, time in ledger.silent.items():
             whole.silent[rule] = max(whole.silent.get(rule, _NEVER), time)
-        for rule, fences in ledger.fences.items():
-            for token, time in fences.items():
-                whole._fence(rule, token, time)  # noqa: SLF001 - same module
+        for rule, triggers in ledger.sent.items():
+            for trigger in triggers:
+                whole._remember(rule, trigger)  # noqa: SLF001 - same module
     return whole
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_LOCAL_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
 
@@ -19,6 +21,29 @@ def parse_duration(text: str) -> int:
     if match is None:
         raise ValueError("a duration is a whole number and a unit, like 900ms, 1s, 30m, 2h or 3d")
     return int(match.group(1)) * _UNITS[match.group(2)]
+
+
+def parse_offset(text: str) -> int:
+    """Read a duration that may be negative, like -2h, as ms.
+
+    Raises:
+        ValueError: It isn't one.
+    """
+    sign = -1 if text.startswith("-") else 1
+    return sign * parse_duration(text.removeprefix("-").removeprefix("+"))
+
+
+def parse_local_time(text: str) -> dt.time:
+    """Read 09:00 or 21:30:15 as a time of the day.
+
+    Raises:
+        ValueError: It isn't one.
+    """
+    match = _LOCAL_TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("a time of the day is like 09:00 or 21:30:15, 00:00 to 23:59:59")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return dt.time(hours, minutes, seconds)
 
 
 def parse_instant(text: str) -> int:

@@ -1,0 +1,220 @@
+"""A rule as the fold and the settling want it: what it names, worked out once; when it is due; how it is judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stream_app.domain.rules.due import local_due, named_due
+from stream_app.domain.rules.model import FOREVER, Rule
+from stream_app.domain.rules.person import allowed, date_of, view_of, zone_of
+from stream_app.domain.rules.state import Instance, Occurrence, RulesState
+from stream_app.domain.rules.trigger_id import trigger_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from stream_app.domain.profile import Profile
+    from stream_app.domain.rules.sending import SendingPolicy
+
+MAX_AT_ONCE = 256
+"""Repeats of one instance that one step or settling looks at, the latest."""
+
+
+class Plan:
+    """A rule, and the policy by which it is sent."""
+
+    __slots__ = (
+        "customer_names",
+        "first_names",
+        "id",
+        "is_local",
+        "keeps_cart",
+        "last_names",
+        "needs_cart",
+        "opened_names",
+        "policy",
+        "rule",
+        "sees_customer",
+    )
+
+    def __init__(self, rule: Rule, policy: SendingPolicy) -> None:
+        """Work out what the rule names."""
+        self.rule = rule
+        self.policy = policy
+        self.id = rule.id
+        self.opened_names = rule.names("opened")
+        self.last_names = rule.names("last")
+        self.first_names = rule.names("first")
+        self.customer_names = tuple(
+            name.partition(".")[2] for name in rule.payload if name.split(".")[0] == "customer"
+        )
+        self.needs_cart = rule.condition is not None and "cart" in rule.condition.roots
+        self.keeps_cart = any(name.split(".")[0] == "cart" for name in rule.payload)
+        self.is_local = rule.due_at is not None and rule.due_at.is_local
+        self.sees_customer = any("customer" in condition.roots for condition in rule.conditions())
+
+    @property
+    def memory(self) -> int:
+        """How long (ms) after its due time a trigger can still be sent or taken back."""
+        return self.rule.memory + self.policy.longest_hold
+
+    @property
+    def horizon(self) -> int:
+        """How long (ms) after it was sent a message still matters: to its rule, or to count it."""
+        return max(self.rule.horizon, self.memory, self.policy.longest_memory)
+
+    def trigger_id(self, instance: Instance, number: int) -> str:
+        """Return the name of an instance's trigger, the first or a repeat."""
+        return trigger_id(self.rule.name, self.rule.version, instance.evidence, number)
+
+    # -- when -------------------------------------------------------------------------------------------
+
+    def due(self, time: int, properties: Mapping[str, Any], profile: Profile | None) -> int:
+        """Return when what an event opens or opens again is due; `time` is the event's."""
+        due_at = self.rule.due_at
+        if due_at is None:
+            return time + self.rule.after
+        if due_at.named is not None:
+            return named_due(due_at, properties.get(due_at.named))
+        return self.local_due(time, profile)
+
+    def local_due(self, start: int, profile: Profile | None) -> int:
+        """Return the next due time by the customer's calendar after `start`."""
+        due_at = self.rule.due_at
+        if due_at is None:
+            return FOREVER
+        date = None if due_at.yearly is None else date_of(profile, due_at.yearly)
+        return local_due(due_at, start, zone_of(profile, self.policy), date)
+
+    def following(self, instance: Instance, due: int, profile: Profile | None) -> int | None:
+        """Return the due time after `due`; None: that was the last."""
+        rule = self.rule
+        if rule.repeat is not None:
+            within = rule.repeat_within
+            following = due + rule.repeat
+            return following if within is None or following <= instance.opened.time + within else None
+        if rule.due_at is not None and rule.due_at.yearly is not None:
+            following = self.local_due(due, profile)
+            return None if following == FOREVER else following
+        return None
+
+    def awaits(self, instance: Instance) -> bool:
+        """Tell whether an instance's due time is only the end of a silence, after which an event is awaited."""
+        return self.rule.then is not None and not instance.waiting
+
+    def dues(
+        self, instance: Instance, until: int, since: int, profile: Profile | None
+    ) -> Iterator[tuple[int, int]]:
+        """Yield (number, due time) of an open instance, later than `since` and before `until`."""
+        if instance.over or self.awaits(instance):
+            return
+        due, number = skip(self.rule, instance.due, instance.number, since, until)
+        while due < until:
+            if max(due, instance.opened.time) > since:
+                yield number, due
+            following = self.following(instance, due, profile)
+            if following is None:
+                return
+            due, number = following, number + 1
+
+    def next_due(self, instance: Instance, since: int, profile: Profile | None) -> int | None:
+        """Return the first due time of an open instance that isn't before `since`; None: it waits, or never is."""
+        if instance.over or self.awaits(instance):
+            return None
+        due, _ = skip(self.rule, instance.due, instance.number, since - 1, since)
+        while due < since:
+            following = self.following(instance, due, profile)
+            if following is None:
+                return None
+            due = following
+        return due
+
+    # -- judging ----------------------------------------------------------------------------------------
+
+    def judge(
+        self,
+        state: RulesState,
+        instance: Instance,
+        number: int,
+        due: int,
+        until: int,
+        profile: Profile | None,
+    ) -> Occurrence:
+        """Judge an instance at a due time by the events folded; none between then and `until` is outstanding.
+
+        Where `at` of what is returned is not before `until`, quiet hours hold it till then.
+        """
+        occurrence = Occurrence(
+            self.trigger_id(instance, number), number, instance, due, due, True, {}, None, {}, [], ""
+        )
+        self._look(state, occurrence, profile)
+        self._hold(state, occurrence, until, profile)
+        return occurrence
+
+    def judge_again(
+        self, state: RulesState, held: Occurrence, until: int, profile: Profile | None
+    ) -> Occurrence:
+        """Judge what was held, as of the end of the quiet hours, by the events folded."""
+        occurrence = msgspec.structs.replace(held)
+        self._look(state, occurrence, profile)
+        self._hold(state, occurrence, until, profile)
+        return occurrence
+
+    def refresh(self, state: RulesState, found: Occurrence, at: int, profile: Profile | None) -> Occurrence:
+        """Judge what is found late by all that is known at `at`."""
+        occurrence = msgspec.structs.replace(found, at=at)
+        self._look(state, occurrence, profile)
+        return occurrence
+
+    def _hold(self, state: RulesState, occurrence: Occurrence, until: int, profile: Profile | None) -> None:
+        """Move `at` out of quiet hours, judging again at the end of each, as long as that is before `until`."""
+        while occurrence.at < until and occurrence.passed and occurrence.channels:
+            free = self.policy.quiet_until(occurrence.at, occurrence.zone)
+            if free == occurrence.at:
+                return
+            occurrence.at = free
+            if free < until:
+                self._look(state, occurrence, profile)
+
+    def _look(self, state: RulesState, occurrence: Occurrence, profile: Profile | None) -> None:
+        """Take in the state of things, and judge the rule's `if` by it."""
+        rule, instance = self.rule, occurrence.instance
+        condition = rule.condition
+        cart = state.baskets.view(instance.cart_id) if self.needs_cart or self.keeps_cart else None
+        customer = view_of(profile, occurrence.at) if self.sees_customer or self.customer_names else {}
+        occurrence.values = dict(instance.values)
+        occurrence.passed = True
+        if condition is not None:
+            variables = {
+                "opened": instance.facts,
+                "last": instance.last,
+                "first": instance.first,
+                "cart": cart,
+                "customer": customer,
+            }
+            occurrence.passed = condition.holds(variables, occurrence.values)
+        occurrence.cart = cart if self.keeps_cart else None
+        occurrence.customer = _named(customer, self.customer_names)
+        occurrence.channels = allowed(profile, self.policy, rule.purpose, rule.channel)
+        occurrence.zone = zone_of(profile, self.policy)
+
+
+def skip(rule: Rule, due: int, number: int, since: int, until: int) -> tuple[int, int]:
+    """Return the first (due, number) of a row of repeats that is worth a look."""
+    repeat = rule.repeat
+    if repeat is None or due >= until:
+        return due, number
+    passed = max((since - due) // repeat + 1, (until - due) // repeat - MAX_AT_ONCE, 0)
+    if rule.repeat_within is not None:
+        return due, number  # the loader sees to it that there are few
+    return due + passed * repeat, number + passed
+
+
+def _named(customer: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the part of the view that a payload names; all of it for `customer` alone."""
+    if "" in names:
+        return dict(customer)
+    found = {name.split(".")[0] for name in names}
+    return {name: customer[name] for name in found if name in customer}
