@@ -31,6 +31,7 @@ from stream_app.wire import CommandDecoder, Decoder, Encoder, Limits, Output, op
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from stream_app.domain import rows
     from stream_app.engine.task import Task
@@ -46,14 +47,17 @@ def load_rules(settings: Settings) -> RuleBook:
     Raises:
         UserError: a file is wrong; the message says which, where (line and column) and what to do.
     """
-    if settings.rules is None:
-        sources = [(name, schemas.read_text(name)) for name in schemas.files("rules", ".yaml")]
-    else:
-        sources = [(str(path), path.read_text()) for path in sorted(settings.rules.glob("*.yaml"))]
     try:
-        return RuleBook([load_rule(text, source) for source, text in sources])
+        return RuleBook([load_rule(text, source) for source, text in rule_files(settings.rules)])
     except RuleError as error:
         raise UserError(str(error)) from error
+
+
+def rule_files(folder: Path | None, suffix: str = ".yaml") -> list[tuple[str, str]]:
+    """Return (name, text) of the files of a folder of rules; None: of the rules that ship."""
+    if folder is None:
+        return [(name, schemas.read_text(name)) for name in schemas.files("rules", suffix)]
+    return [(str(path), path.read_text("utf-8")) for path in sorted(folder.glob(f"*{suffix}"))]
 
 
 def load_policy(settings: Settings) -> IdentityPolicy:

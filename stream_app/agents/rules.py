@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
     from stream_app.domain.rules import RuleBook
-    from stream_app.engine.task import Task
 
 
 class RulesRow(msgspec.Struct, array_like=True):
@@ -41,6 +40,28 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RulesState).decode
 
 
+class Timers(Protocol):
+    """Timers in event time, as the engine's tasks have them."""
+
+    def set(self, due: int, key: bytes) -> None:
+        """Have `key` called when the clock has passed `due` (ms)."""
+
+    def cancel(self, due: int, key: bytes) -> None:
+        """Take a timer back; nothing happens when there is none."""
+
+
+class Timed(Protocol):
+    """What the rules need of their task."""
+
+    @property
+    def clock(self) -> int:
+        """Now, in event time: no event before it is outstanding (ms)."""
+
+    @property
+    def timers(self) -> Timers:
+        """Its timers."""
+
+
 class Publish(Protocol):
     """Takes decisions, in the order in which they were made."""
 
@@ -56,7 +77,7 @@ class Rules:
     many.
     """
 
-    def __init__(self, task: Task, book: RuleBook, publish: Publish) -> None:
+    def __init__(self, task: Timed, book: RuleBook, publish: Publish) -> None:
         self.task = task
         self.book = book
         self.publish = publish

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 
-from stream_app.domain.commands import PAIR_OPS, Command, Op
-from stream_app.domain.event import ChannelEvent, Event
-from stream_app.domain.identifiers import Identifier, to_event
+from stream_app.domain.identifiers import Identifier
 from stream_app.domain.normalise import Rejection
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.refusal import Refused
+from stream_app.runs.arrivals import Arrival, check, name_of, taken
 from stream_app.runs.in_memory import KEY, InMemory
-from stream_app.wire import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,22 +35,6 @@ GIVEN = "the given order"
 
 class FormatError(ValueError):
     """A line that isn't a case: the message begins with its number, and says what is wrong with it."""
-
-
-class Arrival(msgspec.Struct):
-    """An event, or a command if `op` is there. `time` is RFC 3339, or ms since the epoch."""
-
-    time: str | int | float
-    event_id: str | None = None
-    command_id: str | None = None
-    op: Op | None = None
-    a: str | None = None
-    b: str | None = None
-    id: str | None = None
-    channel: str = ""
-    type: str = ""
-    identifiers: dict[str, Any] | None = None
-    properties: dict[str, Any] | None = None
 
 
 class Expected(msgspec.Struct, forbid_unknown_fields=True):
@@ -122,7 +103,7 @@ def read_cases(lines: Iterable[str]) -> Iterator[Case]:
         try:
             case = decoder.decode(line)
             for place, arrival in enumerate(case.events):
-                _check(arrival, place)
+                check(arrival, f"events[{place}]")
         except (ValueError, RecursionError) as error:
             msg = f"line {number}: {error}"
             raise FormatError(msg) from error
@@ -145,7 +126,7 @@ def run_case(case: Case, permutations: int, seed: int) -> Result:
         count += 1
         problems = run.problems(order)
         if problems:
-            names = [_name(case.events[place], place) for place in order]
+            names = [name_of(case.events[place], place) for place in order]
             failures.append(Failure(names, given=order == own, problems=problems))
     return Result(str(case.id), case.line, count, failures)
 
@@ -185,9 +166,9 @@ class _Run:
         deployment = InMemory(self._policy)
         try:
             for number, place in enumerate(order):
-                arrival = self._arrival(self._case.events[place], place, number)
-                if arrival is not None:
-                    deployment.give(arrival)
+                one = taken(self._case.events[place], place, number, self._identifier)
+                if one is not None:
+                    deployment.give(one)
                 if number in moments:
                     name = moments[number]
                     found += self._compare(expect.after[name], deployment.who_is_who(), f"after {name}")
@@ -205,25 +186,6 @@ class _Run:
                     found[place] = name
                     break
         return found
-
-    def _arrival(self, arrival: Arrival, place: int, number: int) -> Event | Command | None:
-        """Return what the pipeline makes of an arrival, the `number`-th; None: it goes to the dead letters."""
-        time, source = _time(arrival.time), f"case/0/{number}"
-        try:
-            if arrival.op is not None:
-                names = self._identifier.named(_written(arrival))
-                return Command(_name(arrival, place), arrival.op, names, time, "case", "", source)
-            event = ChannelEvent(
-                arrival.event_id or "",
-                time,
-                arrival.channel,
-                arrival.type,
-                arrival.identifiers or {},
-                arrival.properties or {},
-            )
-            return to_event(event, self._identifier.identify(event)[0], number, source)
-        except Refused:
-            return None
 
     # -- what was expected ------------------------------------------------------------------------------
 
@@ -288,35 +250,6 @@ def _counts(expect: Expected, found: frozenset[Customer]) -> Iterator[tuple[str,
         if len(holders) != number:
             shown = _tell(sorted(holders, key=sorted))
             yield f"{number} customers with {namespace}", f"{len(holders)}{': ' if shown else ''}{shown}"
-
-
-def _check(arrival: Arrival, place: int) -> None:
-    """Raise ValueError for what is neither an event nor a command."""
-    path = f"events[{place}]"
-    try:
-        _time(arrival.time)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{path}.time: write a time with its offset, such as 2026-03-01T10:00:00Z") from None
-    if arrival.op is None:
-        if arrival.event_id is None:
-            raise ValueError(f"{path}: an event needs an event_id, a command an op")
-    elif None in _written(arrival).values():
-        needs = " and ".join(_written(arrival))
-        raise ValueError(f"{path}: to {arrival.op.value} needs {needs}: namespace:value")
-
-
-def _written(arrival: Arrival) -> dict[str, Any]:
-    """Return whom a command speaks of, by the names of the fields."""
-    return {"a": arrival.a, "b": arrival.b} if arrival.op in PAIR_OPS else {"id": arrival.id}
-
-
-def _time(written: str | float) -> int:
-    return parse_timestamp(written) if isinstance(written, str) else int(written)
-
-
-def _name(arrival: Arrival, place: int) -> str:
-    """Return what an arrival is called: its id, or of a command without one: what it does, and its place."""
-    return arrival.event_id or arrival.command_id or f"{arrival.op}#{place + 1}"
 
 
 def _tell(customers: Iterable[Customer]) -> str:

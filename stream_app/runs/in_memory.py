@@ -34,7 +34,7 @@ from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stream_app.domain.customer import Customer
+    from stream_app.domain.customer import Customer, RuleFold
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.identities import Identities
@@ -67,31 +67,57 @@ class WhoIsWho(NamedTuple):
 class InMemory:
     """A deployment: give it events and commands, ask who is who."""
 
-    def __init__(self, policy: IdentityPolicy, partitions: int = PARTITIONS) -> None:
-        """Begin empty."""
+    def __init__(
+        self,
+        policy: IdentityPolicy,
+        partitions: int = PARTITIONS,
+        *,
+        rules: RuleFold | None = None,
+        tables: tuple[TableSpec, ...] = _CUSTOMER,
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            policy: of identity.
+            partitions: how many there are.
+            rules: of all partitions; None: there are none.
+            tables: of the customer stage, with the type of the rules' state.
+        """
         self._labels = Labels(policy, KEY)
         self._queue: deque[tuple[Topic, int, bytes]] = deque()
         self._lookups = [_tables(_RESOLVER) for _ in range(partitions)]
-        self._stores = [ComponentTables(**_tables(_CUSTOMER)) for _ in range(partitions)]
+        self._stores = [ComponentTables(**_tables(tables)) for _ in range(partitions)]
         effects = _Nowhere(self._send)
         self._resolvers = [
             Resolver(rows["identifiers"], rows["neighbours"], self._send) for rows in self._lookups
         ]
-        self._components = [Components(policy, KEY, tables, effects, self._labels) for tables in self._stores]
+        self._components = [
+            Components(policy, KEY, store, effects, self._labels, rules) for store in self._stores
+        ]
 
-    def give(self, one: Event | Command) -> None:
-        """Take in an event or a command, with all that follows from it.
+    def give(self, one: Event | Command, stamp: int | None = None) -> None:
+        """Take in an event or a command, with all that follows from it; `stamp` is where the clock stands, ms.
 
         Raises:
             RuntimeError: the messages do not come to rest.
         """
         labels = tuple(map(self._labels.of, one.identifiers))
         if isinstance(one, Command):
-            self._send(Topic.LOOKUP, labels[0], CommandAt(one, labels, one.time))
+            at = one.time if stamp is None else stamp
+            self._send(Topic.LOOKUP, labels[0], CommandAt(one, labels, at))
         else:
+            at = one.received if stamp is None else stamp
             raw = msgspec.Raw(encode(one))
-            self._send(Topic.LOOKUP, labels[0], EventAt(raw, labels, b"\0", one.received))
+            self._send(Topic.LOOKUP, labels[0], EventAt(raw, labels, b"\0", at))
         self._rest()
+
+    def customer(self, label: str, slot: int) -> Customer | None:
+        """Return a customer by what tells it from others; None where there is none any more."""
+        return self._components[self._partition(label)].customer(label, slot)
+
+    def save(self, customer: Customer) -> None:
+        """Write a customer whose rules' state was changed from outside."""
+        self._components[self._partition(customer.label)].save(customer)
 
     def who_is_who(self) -> WhoIsWho:
         """Read customers, and whose every event is, from the rows."""

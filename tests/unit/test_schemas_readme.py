@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,9 @@ import schemas
 from stream_app.domain.commands import Op
 from stream_app.domain.event import Position
 from stream_app.domain.refusal import Reason
+from stream_app.domain.rules import load_rule
+from stream_app.runs.rule_cases import Runner
+from stream_app.runs.rule_expectations import FIELDS, Expectation
 from stream_app.wire import CommandDecoder, Decoder, IdentityCommand
 from stream_app.wire.limits import MIB, Limits
 
@@ -29,14 +33,14 @@ def test_the_avro_example_is_taken():
 
 
 def test_the_cloudevents_example_is_taken():
-    event = Decoder().decode(block("json", 0, of=2).encode(), [], "chatbot", 1_700_000_000_000).event
+    event = Decoder().decode(block("json", 0, of=3).encode(), [], "chatbot", 1_700_000_000_000).event
     assert (event.channel, event.time, event.sent_at) == ("chatbot", 1_700_000_000_000, 1_700_000_001_000)
     assert event.context is not None
     assert event.context.position == Position(48.85, 2.35, 20.0)
 
 
 def test_the_example_of_a_command_is_taken():
-    command = CommandDecoder().decode(block("json", 1, of=2).encode(), [], 1_800_000_000_000)
+    command = CommandDecoder().decode(block("json", 1, of=3).encode(), [], 1_800_000_000_000)
     assert (command.command_id, command.op, command.time) == ("desk-0017", "deny", 1_767_258_000_000)
 
 
@@ -45,6 +49,20 @@ def test_every_field_and_limit_of_a_command_is_documented():
     fields = IdentityCommand.__struct_fields__
     assert all(f"`{name}`" in section for name in (*fields, *Op))
     assert f"at most {Limits().reason_chars} characters" in section
+
+
+def test_the_example_of_a_case_passes_and_fails_with_another_expectation():
+    rule = load_rule(schemas.read_text("rules/abandoned_cart.yaml"))
+    case = json.loads(block("json", 2, of=3))
+    assert Runner({rule.name: rule}).check(1, case).problems == []
+    case["expect"]["triggers"][0]["due"] = "2026-03-01T10:31:00Z"
+    assert Runner({rule.name: rule}).check(1, case).problems
+
+
+def test_everything_that_a_case_can_expect_is_documented():
+    section = README.partition("## Cases of rules")[2].partition("\n## ")[0]
+    assert all(f"`{name}`" in section for name in FIELDS)
+    assert all(f"`expect.{name}`" in section for name in Expectation.__struct_fields__)
 
 
 def test_every_reason_and_limit_is_documented():

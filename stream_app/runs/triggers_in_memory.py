@@ -1,0 +1,121 @@
+"""A small deployment in memory, with rules and a clock that is moved by hand.
+
+Who is who is `in_memory`'s, the rules' side is the workers' own (`agents.rules`); only the clock and the timers
+are made here. The rules of the clock:
+
+1. It moves to the time of whatever comes in, never back.
+2. Whatever falls due on the way is decided first, each timer when the clock has just passed its own time, so that
+   one that it sets anew, or another rule's, finds the clock where it would have stood.
+3. Then what came in is handled to rest, as an epoch of its own. It finds the clock at its own time or later: what
+   it brings to light that was due before is found late.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+from stream_app.agents.rules import Rules, RulesRow
+from stream_app.domain.keys import timer_of
+from stream_app.domain.rows import customer_tables
+from stream_app.runs.in_memory import InMemory
+
+if TYPE_CHECKING:
+    from stream_app.domain.commands import Command
+    from stream_app.domain.customer import Customer
+    from stream_app.domain.event import Event
+    from stream_app.domain.policy import IdentityPolicy
+    from stream_app.domain.rules import Decision, RuleBook
+    from stream_app.runs.in_memory import WhoIsWho
+
+_TABLES = customer_tables(RulesRow)
+_BEFORE_ALL = -(1 << 62)
+
+
+class Decided(NamedTuple):
+    """A decision, and the identifiers of the customer that it was made about, as they were then."""
+
+    decision: Decision
+    identifiers: frozenset[str]
+
+
+class Timekeeper:
+    """What the rules need of their task: a clock (ms) and timers."""
+
+    def __init__(self) -> None:
+        """Begin before all times, without timers."""
+        self.clock = _BEFORE_ALL
+        self._set: set[tuple[int, bytes]] = set()
+        self._queue: list[tuple[int, bytes]] = []
+
+    @property
+    def timers(self) -> Timekeeper:
+        """Return the timers: they are kept here too."""
+        return self
+
+    def set(self, due: int, key: bytes) -> None:
+        """Have `key` called when the clock has passed `due`."""
+        if (due, key) not in self._set:
+            self._set.add((due, key))
+            heappush(self._queue, (due, key))
+
+    def cancel(self, due: int, key: bytes) -> None:
+        """Take a timer back."""
+        self._set.discard((due, key))
+
+    def take(self, before: int) -> tuple[int, bytes] | None:
+        """Take out the earliest timer that is due before a time, if there is one."""
+        while self._queue and self._queue[0][0] < before:
+            timer = heappop(self._queue)
+            if timer in self._set:
+                self._set.remove(timer)
+                return timer
+        return None
+
+
+class TriggersInMemory:
+    """A deployment: move its clock, give it events and commands, read what was decided.
+
+    Attributes:
+        decided: all decisions, in the order in which they were made.
+    """
+
+    def __init__(self, policy: IdentityPolicy, book: RuleBook) -> None:
+        """Begin empty."""
+        self.decided: list[Decided] = []
+        self._time = Timekeeper()
+        self._rules = Rules(self._time, book, self._publish)
+        self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES)
+
+    @property
+    def clock(self) -> int:
+        """Where the clock stands, ms."""
+        return self._time.clock
+
+    def advance(self, to: int) -> None:
+        """Move the clock to `to` (ms), deciding what falls due; a timer goes off when the clock has passed it."""
+        time = self._time
+        while (timer := time.take(to)) is not None:
+            due, key = timer
+            time.clock = max(time.clock, due + 1)
+            customer = self._deployment.customer(*timer_of(key))
+            if customer is not None and self._rules.fire(customer, due):
+                self._deployment.save(customer)
+            self._end_epoch()
+        time.clock = max(time.clock, to)
+
+    def give(self, one: Event | Command) -> None:
+        """Take in an event or a command, after moving the clock to its time."""
+        self.advance(one.time)
+        self._deployment.give(one, self.clock)
+        self._end_epoch()
+
+    def who_is_who(self) -> WhoIsWho:
+        """Return the customers, and whose every event is, as of now."""
+        return self._deployment.who_is_who()
+
+    def _end_epoch(self) -> None:
+        self._rules.flush(self._deployment.customer, self._deployment.save)
+
+    def _publish(self, customer: Customer, decision: Decision) -> None:
+        self.decided.append(Decided(decision, frozenset(customer.identifiers())))
