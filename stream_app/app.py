@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 import schemas
 from stream_app import metrics
 from stream_app.agents.commands import Commands
@@ -18,14 +20,15 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
 from stream_app.domain.policy import IdentityPolicy, PolicyError
 from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, customer_tables
-from stream_app.domain.rules import RuleBook, RuleError, load_rule
+from stream_app.domain.rules import RuleBook, RuleError, SendingPolicy, load_rule
+from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.engine import Pace
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig
 from stream_app.errors import UserError
-from stream_app.settings import DEVELOPMENT_KEY
+from stream_app.settings import DEVELOPMENT_KEY, NO_POLICY
 from stream_app.topology import Topics
 from stream_app.wire import CommandDecoder, Decoder, Encoder, Limits, Output, open_registry, subject_of
 

@@ -21,6 +21,9 @@ STAGES = ("ingest", "resolve", "customer")
 DEVELOPMENT_KEY = "raccord-development-key"
 """The secret key of whoever sets none. It is no secret."""
 
+NO_POLICY = Path("none")
+"""As a sending policy: everything may be sent, as recorded data without consent want it."""
+
 _CHANNEL = re.compile(r"[a-z0-9_]+")
 
 
@@ -93,6 +96,10 @@ class Settings(BaseSettings):
     )
     identity_policy: Path | None = Field(None, description="identity policy file; none: the one that ships")
     rules: Path | None = Field(None, description="folder of rule files; none: the rules that ship")
+    sending_policy: Path | None = Field(
+        None,
+        description="sending policy file; none: the one that ships; the word `none`: everything may be sent",
+    )
 
     metrics_host: str = Field("127.0.0.1", description="address of the metrics page")
     metrics_port: int = Field(9464, ge=0, le=65535, description="its port; 0: any free one")
@@ -131,10 +138,10 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
-    @field_validator("identity_policy")
+    @field_validator("identity_policy", "sending_policy")
     @classmethod
     def _check_policy(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
+        if value is not None and value != NO_POLICY and not value.is_file():
             msg = f"there is no file {value}"
             raise ValueError(msg)
         return value

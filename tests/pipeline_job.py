@@ -92,6 +92,7 @@ class Pipeline:
             "RACCORD_DATA": str(folder / "state"),
             "RACCORD_PARTITIONS": "2",
             "RACCORD_TIME": "events",
+            "RACCORD_SENDING_POLICY": "none",
             "RACCORD_METRICS_PORT": "0",
             "RACCORD_SESSION_TIMEOUT_MS": "2000",
             **(settings or {}),

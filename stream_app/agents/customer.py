@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stream_app.wire import Encoder
 
 ADDRESSES = {"email": "email", "phone": "sms", "device": "push"}
-"""Which channel an identifier's namespace reaches."""
+"""Which channel an identifier's namespace reaches, where the sending policy doesn't say."""
 
 
 MAX_REMEMBERED = 20_000
@@ -58,8 +58,9 @@ class CustomerStage:
     ) -> None:
         self.task = task
         self.rules = Rules(task, book, self._decided)
+        reached = ADDRESSES if book.policy.addresses is None else book.policy.addresses
         # A hash is no address.
-        self._addresses = {name: channel for name, channel in ADDRESSES.items() if name not in policy.hashed}
+        self._addresses = {name: channel for name, channel in reached.items() if name not in policy.hashed}
         self.output = Outputs(task, topics, encoder, dead_letters)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
         self.components = Components(policy, key, tables, self.output, labels, self.rules)

@@ -16,6 +16,7 @@ from stream_app.runs import report
 from stream_app.runs.feed import Speed
 from stream_app.runs.session import HOUR_MS, Options, Session
 from stream_app.runs.show import Show
+from stream_app.settings import NO_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,15 +41,20 @@ def replay(
     workers: Annotated[int, typer.Option(min=1, max=8, help="Worker processes.")] = 1,
     folder: Annotated[Path, typer.Option(help="For the report, logs and state.")] = Path(".raccord/replay"),
     keep: Annotated[bool, typer.Option(help="Leave the topics and the state behind.")] = False,
+    sending_policy: Annotated[
+        Path | None, typer.Option(help="What may be sent; without it, everything that a rule wants.")
+    ] = None,
 ) -> None:
     """Play recorded behaviour into a deployment of its own, keeping its event times, and check the books."""
     pace = Speed.parse(speed)
     if not path.exists():
         msg = f"there is no {path}"
         raise UserError(msg)
+    # Recorded behaviour has neither consent nor addresses: the rules are shown as they are.
+    settings = {"RACCORD_SENDING_POLICY": str(sending_policy or NO_POLICY)}
     show = Show()
     try:
-        with Session(Options("replay", folder, workers=workers, keep=keep), show) as session:
+        with Session(Options("replay", folder, workers, keep=keep, settings=settings), show) as session:
             session.feed(_records(format, path), pace, None, CLOSING_MS)
             session.drain()
             books = session.audit()

@@ -152,7 +152,7 @@ def latency(show: Show, rate: int, seconds: int) -> dict[str, Any]:
         rules = Path(folder) / "rules"
         rules.mkdir()
         (rules / "bench_instant.yaml").write_text(RULE)
-        settings = {"RACCORD_TIME": "wall", "RACCORD_RULES": str(rules)}
+        settings = {"RACCORD_TIME": "wall", "RACCORD_RULES": str(rules), "RACCORD_SENDING_POLICY": "none"}
         with Session(Options("latency", Path(folder), workers=1, settings=settings), show) as session:
             session.wait_ready()
             found: list[float] = []

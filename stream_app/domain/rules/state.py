@@ -175,7 +175,7 @@ class Row(msgspec.Struct, array_like=True):
     @property
     def judged(self) -> int:
         """The latest time whose events what was decided rests on."""
-        return max(self.due, self.wake)
+        return max(self.due, self.wake, self.sent)
 
 
 class Ledger(msgspec.Struct, array_like=True):
