@@ -45,15 +45,35 @@ VERSION = version("raccord")
 
 
 def load_rules(settings: Settings) -> RuleBook:
-    """Read the rule files of a deployment.
+    """Read the rule files and the sending policy of a deployment.
 
     Raises:
         UserError: a file is wrong; the message says which, where (line and column) and what to do.
     """
     try:
-        return RuleBook([load_rule(text, source) for source, text in rule_files(settings.rules)])
+        rules = [load_rule(text, source) for source, text in rule_files(settings.rules)]
+        return RuleBook(rules, _sending_policy(settings))
     except RuleError as error:
         raise UserError(str(error)) from error
+
+
+def _sending_policy(settings: Settings) -> SendingPolicy:
+    path = settings.sending_policy
+    if path == NO_POLICY:
+        return SendingPolicy()
+    shipped = "policies/sending.yaml"
+    policy = load_sending_policy(
+        schemas.read_text(shipped) if path is None else path.read_text("utf-8"), str(path or shipped)
+    )
+    identity = load_policy(settings)
+    identifier, addresses = identifier_of(settings, identity), policy.addresses
+    suppressed = (identifier.one(name) for name in policy.suppressed)
+    return replace(
+        policy,
+        suppressed=frozenset(name for name in suppressed if isinstance(name, str)),
+        # A hash is no address.
+        addresses=addresses and {name: to for name, to in addresses.items() if name not in identity.hashed},
+    )
 
 
 def rule_files(folder: Path | None, suffix: str = ".yaml") -> list[tuple[str, str]]:

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     time: TimeMode = Field(TimeMode.WALL, description="wall: live; events: a replay drives the clock")
     tolerance_ms: int = Field(200, ge=0, description="how far events may lag behind the broker's clock")
     max_ahead_ms: int = Field(
-        60_000, ge=0, description="how far an event's time may lie ahead of its arrival"
+        0, ge=0, description="how far an event may take a replay's clock ahead of its arrival; live: never"
     )
     max_future_ms: int = Field(86_400_000, ge=0, description="events further in the future are refused")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream_app.engine.topics import TopicSpec, log_topic, table_topic
+from stream_app.engine.watermark import TimeMode
 
 if TYPE_CHECKING:
     from stream_app.settings import Settings
@@ -62,12 +63,12 @@ class Topics:
         """Return every topic as it must be."""
         n, size = settings.partitions, settings.topic_max_bytes
         kept = log_topic(settings.retention_days * DAY_MS, size)
+        # Live, the broker says when a record came. A replay reads copies: theirs is the time that they came with.
+        clock = "LogAppendTime" if settings.time is TimeMode.WALL else "CreateTime"
+        dated = {"message.timestamp.type": clock}
         return [
-            *(
-                TopicSpec(t, n, {**kept, "message.timestamp.type": "LogAppendTime"})
-                for t in self.channels.values()
-            ),
-            TopicSpec(self.commands, n, log_topic(FOREVER_MS, size, stamped=True)),
+            *(TopicSpec(t, n, {**kept, **dated}) for t in self.channels.values()),
+            TopicSpec(self.commands, n, {**log_topic(FOREVER_MS, size), **dated}),
             *(
                 TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True))
                 for t in (self.lookup, self.components)

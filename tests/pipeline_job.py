@@ -225,10 +225,16 @@ class Pipeline:
         self.copy_from(other, other.topics.commands, self.topics.commands)
 
     def copy_from(self, other: Pipeline, topic: str, target: str) -> None:
-        """Write what lies in a topic of another deployment to one of this, partition by partition, in order."""
+        """Write what lies in a topic of another deployment to one of this, partition by partition, in order.
+
+        Records keep their timestamps where the target takes those of producers.
+        """
         with self._writer() as send:
             for record in other.read(topic):
-                send(target, record.value, record.key, list(record.headers), partition=record.partition)
+                send(
+                    target, record.value, record.key, list(record.headers),
+                    partition=record.partition, timestamp_ms=record.timestamp,
+                )  # fmt: skip
 
     @contextmanager
     def _writer(self) -> Iterator[Any]:

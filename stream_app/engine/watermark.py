@@ -6,7 +6,8 @@ A watermark W says: no event with a time below W is outstanding. Rules:
   mode, the broker's clock less a tolerance. In `EVENTS` mode (a replay) it is the highest event time seen, or
   what a clock marker in the partition says.
 - No event moves it further ahead than its own record's Kafka timestamp plus a tolerance: a phone whose clock
-  is in 2031 must not fire everybody's timers. (A marker is the operator's word and is taken as it is.)
+  is in 2031 must not fire everybody's timers. (A marker is the operator's word and is taken as it is.) That
+  tolerance is for `EVENTS` alone; one above zero lets a replay fire what was called off live.
 - A stage's watermark is the minimum over all its upstream partitions (Flink's rule); one that was not heard
   of yet holds it back. It never goes down.
 """
@@ -36,7 +37,7 @@ class SourceWatermark:
     Args:
         mode: see `TimeMode`.
         tolerance: how far events may lag behind the broker's clock without being late, ms.
-        max_ahead: how far an event's time may lie ahead of its record's Kafka timestamp, ms.
+        max_ahead: how far an event's time may lie ahead of its record's Kafka timestamp, ms; in `WALL` not at all.
         value: where it stood before (from the state).
     """
 

@@ -70,7 +70,7 @@ class WorkerConfig:
     folder: Path
     mode: TimeMode = TimeMode.WALL
     tolerance_ms: int = 200
-    max_ahead_ms: int = 60_000
+    max_ahead_ms: int = 0
     session_timeout_ms: int = 10_000
     transaction_timeout_ms: int = 10_000
     batch: int = 2_000

@@ -22,6 +22,16 @@ def test_an_event_far_in_the_future_moves_the_clock_no_further_than_its_records_
     assert mark.value == 11_000
 
 
+@given(st.lists(st.tuples(TIMES, TIMES)))
+def test_events_alone_take_a_replays_clock_as_far_as_they_took_that_of_life_but_for_the_tolerance(records):
+    live = SourceWatermark(TimeMode.WALL, tolerance=100, max_ahead=0)
+    replay = SourceWatermark(TimeMode.EVENTS, tolerance=100, max_ahead=0)
+    for time, record_time in records:
+        live.observe(time, record_time)
+        replay.observe(time, record_time)
+        assert replay.value == live.value + 100
+
+
 def test_a_live_event_never_moves_the_clock_past_its_own_arrival_less_the_tolerance():
     mark = SourceWatermark(TimeMode.WALL, tolerance=100, max_ahead=60_000)
     mark.observe(20_000, record_time=10_000)

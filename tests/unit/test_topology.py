@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stream_app.app import _stages, load_policy, load_rules
+from stream_app.engine.watermark import TimeMode
 from stream_app.settings import Settings
 from stream_app.topology import Topics
 
@@ -15,6 +16,17 @@ def test_commands_are_kept_for_ever_and_dated_by_the_broker():
     channel = next(spec for spec in TOPICS.specs(SETTINGS) if spec.name == TOPICS.channels["web"])
     assert (spec.partitions, spec.config) == (3, {**channel.config, "retention.ms": "-1"})
     assert spec.config["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_what_a_replay_reads_keeps_the_timestamps_that_it_came_with():
+    replay = SETTINGS.model_copy(update={"time": TimeMode.EVENTS})
+    copied = {*TOPICS.channels.values(), TOPICS.commands}
+    for live, other in zip(TOPICS.specs(SETTINGS), TOPICS.specs(replay), strict=True):
+        if live.name in copied:
+            assert live.config["message.timestamp.type"] == "LogAppendTime"
+            assert other.config == {**live.config, "message.timestamp.type": "CreateTime"}
+        else:
+            assert other == live
 
 
 def test_commands_are_read_by_the_first_stage_and_hold_nobodys_time_back():
