@@ -107,6 +107,8 @@ class Shopper(msgspec.Struct):
     phone: Phone | None = None
     typist: Typist | None = None
     kiosk: KioskVisits | None = None
+    answers: Random | None = None
+    """The random stream of what she said about advertising; None: that is known already."""
 
     @property
     def identifiers(self) -> list[str]:

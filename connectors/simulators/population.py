@@ -63,10 +63,11 @@ class Population:
         return Random(f"{self._seed}/{purpose}/{number}")
 
     def _settle(self, shopper: Shopper, number: int) -> None:
-        """Give a newcomer what she shares with strangers."""
+        """Give a newcomer what she shares with strangers, and random streams for what leaves her own alone."""
         noise = self._noise
         kiosk = self._kiosk(shopper.store, number // SHOPPERS_PER_KIOSKS)
         shopper.kiosk = KioskVisits(kiosk, noise.kiosks, self._stream("kiosk-visits", number))
+        shopper.answers = self._stream("consent", number)
         if shopper.phone is not None:
             self._pass_phones_on(shopper, shopper.phone, self._stream("phone", number))
         if shopper.email is not None:

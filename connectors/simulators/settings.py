@@ -20,6 +20,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a known shopper's abandoned baskets that are bought in a shop afterwards."""
     bought_elsewhere: float = 0.15
     """Share of a known shopper's abandoned baskets that are bought on another of her devices afterwards."""
+    agrees: float = 0.6
+    """Share of account holders who agreed to advertising when they opened the account; the others said no."""
     families: float = 0.3
     """Share of households with several shoppers (two to four)."""
 

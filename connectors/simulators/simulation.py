@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from connectors.simulators.catalogue import catalogue
 from connectors.simulators.chances import DAY
+from connectors.simulators.consent import pass_on
 from connectors.simulators.diary import Diary
 from connectors.simulators.errands import live_a_day
 from connectors.simulators.population import Population
@@ -85,6 +86,7 @@ class Simulation:
             for shopper in people:
                 diary = Diary(shopper)
                 live_a_day(diary, day, goods, self.habits)
+                pass_on(diary, self.habits)
                 for act in diary.acts:
                     if act.time < self.end:
                         pending.extend(transit.carry(act))

@@ -160,3 +160,8 @@ def test_the_order_in_which_a_policy_is_written_does_not_change_the_digest() -> 
         addresses={"phone": "sms", "email": "email"},
     )
     assert other.digest == FULL.digest
+
+
+def test_a_policy_that_is_shown_names_nobody() -> None:
+    assert "user_id:1" not in f"{FULL} {FULL!r}"
+    assert FULL.digest in repr(FULL)

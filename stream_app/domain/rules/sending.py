@@ -70,6 +70,10 @@ class SendingPolicy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     suppressed: frozenset[str] = frozenset()
     addresses: Mapping[str, str] | None = None
 
+    def __repr__(self) -> str:
+        """Say which policy it is and nothing of the people in it: what is shown may be logged."""
+        return f"SendingPolicy(digest={self.digest!r}, suppressed={len(self.suppressed)} identifiers)"
+
     def quiet_until(self, time_ms: int, zone: str) -> int:
         """Return the first moment (ms) from `time_ms` on at which a customer in this zone may be sent something."""
         return time_ms if self.quiet_hours is None else self.quiet_hours.until(time_ms, zone)
