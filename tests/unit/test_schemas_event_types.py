@@ -63,12 +63,6 @@ def test_a_shipped_rules_conditions_name_documented_properties_only(path):
     assert named <= schemas.read_yaml("event_types.yaml")["properties"].keys()
 
 
-@pytest.mark.parametrize("path", RULES)
-def test_what_a_shipped_rule_wants_to_know_of_the_customer_is_what_customers_tell(path):
-    named = set(re.findall(r"\bcustomer\.([a-z_]+)", schemas.read_text(path)))
-    assert named <= schemas.event_types()["Identify"].properties.keys()
-
-
 @pytest.mark.parametrize("path", CASES)
 def test_a_shipped_rules_cases_are_made_of_documented_events(path):
     types = schemas.event_types()
