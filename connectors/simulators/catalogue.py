@@ -11,6 +11,7 @@ from stream_app.domain.event import Context, Position
 
 CURRENCY = "EUR"
 TIMEZONE = "Europe/Paris"
+TIMEZONE_ABROAD = "Europe/London"
 LOCALE = "fr-FR"
 
 CATEGORIES = {

@@ -35,6 +35,11 @@ def shop_moment(random: Random, day: int) -> int:
     return day + hour * HOUR + random.randrange(HOUR)
 
 
+def is_open(time: int) -> bool:
+    """Tell whether the shops are open at that time (ms)."""
+    return bool(_SHOP_HOURS[time % DAY // HOUR])
+
+
 def poisson(random: Random, mean: float) -> int:
     """Draw a Poisson number by Knuth's product of uniforms (TAOCP 2, 3.4.1); for small means."""
     limit = math.exp(-mean)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from connectors.simulators.identifiers import Identifier  # noqa: TC001 - msgspec reads field types
 from connectors.simulators.people import Cart, Shopper  # noqa: TC001 - msgspec reads field types
 from stream_app.domain.event import Context  # noqa: TC001 - msgspec reads field types
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 class Act(msgspec.Struct):
@@ -26,11 +29,12 @@ class Act(msgspec.Struct):
 
 
 class Diary:
-    """Collects one shopper's acts. Event ids come from her own random stream."""
+    """Collects one shopper's acts. Event ids come from her own random stream, unless another is given."""
 
-    def __init__(self, shopper: Shopper) -> None:
+    def __init__(self, shopper: Shopper, random: Random | None = None) -> None:
         """Open an empty diary."""
         self.shopper = shopper
+        self.random = shopper.random if random is None else random
         self.acts: list[Act] = []
 
     def note(
@@ -48,7 +52,7 @@ class Diary:
         shopper = self.shopper
         self.acts.append(
             Act(
-                f"{shopper.random.getrandbits(96):024x}",
+                f"{self.random.getrandbits(96):024x}",
                 time,
                 channel,
                 type_,
@@ -64,7 +68,7 @@ class Diary:
         """Return the properties of an order of what lies in the basket, without the basket's own id."""
         total = sum(product.price * quantity for product, quantity in cart.lines.items())
         return {
-            "order_id": f"{prefix}-{self.shopper.random.getrandbits(48):012x}",
+            "order_id": f"{prefix}-{self.random.getrandbits(48):012x}",
             "total": round(total, 2),
             "revenue": round(total, 2),
             "currency": "EUR",

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from connectors.simulators.chances import MINUTE, SECOND, chance, moment, poisson, shop_moment
+from connectors.simulators.chances import DAY, HOUR, MINUTE, SECOND, chance, moment, poisson, shop_moment
 from connectors.simulators.diary import Diary
 from connectors.simulators.people import Cart, Device, Shopper
+from connectors.simulators.sequels import add_sequels
 from connectors.simulators.visits import buy_at_till, visit
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from connectors.simulators.catalogue import Catalogue
     from connectors.simulators.settings import Habits
 
+TIERS = ("bronze", "silver", "gold", "platinum")
 Arrivals = list[tuple[int, Device]]
 """Visits to come: when, and on which device."""
 
@@ -37,6 +39,8 @@ def live_a_day(diary: Diary, day: int, goods: Catalogue, habits: Habits) -> None
     for trip, rate in _TRIPS:
         if chance(random, rate):
             trip(diary, day, goods, habits)
+    add_sequels(diary, goods, habits)
+    _count_points(diary, day, habits)
 
 
 def _when(arrival: tuple[int, Device]) -> int:
@@ -115,7 +119,8 @@ def _shop(diary: Diary, day: int, goods: Catalogue, habits: Habits) -> None:
     enters = shop_moment(random, day)
     app = next((device for device in shopper.devices if device.channel == "app"), None)
     if app is not None and chance(random, 0.5):
-        who = (app.mark,) if app.account is None else (app.mark, app.account)
+        account = None if app.account is None else shopper.account_at(enters)
+        who = (app.mark,) if account is None else (app.mark, account)
         where = {"store_id": shopper.store.store_id}
         diary.note(enters, "app", "Visit Started", who, where, context=shopper.store.context)
     if chance(random, 0.75):
@@ -143,7 +148,7 @@ def _call(diary: Diary, day: int, _goods: Catalogue, _habits: Habits) -> None:
     if phone is None:
         return
     diary.note(start, "call_center", "Call Started", (phone,), {"direction": "inbound"})
-    account = shopper.user_id if chance(random, 0.6) else shopper.loyalty
+    account = shopper.account_at(start) if chance(random, 0.6) else shopper.loyalty
     who = (phone,) if account is None else (phone, account)
     clock = start + random.randrange(MINUTE, 4 * MINUTE)
     if chance(random, 0.35):
@@ -152,6 +157,22 @@ def _call(diary: Diary, day: int, _goods: Catalogue, _habits: Habits) -> None:
     diary.note(clock, "call_center", "Call Ended", who, {"duration_s": (clock - start) // SECOND})
     if chance(random, 0.3):
         diary.note(clock + MINUTE, "call_center", "Satisfaction Rated", who, {"rating": random.randint(1, 5)})
+
+
+def _count_points(diary: Diary, day: int, habits: Habits) -> None:
+    """Let the loyalty programme raise or lower her tier, in the night on which her time has come."""
+    card, random = diary.shopper.loyalty, diary.shopper.programme
+    if card is None or random is None:
+        return
+    turn, left = divmod(day // DAY + int(card.value[-6:]), habits.tier_changes)
+    if left:
+        return
+    before, tier = TIERS[turn % len(TIERS) - 1], TIERS[turn % len(TIERS)]
+    change = "up" if TIERS.index(tier) > TIERS.index(before) else "down"
+    properties = {"tier": tier, "previous_tier": before, "change": change}
+    night = Diary(diary.shopper, random)
+    night.note(day + 5 * HOUR + random.randrange(HOUR), "web", "Loyalty Tier Changed", (card,), properties)
+    diary.acts += night.acts
 
 
 def _coupon(diary: Diary, day: int, _goods: Catalogue, _habits: Habits) -> None:

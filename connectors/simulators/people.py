@@ -35,6 +35,7 @@ MAIL_HOSTS = ("example.org", "example.com", "example.net")
 PHONE_RANGES = ("63998", "19900", "26191", "35301", "46571", "53649")
 PHONES_PER_RANGE = 10_000
 KIOSK_SLOT = 15 * MINUTE
+NOT_YET = 2**62
 
 
 class Cart(msgspec.Struct):
@@ -90,7 +91,11 @@ class KioskVisits(msgspec.Struct, frozen=True):
 
 
 class Shopper(msgspec.Struct):
-    """A person. What she doesn't have is None. `random` is her own stream: nobody else's doings change it."""
+    """A person. What she doesn't have, or doesn't tell, is None.
+
+    `random` is her own stream: nobody else's doings change it. What the loyalty programme does is drawn from
+    `programme`. An account that is still to be opened is there since `NOT_YET`.
+    """
 
     name: str
     household: str
@@ -109,6 +114,21 @@ class Shopper(msgspec.Struct):
     kiosk: KioskVisits | None = None
     answers: Random | None = None
     """The random stream of what she said about advertising; None: that is known already."""
+    birthday: str | None = None
+    preferred_channel: str | None = None
+    account_since: int = 0
+    programme: Random | None = None
+
+    @property
+    def tells(self) -> dict[str, str]:
+        """What she writes into a form about herself."""
+        told = {
+            "first_name": self.first_name,
+            "city": self.store.city,
+            "birthday": self.birthday,
+            "preferred_channel": self.preferred_channel,
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
     @property
     def identifiers(self) -> list[str]:
@@ -123,6 +143,15 @@ class Shopper(msgspec.Struct):
     def mistyped(self) -> list[str]:
         """All wrong addresses that were typed for hers so far, sorted."""
         return [] if self.typist is None else sorted(self.typist.mistyped)
+
+    @property
+    def newcomer(self) -> bool:
+        """Whether her account is still to be opened."""
+        return self.user_id is not None and self.account_since == NOT_YET
+
+    def account_at(self, time: int) -> Identifier | None:
+        """Return the account that she has at that time (ms)."""
+        return self.user_id if time >= self.account_since else None
 
     def phone_at(self, time: int) -> Identifier | None:
         """Return her telephone number at that time (ms)."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from connectors.simulators.catalogue import TIMEZONE_ABROAD
 from connectors.simulators.chances import chance
-from connectors.simulators.people import KioskVisits, Phone, new_browser, new_kiosk, new_shopper
+from connectors.simulators.people import NOT_YET, KioskVisits, Phone, new_browser, new_kiosk, new_shopper
 from connectors.simulators.truth import Recycled
 from connectors.simulators.typing_errors import Typist
 
@@ -68,6 +71,7 @@ class Population:
         kiosk = self._kiosk(shopper.store, number // SHOPPERS_PER_KIOSKS)
         shopper.kiosk = KioskVisits(kiosk, noise.kiosks, self._stream("kiosk-visits", number))
         shopper.answers = self._stream("consent", number)
+        self._character(shopper, self._stream("character", number))
         if shopper.phone is not None:
             self._pass_phones_on(shopper, shopper.phone, self._stream("phone", number))
         if shopper.email is not None:
@@ -75,6 +79,23 @@ class Population:
             lookalike = random.choice(self._addresses) if self._addresses else None
             shopper.typist = Typist(random, noise.email_typos, noise.typo_hits, lookalike)
             self._addresses.append(shopper.email)
+
+    def _character(self, shopper: Shopper, random: Random) -> None:
+        """Say what she tells about herself, whether her account is still to be opened, and where she lives."""
+        habits = self._habits
+        shopper.programme = self._stream("programme", shopper.name)
+        year, month, day = random.randint(1940, 2006), random.randint(1, 12), random.randint(1, 28)
+        if chance(random, habits.birthdays):
+            shopper.birthday = f"{year}-{month:02d}-{day:02d}"
+        if chance(random, habits.preferences):
+            shopper.preferred_channel = random.choice(("email", "sms", "push"))
+        if chance(random, habits.newcomers):
+            shopper.account_since = NOT_YET
+        if chance(random, habits.abroad):
+            shopper.context = msgspec.structs.replace(shopper.context, timezone=TIMEZONE_ABROAD)
+            for device in shopper.devices:
+                if not device.shared:
+                    device.context = shopper.context
 
     def _kiosk(self, store: Store, place: int) -> Kiosk:
         kiosk = self._kiosks.get((store.store_id, place))

@@ -24,6 +24,32 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """Share of account holders who agreed to advertising when they opened the account; the others said no."""
     families: float = 0.3
     """Share of households with several shoppers (two to four)."""
+    newcomers: float = 0.05
+    """Share of account holders who open their account when they first want to sign in."""
+    birthdays: float = 0.6
+    """Share of shoppers who give their date of birth where a form asks for it."""
+    preferences: float = 0.3
+    """Share of shoppers who say on which channel they want to hear from the shop."""
+    abroad: float = 0.05
+    """Share of shoppers who live in another time zone, across the border."""
+    wishes: float = 0.015
+    """Share of the products looked at that go on the wish list."""
+    goes_to_look: float = 0.05
+    """Share of the products looked at in the app that she goes to see in her shop within a day, if it is open."""
+    scans: float = 0.5
+    """Share of visits to a shop, noticed by the app, in which she scans one or two products."""
+    card_first: float = 0.3
+    """Share of purchases at a till in which she shows her card before the goods are scanned."""
+    click_and_collect: float = 0.15
+    """Share of known shoppers' online orders that are collected in the shop."""
+    returns: float = 0.05
+    """Share of known shoppers' orders that are brought back within six days."""
+    complaints: float = 0.01
+    """Share of known shoppers' orders that she complains about, beside those who call."""
+    unsubscribes: float = 0.003
+    """Share of newsletters after which she wants no more."""
+    tier_changes: int = 60
+    """Days between changes of a member's loyalty tier."""
 
 
 class IdentityNoise(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,7 +72,7 @@ class Transit:
         at = act.time + 150 + delay % 700
         if slow < noise.out_of_order * _RANGE:
             at += delay % (30 * SECOND)
-        late = act.channel == "store" and delay < noise.late_tills * _RANGE
+        late = act.channel == "store" and act.type == "Order Completed" and delay < noise.late_tills * _RANGE
         if late:
             at += HOUR + slow % (7 * HOUR)
         identifiers = _spelled(act.identifiers, reporter)

@@ -51,13 +51,16 @@ class Visit:
             self.known = True
 
     def sign_in(self) -> None:
-        """Sign in, where she has an account; on a kiosk a loyalty card will do."""
-        if self.shopper.user_id is None and isinstance(self.device, Kiosk):
+        """Sign in, where she has an account, or open one; on a kiosk a loyalty card will do."""
+        account = self.shopper.account_at(self.clock)
+        if account is None and isinstance(self.device, Kiosk):
             self.also(self.shopper.loyalty)
-        if self.shopper.user_id is None or self.device.account is not None:
+        elif self.shopper.newcomer:
+            self.sign_up()
+        if account is None or self.device.account is not None:
             return
-        self.device.account = self.shopper.user_id
-        self.also(self.shopper.user_id)
+        self.device.account = account
+        self.also(account)
         remembered = self.identifiers
         if chance(self.random, 0.3):
             self.also(self.shopper.email)
@@ -66,13 +69,26 @@ class Visit:
         if chance(self.random, 0.2):
             self.tell_about_herself()
 
+    def sign_up(self) -> None:
+        """Open the account that she has from now on, and say whether she wants to hear from the shop."""
+        shopper = self.shopper
+        shopper.account_since = self.clock
+        self.device.account = shopper.user_id
+        self.also(shopper.user_id)
+        remembered = self.identifiers
+        if shopper.email is not None:
+            self.also(shopper.typed(shopper.email))
+        self.do("Signed Up", shopper.tells)
+        self.identifiers = remembered
+        self.do("Consent Changed", {"purpose": "marketing", "consent": chance(self.random, 0.8)})
+
     def tell_about_herself(self) -> None:
         """Fill in a form: traits, perhaps a second address, perhaps what she consents to."""
         shopper, remembered = self.shopper, self.identifiers
         for one in (shopper.email, shopper.second_email, shopper.phone_at(self.clock)):
             if one is not None:
                 self.also(shopper.typed(one))
-        self.do("Identify", {"first_name": shopper.first_name, "city": shopper.store.city})
+        self.do("Identify", shopper.tells)
         self.identifiers = remembered
         if chance(self.random, 0.4):
             channel = self.random.choice(("email", "sms", "push"))
@@ -199,18 +215,19 @@ def _buy_elsewhere(one: Visit, cart: Cart) -> None:
     """Order the same basket on another device of hers, some 15 minutes to a day later."""
     shopper = one.shopper
     others = [device for device in shopper.devices if device is not one.device and not device.shared]
-    if shopper.user_id is None or not others:
+    account = shopper.account_at(one.clock)
+    if account is None or not others:
         return
     start = one.clock + one.random.randint(15 * MINUTE, DAY)
     again = Visit(one.diary, one.random.choice(others), start)
-    again.also(shopper.user_id)
+    again.also(account)
     _show_cart(again, cart)
     again.do("Order Completed", {"cart_id": cart.cart_id, **one.diary.order(cart, again.device.channel)})
 
 
 def buy_at_till(diary: Diary, time: int, cart: Cart) -> None:
     """Buy in her shop, showing the loyalty card, asking for the receipt by e-mail, or both."""
-    shopper, random = diary.shopper, diary.shopper.random
+    shopper, random = diary.shopper, diary.random
     card, address = shopper.loyalty, shopper.email
     shown = tuple(one for one in (card, address) if one is not None)
     if len(shown) > 1 and not chance(random, 0.3):
