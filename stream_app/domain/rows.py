@@ -14,13 +14,14 @@ import msgspec
 
 from stream_app.domain.commands import Verdict
 from stream_app.domain.profile import Profile
+from stream_app.domain.segments import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 R = TypeVar("R")
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """What the rows mean: rows of another version have to be rebuilt from the channels."""
 
 SAMPLE = 3
@@ -193,6 +194,7 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
         table_spec("timeline", TimelineRow),  # label, slot, event time, event id
         table_spec("customers", CustomerRow[rules]),  # label, slot
         table_spec("repairs", RepairRow),  # label, slot
+        table_spec("segments", Membership),  # customer id
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from stream_app.domain.cart import MAX_CARTS, MAX_LINES
+
 from stream_app.domain.event import Context, Event
 from stream_app.domain.profile import (
     MAX_ANSWERS,

@@ -1,0 +1,213 @@
+"""What `customer` means in a condition or a payload: the profile's names, and traits by theirs.
+
+A name of `NAMES` always means the profile, even where nothing is known; a trait of that name can't be reached, except
+where the profile itself asks the traits: for `loyalty_tier` and `loyalty_points`, and for `preferred_*`, which are what
+the customer said (traits `preferred_channel`, `preferred_store`, `preferred_category`, `preferred_size` or `size`,
+`preferred_hour`) before they are what was counted. What isn't known is absent.
+
+Times are ms since the epoch; days are whole days of 24 hours up to `now`, 0 for what lies ahead; money is in the main
+currency, that of most orders. Recency, frequency and monetary value are `days_since_last_order`, `orders` and
+`monetary_value`. schemas/README.md has the list for people who write conditions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stream_app.domain.local_time import UTC_NAME
+from stream_app.domain.profile import whereabouts
+from stream_app.domain.profile.carts import value_of
+from stream_app.domain.profile.orders import Money
+from stream_app.domain.profile.preferences import preferred, preferred_hour
+from stream_app.domain.profile.ratings import average
+from stream_app.domain.profile.service import open_requests
+from stream_app.domain.profile.traits import trait
+from stream_app.domain.profile.values import MICROS, number, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from stream_app.domain.profile.ratings import Ratings
+    from stream_app.domain.profile.state import Profile
+
+DAY_MS = 24 * 3600 * 1000
+HOURS = 24
+
+
+def view(
+    profile: Profile, now: int, segments: Iterable[str] = (), names: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Return `customer` as of `now` (ms).
+
+    Args:
+        profile: the customer's.
+        now: what days are counted up to.
+        segments: those that the customer is in.
+        names: what is asked for, the names right below `customer`; None: everything.
+    """
+    if names is None:
+        names = {*profile.traits, *NAMES}
+    found: dict[str, Any] = {}
+    for name in names:
+        value: Any
+        if (days := _DAYS.get(name)) is not None:
+            since = days(profile)
+            value = None if since is None else max(0, now - since) // DAY_MS
+        elif (read := _READ.get(name)) is not None:
+            value = read(profile)
+        elif name == "segments":
+            value = sorted(segments)
+        else:
+            value = trait(profile.traits, name)
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def zone_of(profile: Profile) -> str:
+    """Return the IANA name of the customer's time zone; UTC where nothing tells it."""
+    return customer_zone(profile) or UTC_NAME
+
+
+def customer_zone(profile: Profile) -> str | None:
+    """Return the IANA name of the customer's time zone, if anything tells it."""
+    return whereabouts.zone_of(profile.where)
+
+
+def day_changes(profile: Profile, name: str) -> int | None:
+    """Return since when a name of `DAY_NAMES` counts days, ms."""
+    return _DAYS[name](profile)
+
+
+def money_of(profile: Profile) -> Money:
+    """Return what was earned in the main currency."""
+    orders = profile.orders
+    return orders.money[orders.currency] if orders.currency is not None else Money()
+
+
+def preferred_channel(profile: Profile) -> str | None:
+    """Return what the customer said, else the channel of most of what she did; of equals the one used last."""
+    seen = {name: one for name, one in profile.seen.items() if one.active}
+    return _said(profile, "preferred_channel") or max(
+        seen, key=lambda name: (seen[name].active, seen[name].last, name), default=None
+    )
+
+
+def preferred_store(profile: Profile) -> str | None:
+    """Return what the customer said, else the shop met most often."""
+    return _said(profile, "preferred_store") or preferred(profile.stores)
+
+
+def preferred_category(profile: Profile) -> str | None:
+    """Return what the customer said, else the category met most often."""
+    return _said(profile, "preferred_category") or preferred(profile.categories)
+
+
+def preferred_size(profile: Profile) -> str | None:
+    """Return what the customer said, else the size ordered most often."""
+    return _said(profile, "preferred_size") or _said(profile, "size") or preferred(profile.sizes)
+
+
+def hour_preferred(profile: Profile) -> int | None:
+    """Return what the customer said, else the local hour in which she is active most often."""
+    said = number(trait(profile.traits, "preferred_hour"))
+    if said is not None and 0 <= said < HOURS:
+        return int(said)
+    return preferred_hour(profile.active, zone_of(profile))
+
+
+def loyalty_tier(profile: Profile) -> str | None:
+    """Return the tier that the programme says, else CRM."""
+    loyalty = profile.loyalty
+    if loyalty is not None and loyalty.tier is not None:
+        return str(loyalty.tier.value)
+    return _said(profile, "loyalty_tier")
+
+
+def loyalty_points(profile: Profile) -> int | float | None:
+    """Return the points that the programme says, else CRM."""
+    loyalty = profile.loyalty
+    known = trait(profile.traits, "loyalty_points")
+    return number(known if loyalty is None or loyalty.points is None else loyalty.points.value)
+
+
+def _said(profile: Profile, name: str) -> str | None:
+    return text(trait(profile.traits, name))
+
+
+def _position(profile: Profile) -> dict[str, float] | None:
+    fix = profile.where.fix
+    if fix is None:
+        return None
+    place = {"latitude": fix.latitude, "longitude": fix.longitude}
+    return place if fix.accuracy_m is None else place | {"accuracy_m": fix.accuracy_m}
+
+
+def _monetary_value(profile: Profile) -> float:
+    money = money_of(profile)
+    return (money.revenue - money.refunded) / MICROS
+
+
+def _average_order_value(profile: Profile) -> float | None:
+    money = money_of(profile)
+    return (money.revenue - money.refunded) / MICROS / money.orders if money.orders else None
+
+
+def _average(ratings: Ratings | None) -> float | None:
+    return None if ratings is None else average(ratings)
+
+
+def _time(place: tuple[int, str] | None) -> int | None:
+    return None if place is None else place[0]
+
+
+_READ: dict[str, Callable[[Profile], Any]] = {
+    "events": lambda profile: profile.events,
+    "first_seen": lambda profile: _time(profile.first),
+    "last_seen": lambda profile: _time(profile.last),
+    "channels": lambda profile: sorted(profile.seen),
+    "devices": lambda profile: len(profile.devices),
+    "recently_viewed": lambda profile: [view.item for view in reversed(profile.viewed)],
+    "cart_items": lambda profile: sum(
+        line.quantity for cart in profile.carts.values() for line in cart.lines.values()
+    ),
+    "cart_value": lambda profile: sum(map(value_of, profile.carts.values())),
+    "wishlist": lambda profile: sorted({wish.item for wish in profile.wishes}),
+    "orders": lambda profile: profile.orders.count,
+    "cancelled_orders": lambda profile: profile.orders.cancelled,
+    "returns": lambda profile: profile.orders.returns,
+    "currency": lambda profile: profile.orders.currency,
+    "revenue": lambda profile: money_of(profile).revenue / MICROS,
+    "refunded": lambda profile: money_of(profile).refunded / MICROS,
+    "monetary_value": _monetary_value,
+    "lifetime_value": _monetary_value,
+    "average_order_value": _average_order_value,
+    "first_order": lambda profile: profile.orders.first,
+    "last_order": lambda profile: profile.orders.last,
+    "service_requests": lambda profile: profile.service.requests,
+    "open_requests": lambda profile: open_requests(profile.service),
+    "complaints": lambda profile: profile.service.complaints,
+    "satisfaction": lambda profile: _average(profile.satisfaction),
+    "last_satisfaction": lambda profile: profile.satisfaction and profile.satisfaction.latest.value,
+    "average_review": lambda profile: _average(profile.reviews),
+    "loyalty_tier": loyalty_tier,
+    "loyalty_points": loyalty_points,
+    "preferred_channel": preferred_channel,
+    "preferred_store": preferred_store,
+    "preferred_category": preferred_category,
+    "preferred_size": preferred_size,
+    "preferred_hour": hour_preferred,
+    "locale": lambda profile: profile.where.locale and profile.where.locale.value,
+    "timezone": zone_of,
+    "position": _position,
+    "consent": lambda profile: {about: answer.granted for about, answer in profile.consent.items()},
+}
+_DAYS: dict[str, Callable[[Profile], int | None]] = {
+    "days_since_first_seen": lambda profile: _time(profile.first),
+    "days_since_last_seen": lambda profile: _time(profile.last),
+    "days_since_first_order": lambda profile: profile.orders.first,
+    "days_since_last_order": lambda profile: profile.orders.last,
+    "days_since_joined": lambda profile: None if profile.loyalty is None else profile.loyalty.joined,
+}
+DAY_NAMES = frozenset(_DAYS)
+NAMES = frozenset(_READ) | DAY_NAMES | {"segments"}

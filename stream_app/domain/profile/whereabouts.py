@@ -1,0 +1,67 @@
+"""Where a customer is: locale, last position, and the time zone; in any order of events.
+
+An event's zone is `context.timezone`, else its property `timezone`, if that names an IANA zone. The customer's is that
+of the latest event that has one, or a position: by the position when it has only that. Without anything, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stream_app.domain.local_time import UTC_NAME, known_zone
+from stream_app.domain.profile.values import Latest, later
+from stream_app.domain.zone_at import zone_at
+
+if TYPE_CHECKING:
+    from stream_app.domain.event import Event
+
+MAX_LOCALE = 512
+
+
+class Fix(msgspec.Struct, array_like=True):
+    """A position (WGS84 degrees; `accuracy_m`: the fix's radius in metres), and its place on the timeline."""
+
+    latitude: float
+    longitude: float
+    accuracy_m: float | None
+    time: int
+    event_id: str
+
+
+class Whereabouts(msgspec.Struct, array_like=True):
+    """The latest of each."""
+
+    locale: Latest | None = None
+    zone: Latest | None = None
+    fix: Fix | None = None
+
+
+def locate(where: Whereabouts, event: Event) -> None:
+    """Take in an event."""
+    context = event.context
+    name: object = None
+    if context is not None:
+        if context.locale and len(context.locale) <= MAX_LOCALE:
+            where.locale = later(where.locale, context.locale, event)
+        position, fix = context.position, where.fix
+        if position is not None and (fix is None or event.order > (fix.time, fix.event_id)):
+            where.fix = Fix(
+                position.latitude, position.longitude, position.accuracy_m, event.time, event.event_id
+            )
+        name = context.timezone
+    if not known_zone(name):
+        name = event.properties.get("timezone")
+    if isinstance(name, str) and known_zone(name):
+        where.zone = later(where.zone, name, event)
+
+
+def zone_of(where: Whereabouts) -> str | None:
+    """Return the IANA name of the time zone; None where nothing tells it."""
+    zone, fix = where.zone, where.fix
+    if zone is None and fix is None:
+        return None
+    if zone is None or (fix is not None and (fix.time, fix.event_id) > (zone.time, zone.event_id)):
+        return UTC_NAME if fix is None else zone_at(fix.latitude, fix.longitude)
+    return str(zone.value)
