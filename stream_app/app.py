@@ -17,7 +17,7 @@ from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, customer_tables
+from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, SEGMENT_TABLES, customer_tables
 from stream_app.domain.rules import RuleBook, RuleError, load_rule
 from stream_app.domain.segments import SegmentBook, load_segment
 from stream_app.engine import topics as kafka_topics
@@ -202,7 +202,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             (topics.components,),
             topics.changelogs["customer"],
             customer,
-            with_prefixes(customer_tables(RulesRow)),
+            with_prefixes((*customer_tables(RulesRow), *SEGMENT_TABLES)),
             upstream=(topics.lookup,),
             form=form,
             loops=True,

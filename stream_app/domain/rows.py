@@ -180,6 +180,12 @@ RESOLVER_TABLES = (
 """Tables of the resolve stage; beside each, what its key is made of."""
 
 
+SEGMENT_TABLES = (
+    table_spec("segments", Membership),  # customer id
+)
+"""Tables that the customer stage keeps beside those of components."""
+
+
 def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     """Return the tables of the customer stage. `rules` is the type of the rules' state."""
     return (
@@ -194,9 +200,8 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
         table_spec("timeline", TimelineRow),  # label, slot, event time, event id
         table_spec("customers", CustomerRow[rules]),  # label, slot
         table_spec("repairs", RepairRow),  # label, slot
-        table_spec("segments", Membership),  # customer id
     )
 
 
-TABLES = RESOLVER_TABLES + customer_tables()
+TABLES = RESOLVER_TABLES + customer_tables() + SEGMENT_TABLES
 """All tables, with the rules' state left as plain MessagePack types."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, TypeVar
 
-from stream_app.domain.profile import MICROS, customer_zone, view
+from stream_app.domain.profile import MICROS, conclude, customer_zone
 from stream_app.domain.profile.carts import currency_of, value_of
-from stream_app.domain.profile.orders import refunded_of, state_of
+from stream_app.domain.profile.orders import Orders, refunded_of, state_of
 from stream_app.domain.profile.ratings import average
+from stream_app.domain.profile.service import Service
 from stream_app.wire.avro_writer import write_long, write_scalar, write_string
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from stream_app.domain.profile import Profile
     from stream_app.domain.profile.carts import Cart, Line
     from stream_app.domain.profile.consent import Said
-    from stream_app.domain.profile.orders import Order, Orders, Return
+    from stream_app.domain.profile.orders import Money, Order, Return
     from stream_app.domain.profile.ratings import Ratings
     from stream_app.domain.profile.seen import Device, Seen
-    from stream_app.domain.profile.service import Request, Service
+    from stream_app.domain.profile.service import Request
     from stream_app.domain.profile.values import Latest
     from stream_app.domain.profile.whereabouts import Fix
     from stream_app.domain.profile.wishes import Wish
@@ -55,6 +56,7 @@ def encode_profile(
     """
     first, last = profile.first or (0, ""), profile.last or (0, "")
     orders, where = profile.orders, profile.where
+    money = orders.earned
     parts = [
         write_string(customer_id),
         write_long(version),
@@ -64,21 +66,21 @@ def encode_profile(
         write_long(profile.events),
         _block([write_string(channel) + _activity(seen) for channel, seen in _sorted(profile.seen)]),
         write_long(orders.count),
-        _money({code: money.revenue for code, money in orders.earned.items()}),
-        _optional_long(orders.last),
+        _money({code: one.revenue for code, one in money.items()}) if money else _END,
+        _optional_long(orders.last) if money else _ABSENT,
         _block([write_string(cart_id) + _cart(cart) for cart_id, cart in _sorted(profile.carts)]),
         _block([write_string(view.item) + write_long(view.time) for view in reversed(profile.viewed)]),
         _traits(profile.traits),
         _block([write_string(key) + _BOOLEAN[answer.granted] for key, answer in _sorted(profile.consent)]),
-        _optional_string(None if where.locale is None else str(where.locale.value)),
+        _ABSENT if where.locale is None else _PRESENT + write_string(str(where.locale.value)),
         _optional_string(customer_zone(profile)),
-        *_orders(orders),
+        _NO_ORDERS if orders == _NONE else _orders(orders, money),
         _block([_wish(wish) for wish in reversed(profile.wishes)]),
         _block([write_string(name) + _activity(device) for name, device in _sorted(profile.devices)]),
-        *_service(profile.service),
+        _service(profile.service) if profile.service.requests else _NO_SERVICE,
         _ratings(profile.satisfaction),
         _ratings(profile.reviews),
-        *_conclusions(profile),
+        _conclusions(profile),
         _position(where.fix),
         _block([_said(said) for said in reversed(profile.history)]),
         _block([write_string(segment) for segment in sorted(segments)]),
@@ -109,19 +111,21 @@ def _traits(traits: Mapping[str, Latest]) -> bytes:
     return _block([write_string(name) + write_scalar(value) for name, value in known])
 
 
-def _orders(orders: Orders) -> Iterable[bytes]:
-    money = orders.earned
+def _orders(orders: Orders, money: Mapping[str, Money]) -> bytes:
     net = {code: one.revenue - one.refunded for code, one in money.items()}
     currency = orders.currency
-    yield _optional_long(orders.first)
-    yield write_long(orders.cancelled)
-    yield write_long(orders.returns)
-    yield _money({code: one.refunded for code, one in money.items()})
-    yield _money(net)
-    yield _optional_string(currency)
-    yield _double(0 if currency is None else net[currency] / MICROS)
-    yield _block([_order(order) for order in reversed(orders.recent) if order.placed])
-    yield _block([_return(one) for one in reversed(orders.returned)])
+    parts = (
+        _optional_long(orders.first),
+        write_long(orders.cancelled),
+        write_long(orders.returns),
+        _money({code: one.refunded for code, one in money.items()}),
+        _money(net),
+        _optional_string(currency),
+        _double(0 if currency is None else net[currency] / MICROS),
+        _block([_order(order) for order in reversed(orders.recent) if order.placed]),
+        _block([_return(one) for one in reversed(orders.returned)]),
+    )
+    return b"".join(parts)
 
 
 def _order(order: Order) -> bytes:
@@ -161,10 +165,9 @@ def _wish(wish: Wish) -> bytes:
     return b"".join(parts)
 
 
-def _service(service: Service) -> Iterable[bytes]:
-    yield write_long(service.requests)
-    yield write_long(service.complaints)
-    yield _block([_request(request) for request in reversed(service.cases)])
+def _service(service: Service) -> bytes:
+    requests = [_request(request) for request in reversed(service.cases)]
+    return write_long(service.requests) + write_long(service.complaints) + _block(requests)
 
 
 def _request(request: Request) -> bytes:
@@ -192,21 +195,20 @@ def _ratings(ratings: Ratings | None) -> bytes:
     return b"".join(parts)
 
 
-_CONCLUDED = (
-    *("loyalty_tier", "loyalty_points"),
-    *("preferred_channel", "preferred_store", "preferred_category", "preferred_size", "preferred_hour"),
-)
-
-
-def _conclusions(profile: Profile) -> Iterable[bytes]:
+def _conclusions(profile: Profile) -> bytes:
     """Encode what is concluded from several parts of the profile."""
-    found = view(profile, 0, names=_CONCLUDED)
-    yield _optional_string(found.get("loyalty_tier"))
-    yield _ABSENT if "loyalty_points" not in found else _PRESENT + _double(found["loyalty_points"])
-    yield _optional_long(None if profile.loyalty is None else profile.loyalty.joined)
-    for name in ("preferred_channel", "preferred_store", "preferred_category", "preferred_size"):
-        yield _optional_string(found.get(name))
-    yield _optional_long(found.get("preferred_hour"))
+    points = conclude.loyalty_points(profile)
+    parts = (
+        _optional_string(conclude.loyalty_tier(profile)),
+        _ABSENT if points is None else _PRESENT + _double(points),
+        _optional_long(None if profile.loyalty is None else profile.loyalty.joined),
+        _optional_string(conclude.preferred_channel(profile)),
+        _optional_string(conclude.preferred_store(profile)),
+        _optional_string(conclude.preferred_category(profile)),
+        _optional_string(conclude.preferred_size(profile)),
+        _optional_long(conclude.preferred_hour(profile)),
+    )
+    return b"".join(parts)
 
 
 def _position(fix: Fix | None) -> bytes:
@@ -254,3 +256,8 @@ def _key(entry: tuple[str, object]) -> str:
 def _block(items: list[bytes]) -> bytes:
     """Encode a list, or a map whose entries are its items, as one block."""
     return write_long(len(items)) + b"".join(items) + _END if items else _END
+
+
+_NONE = Orders()
+_NO_ORDERS = _orders(_NONE, {})
+_NO_SERVICE = _service(Service())

@@ -26,7 +26,7 @@ from stream_app.domain.profile import (
     viewed,
     wishes,
 )
-from stream_app.domain.profile.fold import IN_TURN
+from stream_app.domain.profile.folding import IN_TURN
 from stream_app.domain.rows import CustomerRow, customer_tables
 from stream_app.wire import Encoder
 from stream_app.wire.outputs import Output, decode_output

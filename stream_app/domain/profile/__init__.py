@@ -1,9 +1,10 @@
-"""The profile of a customer: a pure fold of her timeline. Read fold.py first, then the part that you look for."""
+"""The profile of a customer: a pure fold of her timeline. Read folding.py first, then the part that you look for."""
 
-from stream_app.domain.profile.fold import apply, consent_for, fold
+from stream_app.domain.profile.conclude import customer_zone, zone_of
+from stream_app.domain.profile.customer_view import DAY_MS, DAY_NAMES, NAMES, day_changes, view
+from stream_app.domain.profile.folding import apply, consent_for, fold
 from stream_app.domain.profile.state import Profile
 from stream_app.domain.profile.values import MICROS
-from stream_app.domain.profile.view import DAY_MS, DAY_NAMES, NAMES, customer_zone, day_changes, view, zone_of
 
 __all__ = [
     "DAY_MS",

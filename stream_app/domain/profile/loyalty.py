@@ -1,7 +1,7 @@
 """The loyalty programme: tier, points, since when; in any order of events.
 
 Tier: `tier` of the latest Loyalty Joined, Loyalty Points Changed or Loyalty Tier Changed that has one. Points: their
-latest `balance`. Without such an event, the traits `loyalty_tier` and `loyalty_points` (see `view`).
+latest `balance`. Without such an event, the traits `loyalty_tier` and `loyalty_points` (see `conclude`).
 """
 
 from __future__ import annotations

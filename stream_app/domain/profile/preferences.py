@@ -61,12 +61,12 @@ def count_lines(tally: Tally, event: Event, name: str, *, late: bool) -> bool:
     return all(count(tally, value, event.time, late=late) for value in values)
 
 
-def preferred(tally: Tally) -> str | None:
+def most(tally: Tally) -> str | None:
     """Return the most frequent; of equals the one met last, then the last by name."""
     return max(tally, key=lambda name: (tally[name].count, tally[name].last, name), default=None)
 
 
-def preferred_hour(active: Iterable[int], zone: str) -> int | None:
+def hour_of_most(active: Iterable[int], zone: str) -> int | None:
     """Return the local hour, 0 to 23, of most quarters of an hour; of equals the one of the latest."""
     best: dict[int, list[int]] = {}
     for quarter in active:

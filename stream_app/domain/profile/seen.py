@@ -47,12 +47,11 @@ class Device(msgspec.Struct, array_like=True):
     count: int
 
 
-def see_channel(seen: dict[str, Seen], event: Event, *, active: bool) -> None:
+def see_channel(seen: dict[str, Seen], channel: str, time: int, *, active: bool) -> None:
     """Count an event; in any order."""
-    time = event.time
-    known = seen.get(event.channel)
+    known = seen.get(channel)
     if known is None:
-        seen[event.channel] = Seen(time, time, 1, int(active))
+        seen[channel] = Seen(time, time, 1, int(active))
         return
     known.count += 1
     known.active += active
@@ -70,12 +69,8 @@ def device_of(event: Event) -> str | None:
     return None
 
 
-def see_device(devices: dict[str, Device], event: Event, *, late: bool) -> bool:
+def see_device(devices: dict[str, Device], name: str, time: int, *, late: bool) -> bool:
     """Count an event; return False where it is late and might have kept another device from going."""
-    name = device_of(event)
-    if name is None:
-        return True
-    time = event.time
     known = devices.get(name)
     if late and len(devices) >= MAX_DEVICES and (known is None or time <= known.first):
         return False

@@ -42,8 +42,9 @@ def later(known: Latest | None, value: Scalar, event: Event) -> Latest:
     """Return which counts of what is known and what an event says."""
     if known is None:
         return Latest(value, event.time, event.event_id)
-    if event.order > (known.time, known.event_id):
-        known.value, known.time, known.event_id = value, event.time, event.event_id
+    time = event.time
+    if time > known.time or (time == known.time and event.event_id > known.event_id):
+        known.value, known.time, known.event_id = value, time, event.event_id
     return known
 
 

@@ -15,7 +15,7 @@ from stream_app.domain.profile.values import Latest, later
 from stream_app.domain.zone_at import zone_at
 
 if TYPE_CHECKING:
-    from stream_app.domain.event import Event
+    from stream_app.domain.event import Event, Position
 
 MAX_LOCALE = 512
 
@@ -40,21 +40,28 @@ class Whereabouts(msgspec.Struct, array_like=True):
 
 def locate(where: Whereabouts, event: Event) -> None:
     """Take in an event."""
-    context = event.context
+    context, zone = event.context, where.zone
     name: object = None
     if context is not None:
-        if context.locale and len(context.locale) <= MAX_LOCALE:
-            where.locale = later(where.locale, context.locale, event)
-        position, fix = context.position, where.fix
-        if position is not None and (fix is None or event.order > (fix.time, fix.event_id)):
-            where.fix = Fix(
-                position.latitude, position.longitude, position.accuracy_m, event.time, event.event_id
-            )
-        name = context.timezone
-    if not known_zone(name):
-        name = event.properties.get("timezone")
-    if isinstance(name, str) and known_zone(name):
-        where.zone = later(where.zone, name, event)
+        locale, name = context.locale, context.timezone
+        if locale and len(locale) <= MAX_LOCALE:
+            where.locale = later(where.locale, locale, event)
+        if context.position is not None:
+            _fix(where, context.position, event)
+    if zone is None or name != zone.value:  # else known
+        if not known_zone(name):
+            name = event.properties.get("timezone")
+        if not known_zone(name):
+            return
+    where.zone = later(zone, str(name), event)
+
+
+def _fix(where: Whereabouts, position: Position, event: Event) -> None:
+    fix = where.fix
+    if fix is None or event.order > (fix.time, fix.event_id):
+        where.fix = Fix(
+            position.latitude, position.longitude, position.accuracy_m, event.time, event.event_id
+        )
 
 
 def zone_of(where: Whereabouts) -> str | None:

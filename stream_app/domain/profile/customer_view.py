@@ -14,15 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stream_app.domain.local_time import UTC_NAME
-from stream_app.domain.profile import whereabouts
+from stream_app.domain.profile import conclude
 from stream_app.domain.profile.carts import value_of
 from stream_app.domain.profile.orders import Money
-from stream_app.domain.profile.preferences import preferred, preferred_hour
 from stream_app.domain.profile.ratings import average
 from stream_app.domain.profile.service import open_requests
 from stream_app.domain.profile.traits import trait
-from stream_app.domain.profile.values import MICROS, number, text
+from stream_app.domain.profile.values import MICROS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from stream_app.domain.profile.state import Profile
 
 DAY_MS = 24 * 3600 * 1000
-HOURS = 24
 
 
 def view(
@@ -64,16 +61,6 @@ def view(
     return found
 
 
-def zone_of(profile: Profile) -> str:
-    """Return the IANA name of the customer's time zone; UTC where nothing tells it."""
-    return customer_zone(profile) or UTC_NAME
-
-
-def customer_zone(profile: Profile) -> str | None:
-    """Return the IANA name of the customer's time zone, if anything tells it."""
-    return whereabouts.zone_of(profile.where)
-
-
 def day_changes(profile: Profile, name: str) -> int | None:
     """Return since when a name of `DAY_NAMES` counts days, ms."""
     return _DAYS[name](profile)
@@ -83,56 +70,6 @@ def money_of(profile: Profile) -> Money:
     """Return what was earned in the main currency."""
     orders = profile.orders
     return orders.money[orders.currency] if orders.currency is not None else Money()
-
-
-def preferred_channel(profile: Profile) -> str | None:
-    """Return what the customer said, else the channel of most of what she did; of equals the one used last."""
-    seen = {name: one for name, one in profile.seen.items() if one.active}
-    return _said(profile, "preferred_channel") or max(
-        seen, key=lambda name: (seen[name].active, seen[name].last, name), default=None
-    )
-
-
-def preferred_store(profile: Profile) -> str | None:
-    """Return what the customer said, else the shop met most often."""
-    return _said(profile, "preferred_store") or preferred(profile.stores)
-
-
-def preferred_category(profile: Profile) -> str | None:
-    """Return what the customer said, else the category met most often."""
-    return _said(profile, "preferred_category") or preferred(profile.categories)
-
-
-def preferred_size(profile: Profile) -> str | None:
-    """Return what the customer said, else the size ordered most often."""
-    return _said(profile, "preferred_size") or _said(profile, "size") or preferred(profile.sizes)
-
-
-def hour_preferred(profile: Profile) -> int | None:
-    """Return what the customer said, else the local hour in which she is active most often."""
-    said = number(trait(profile.traits, "preferred_hour"))
-    if said is not None and 0 <= said < HOURS:
-        return int(said)
-    return preferred_hour(profile.active, zone_of(profile))
-
-
-def loyalty_tier(profile: Profile) -> str | None:
-    """Return the tier that the programme says, else CRM."""
-    loyalty = profile.loyalty
-    if loyalty is not None and loyalty.tier is not None:
-        return str(loyalty.tier.value)
-    return _said(profile, "loyalty_tier")
-
-
-def loyalty_points(profile: Profile) -> int | float | None:
-    """Return the points that the programme says, else CRM."""
-    loyalty = profile.loyalty
-    known = trait(profile.traits, "loyalty_points")
-    return number(known if loyalty is None or loyalty.points is None else loyalty.points.value)
-
-
-def _said(profile: Profile, name: str) -> str | None:
-    return text(trait(profile.traits, name))
 
 
 def _position(profile: Profile) -> dict[str, float] | None:
@@ -190,15 +127,15 @@ _READ: dict[str, Callable[[Profile], Any]] = {
     "satisfaction": lambda profile: _average(profile.satisfaction),
     "last_satisfaction": lambda profile: profile.satisfaction and profile.satisfaction.latest.value,
     "average_review": lambda profile: _average(profile.reviews),
-    "loyalty_tier": loyalty_tier,
-    "loyalty_points": loyalty_points,
-    "preferred_channel": preferred_channel,
-    "preferred_store": preferred_store,
-    "preferred_category": preferred_category,
-    "preferred_size": preferred_size,
-    "preferred_hour": hour_preferred,
+    "loyalty_tier": conclude.loyalty_tier,
+    "loyalty_points": conclude.loyalty_points,
+    "preferred_channel": conclude.preferred_channel,
+    "preferred_store": conclude.preferred_store,
+    "preferred_category": conclude.preferred_category,
+    "preferred_size": conclude.preferred_size,
+    "preferred_hour": conclude.preferred_hour,
     "locale": lambda profile: profile.where.locale and profile.where.locale.value,
-    "timezone": zone_of,
+    "timezone": conclude.zone_of,
     "position": _position,
     "consent": lambda profile: {about: answer.granted for about, answer in profile.consent.items()},
 }

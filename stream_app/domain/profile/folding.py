@@ -9,7 +9,7 @@ Each part states its bounds, by a rule that doesn't depend on arrival. A value l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stream_app.domain.profile.carts import CART_EVENTS
 from stream_app.domain.profile.consent import allowed, answer
@@ -17,7 +17,7 @@ from stream_app.domain.profile.loyalty import LOYALTY_EVENTS, Loyalty, be_loyal
 from stream_app.domain.profile.orders import ORDER_EVENTS, take_order
 from stream_app.domain.profile.preferences import CATEGORY_EVENTS, count, count_category, count_lines
 from stream_app.domain.profile.ratings import REVIEW_EVENTS, SATISFACTION_EVENTS, rated
-from stream_app.domain.profile.seen import PASSIVE, be_active, see_channel, see_device
+from stream_app.domain.profile.seen import PASSIVE, be_active, device_of, see_channel, see_device
 from stream_app.domain.profile.service import SERVICE_EVENTS, serve
 from stream_app.domain.profile.state import Profile
 from stream_app.domain.profile.traits import TRAIT_EVENTS, tell
@@ -46,28 +46,28 @@ def apply(profile: Profile, event: Event) -> bool:
     Returns:
         False where it had to be folded before others that have been: the profile must be folded again.
     """
-    order = event.order
-    late = profile.last is not None and order < profile.last
+    time, order, last = event.time, event.order, profile.last
+    late = last is not None and order < last
     profile.events += 1
     if not late:
         profile.last = order
     if profile.first is None or order < profile.first:
         profile.first = order
-    active = event.type not in PASSIVE
-    see_channel(profile.seen, event, active=active)
-    whole = see_device(profile.devices, event, late=late)
+    active, part, category, in_turn = _READINGS.get(event.type, _PLAIN)
+    see_channel(profile.seen, event.channel, time, active=active)
+    device = device_of(event)
+    whole = device is None or see_device(profile.devices, device, time, late=late)
     if active:
-        be_active(profile.active, event.time)
+        be_active(profile.active, time)
         store = event.properties.get("store_id")
         if store is not None and (name := text(store)) is not None:
-            whole &= count(profile.stores, name, event.time, late=late)
+            whole &= count(profile.stores, name, time, late=late)
     locate(profile.where, event)
-    part = _PARTS.get(event.type)
     if part is not None:
         part(profile, event)
-    if event.type in CATEGORY_EVENTS:
+    if category:
         whole &= count_category(profile.categories, event, late=late)
-    if event.type in IN_TURN:
+    if in_turn:
         whole &= _in_turn(profile, event, late=late)
     return whole
 
@@ -113,6 +113,15 @@ def _loyal(profile: Profile, event: Event) -> None:
     be_loyal(profile.loyalty, event)
 
 
+class _Reading(NamedTuple):
+    """What is read from events of one type: `part` in any order, categories, and what has to be folded in turn."""
+
+    active: bool
+    part: Callable[[Profile, Event], None] | None
+    category: bool
+    in_turn: bool
+
+
 IN_TURN = frozenset(CART_EVENTS) | WISH_EVENTS | ORDER_EVENTS | SERVICE_EVENTS
 _PARTS: dict[str, Callable[[Profile, Event], None]] = {
     "Product Viewed": lambda profile, event: view_item(profile.viewed, event),
@@ -122,3 +131,8 @@ _PARTS: dict[str, Callable[[Profile, Event], None]] = {
     **dict.fromkeys(REVIEW_EVENTS, _reviewed),
     **dict.fromkeys(LOYALTY_EVENTS, _loyal),
 }
+_READINGS = {
+    kind: _Reading(kind not in PASSIVE, _PARTS.get(kind), kind in CATEGORY_EVENTS, kind in IN_TURN)
+    for kind in (PASSIVE | _PARTS.keys() | CATEGORY_EVENTS | IN_TURN)
+}
+_PLAIN = _Reading(active=True, part=None, category=False, in_turn=False)
