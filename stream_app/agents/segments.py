@@ -65,7 +65,7 @@ class Segments:
     def fire(
         self, due: int, key: bytes, customer_of: Callable[[str, int], Customer | None]
     ) -> Customer | None:
-        """Take a timer; return whose membership has to be judged again. One that is not settled is when it is."""
+        """Take a timer; return the customer whose membership was judged again. One that isn't settled is when it is."""
         customer_id = membership_of(key)
         row = customer_id.encode()
         membership: Membership | None = self._table.get(row)
@@ -74,7 +74,10 @@ class Segments:
         self._table.put(row, membership)
         membership.timer, membership.time = None, max(membership.time, due)
         customer = customer_of(membership.label, membership.slot)
-        return customer if customer is not None and customer.id == customer_id and customer.settled else None
+        if customer is None or customer.id != customer_id or not customer.settled:
+            return None
+        self.judge(customer)
+        return customer
 
     def _set(self, customer_id: str, membership: Membership, due: int | None) -> None:
         """Set a timer instead of the one that is set."""

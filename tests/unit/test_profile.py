@@ -5,20 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stream_app.domain.cart import MAX_CARTS, MAX_LINES
 
 from stream_app.domain.event import Context, Event
-from stream_app.domain.profile import (
-    MAX_ANSWERS,
-    MAX_CURRENCIES,
-    MAX_TRAITS,
-    MAX_VIEWED,
-    Profile,
-    Seen,
-    apply,
-    consent_for,
-    fold,
-)
+from stream_app.domain.profile import Profile, apply, consent_for, fold, zone_of
+from stream_app.domain.profile.carts import MAX_CARTS, MAX_LINES
+from stream_app.domain.profile.consent import MAX_ANSWERS
+from stream_app.domain.profile.orders import MAX_CURRENCIES
+from stream_app.domain.profile.seen import Seen
+from stream_app.domain.profile.traits import MAX_TRAITS
+from stream_app.domain.profile.viewed import MAX_VIEWED
 
 
 def event(kind: str, time: int, *, name: str = "", channel: str = "web", **properties: Any) -> Event:

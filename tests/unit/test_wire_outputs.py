@@ -228,6 +228,14 @@ PROFILE_FIELDS = {
     ],
     "segments": ["lapsing", "vip"],
 }
+SEGMENT = {
+    "customer_id": "c-1",
+    "segment": "vip",
+    "version": 2,
+    "action": "entered",
+    "time": 5,
+    "values": {"customer.orders": 3, "customer.wishlist": ["a"], "customer.consent": {"marketing/*": True}},
+}
 EVENT = ChannelEvent("e-1", 1, "web", "Page Viewed", {"cookie": "c"}, {"path": "/"})
 
 
@@ -237,6 +245,7 @@ def all_of(encoder: Encoder) -> dict[Output, bytes]:
         Output.PROFILE: encoder.profile(
             "c-1", 7, ["cookie:1", "email:a@example.org"], PROFILE, {"vip", "lapsing"}
         ),
+        Output.SEGMENT: encoder.segment(SEGMENT),
         Output.IDENTITY_CHANGE: encoder.identity_change(CHANGE),
         Output.TRIGGER: encoder.trigger(TRIGGER),
         Output.DECISION: encoder.decision(DECISION),
@@ -245,6 +254,7 @@ def all_of(encoder: Encoder) -> dict[Output, bytes]:
 
 def check(read: dict[Output, dict[str, Any]]) -> None:
     assert read[Output.PROFILE] == PROFILE_FIELDS
+    assert read[Output.SEGMENT] == SEGMENT
     assert read[Output.IDENTITY_CHANGE] == CHANGE
     assert read[Output.TRIGGER] == TRIGGER
     assert read[Output.DECISION] == DECISION
