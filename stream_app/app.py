@@ -19,9 +19,10 @@ from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, customer_tables
+from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, SEGMENT_TABLES, customer_tables
 from stream_app.domain.rules import RuleBook, RuleError, SendingPolicy, load_rule
 from stream_app.domain.rules.sending_loader import load_sending_policy
+from stream_app.domain.segments import SegmentBook, load_segment
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.engine import Pace
 from stream_app.engine.stage import Stage
@@ -83,6 +84,22 @@ def rule_files(folder: Path | None, suffix: str = ".yaml") -> list[tuple[str, st
     return [(str(path), path.read_text("utf-8")) for path in sorted(folder.glob(f"*{suffix}"))]
 
 
+def load_segments(settings: Settings) -> SegmentBook:
+    """Read the segment files of a deployment.
+
+    Raises:
+        UserError: a file is wrong; the message says which, where (line and column) and what to do.
+    """
+    if settings.segments is None:
+        sources = [(name, schemas.read_text(name)) for name in schemas.files("segments", ".yaml")]
+    else:
+        sources = [(str(path), path.read_text()) for path in sorted(settings.segments.glob("*.yaml"))]
+    try:
+        return SegmentBook([load_segment(text, source) for source, text in sources])
+    except RuleError as error:
+        raise UserError(str(error)) from error
+
+
 def load_policy(settings: Settings) -> IdentityPolicy:
     """Read the identity policy of a deployment.
 
@@ -139,6 +156,7 @@ def build(settings: Settings) -> Worker:
 
 
 def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: Topics) -> tuple[Stage, ...]:
+    segments = load_segments(settings)
     registry = open_registry(settings.registry_url) if settings.registry_url else None
     limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
     decoder, commands = Decoder(registry, limits), CommandDecoder(registry, limits)
@@ -180,6 +198,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             key=key,
             labels=labels,
             book=book,
+            segments=segments,
             topics=topics,
             encoder=encoder,
             dead_letters=dead_letters,
@@ -210,7 +229,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             (topics.components,),
             topics.changelogs["customer"],
             customer,
-            with_prefixes(customer_tables(RulesRow)),
+            with_prefixes((*customer_tables(RulesRow), *SEGMENT_TABLES)),
             upstream=(topics.lookup,),
             form=form,
             loops=True,
@@ -227,6 +246,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
     names = {
         Output.TIMELINE: [topics.timeline],
         Output.PROFILE: [topics.profiles],
+        Output.SEGMENT: [topics.segments],
         Output.IDENTITY_CHANGE: [topics.changes],
         Output.TRIGGER: list(topics.triggers.values()),
         Output.DECISION: [topics.decisions],

@@ -56,6 +56,9 @@ SHARED_IDENTIFIERS = Counter(
     ["namespace", "outcome"],
     registry=REGISTRY,
 )
+SEGMENTS = Counter(
+    "raccord_segments", "Customers that entered or left a segment", ["segment", "action"], registry=REGISTRY
+)
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
 EVENT_TO_TRIGGER = Histogram(
     "raccord_event_to_trigger_seconds",
@@ -119,6 +122,7 @@ COUNTERS = {
     "dead_letters": DEAD_LETTERS,
     "rejected_identifiers": REJECTED_IDENTIFIERS,
     "identity_changes": IDENTITY_CHANGES,
+    "segments": SEGMENTS,
     "triggers": TRIGGERS,
     "forwarded": FORWARDED,
     "unions_refused": UNIONS_REFUSED,

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         None,
         description="sending policy file; none: the one that ships; the word `none`: everything may be sent",
     )
+    segments: Path | None = Field(
+        None, description="folder of segment files, may be empty; none: the segments that ship"
+    )
 
     metrics_host: str = Field("127.0.0.1", description="address of the metrics page")
     metrics_port: int = Field(9464, ge=0, le=65535, description="its port; 0: any free one")
@@ -135,6 +138,14 @@ class Settings(BaseSettings):
     def _check_rules(cls, value: Path | None) -> Path | None:
         if value is not None and not any(value.glob("*.yaml")):
             msg = f"there is no rule file (*.yaml) in {value}"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("segments")
+    @classmethod
+    def _check_segments(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            msg = f"there is no folder {value}"
             raise ValueError(msg)
         return value
 

@@ -34,6 +34,7 @@ class Topics:
     dead_letters: str
     timeline: str
     profiles: str
+    segments: str
     changes: str
     decisions: str
     triggers: dict[str, str]
@@ -51,6 +52,7 @@ class Topics:
             dead_letters=f"{p}dead-letters",
             timeline=f"{p}customer.timeline",
             profiles=f"{p}customer.profiles",
+            segments=f"{p}customer.segments",
             changes=f"{p}identity.changes",
             decisions=f"{p}triggers.decisions",
             triggers={rule: f"{p}triggers.{rule}" for rule in rules},
@@ -75,7 +77,7 @@ class Topics:
             ),
             *(
                 TopicSpec(t, n, kept)
-                for t in (self.dead_letters, self.timeline, self.changes, self.decisions)
+                for t in (self.dead_letters, self.timeline, self.segments, self.changes, self.decisions)
             ),
             *(TopicSpec(t, n, kept) for t in self.triggers.values()),
             *(TopicSpec(t, n, table_topic(size)) for t in (self.profiles, *self.changelogs.values())),

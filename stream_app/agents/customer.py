@@ -10,17 +10,19 @@ from stream_app.agents.publish import (
     change_fields,
     channel_event,
     decision_fields,
+    segment_fields,
     trigger_fields,
 )
-from stream_app.agents.rules import Rules
+from stream_app.agents.rules import Publish, Rules
+from stream_app.agents.segments import Segments
 from stream_app.domain.component import Components
-from stream_app.domain.keys import timer_of
+from stream_app.domain.keys import membership_of, timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode
 from stream_app.domain.ports import ComponentTables
 from stream_app.wire import encode_payload, format_timestamp, frame_single_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_app.agents.dead_letters import DeadLetters
     from stream_app.domain.customer import Customer
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.rules import Decision, RuleBook
+    from stream_app.domain.segments import Crossing, SegmentBook
     from stream_app.engine.task import Task
     from stream_app.topology import Topics
     from stream_app.wire import Encoder
@@ -52,16 +55,18 @@ class CustomerStage:
         key: bytes,
         labels: Labels,
         book: RuleBook,
+        segments: SegmentBook,
         topics: Topics,
         encoder: Encoder,
         dead_letters: DeadLetters,
     ) -> None:
         self.task = task
-        self.rules = Rules(task, book, self._decided)
         reached = ADDRESSES if book.policy.addresses is None else book.policy.addresses
         # A hash is no address.
         self._addresses = {name: channel for name, channel in reached.items() if name not in policy.hashed}
         self.output = Outputs(task, topics, encoder, dead_letters)
+        self.segments = Segments(task, segments, self.output.crossing)
+        self.rules = _Leaving(task, book, self._decided, self.segments)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
         self.components = Components(policy, key, tables, self.output, labels, self.rules)
 
@@ -72,7 +77,12 @@ class CustomerStage:
             handle(decode_component(record.value))
 
     def fire(self, due: int, key: bytes) -> None:
-        """Take a customer's timer; `key` is a `timer_key`."""
+        """Take a customer's timer; `key` is a `timer_key`, or a `membership_key`."""
+        if membership_of(key):
+            customer = self.segments.fire(due, key, self.components.customer)
+            if customer is not None:
+                self.output.profile(customer)
+            return
         customer = self.components.customer(*timer_of(key))
         if customer is not None and self.rules.fire(customer, due):
             self.components.save(customer)
@@ -80,13 +90,18 @@ class CustomerStage:
     def flush(self) -> None:
         """Fold again who must be; publish the profiles that changed in this epoch, each once."""
         self.rules.flush(self.components.customer, self.components.save)
-        self.output.flush()
+        self.output.flush(self._judge, self.segments.gone)
 
     def reset(self) -> None:
         """Forget what was held back in an epoch that was rolled back."""
         self.components.reset()
         self.rules.reset()
         self.output.reset()
+
+    def _judge(self, customer: Customer) -> Iterable[str]:
+        """Return the segments of a customer; one whose component went on in this epoch is judged where it is now."""
+        at, slot = customer.key
+        return () if self.components.customer(at, slot) is None else self.segments.judge(customer)
 
     def _decided(self, customer: Customer, decision: Decision) -> None:
         reachable: dict[str, list[str]] = {}
@@ -98,6 +113,20 @@ class CustomerStage:
             links = self.components.links_between(customer, events, MAX_EVIDENCE)
             evidence = [{"a": a, "b": b} for a, b in links]
         self.output.decision(customer, decision, reachable, evidence)
+
+
+class _Leaving(Rules):
+    """The rules; and whose component joins another leaves her segments here: she is judged where she comes to."""
+
+    def __init__(self, task: Task, book: RuleBook, publish: Publish, segments: Segments) -> None:
+        super().__init__(task, book, publish)
+        self._segments = segments
+
+    def leave(self, customer: Customer) -> bytes:
+        """Take a customer that ends here."""
+        if customer.at.header.redirect:
+            self._segments.gone(customer.id)
+        return super().leave(customer)
 
 
 class Outputs:
@@ -212,14 +241,22 @@ class Outputs:
         if decision.action == "fire" and decision.sent == decision.due:
             self.task.fired.append((decision.rule, decision.due))
 
-    def flush(self) -> None:
-        """Publish the profiles that changed."""
+    def crossing(self, customer_id: str, crossing: Crossing) -> None:
+        """Publish that a customer entered or left a segment."""
+        record = self.encoder.segment(segment_fields(customer_id, crossing))
+        self._send(self.topics.segments, record, customer_id.encode())
+        self.task.count("segments", crossing.segment, crossing.action.value)
+
+    def flush(self, judge: Callable[[Customer], Iterable[str]], gone: Callable[[str], None]) -> None:
+        """Publish the profiles that changed, each with what `judge` says of its segments; tell who is gone."""
         topic, send, encode_profile = self.topics.profiles, self._send, self.encoder.profile
         for customer_id, customer in self._profiles.items():
             value = None
-            if customer is not None:
+            if customer is None:
+                gone(customer_id)
+            else:
                 profile, known = customer.profile, self._members_of(customer)
-                value = encode_profile(customer_id, profile.events, known, profile)
+                value = encode_profile(customer_id, profile.events, known, profile, judge(customer))
             send(topic, value, customer_id.encode())
         self._profiles.clear()
 

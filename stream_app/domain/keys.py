@@ -14,6 +14,7 @@ import msgspec
 
 _LENGTH = Struct(">H").pack
 _SLOT = Struct(">I")
+_NO_SLOT = b"\xff" * _SLOT.size
 _TIME = Struct(">Q")
 _SHIFT = 1 << 63
 _names = msgspec.msgpack.Encoder().encode
@@ -64,3 +65,13 @@ def timer_key(label: str, slot: int) -> bytes:
 def timer_of(key: bytes) -> tuple[str, int]:
     """Return (label, slot) of a `timer_key`."""
     return key[_SLOT.size :].decode(), int(_SLOT.unpack_from(key)[0])
+
+
+def membership_key(customer_id: str) -> bytes:
+    """Return what a customer's timer for segments is set with."""
+    return _NO_SLOT + customer_id.encode()
+
+
+def membership_of(key: bytes) -> str:
+    """Return the customer id of a `membership_key`; "" for a `timer_key`."""
+    return key[_SLOT.size :].decode() if key.startswith(_NO_SLOT) else ""

@@ -14,13 +14,14 @@ import msgspec
 
 from stream_app.domain.commands import Verdict
 from stream_app.domain.profile import Profile
+from stream_app.domain.segments import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 R = TypeVar("R")
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """What the rows mean: rows of another version have to be rebuilt from the channels."""
 
 SAMPLE = 3
@@ -179,6 +180,12 @@ RESOLVER_TABLES = (
 """Tables of the resolve stage; beside each, what its key is made of."""
 
 
+SEGMENT_TABLES = (
+    table_spec("segments", Membership),  # customer id
+)
+"""Tables that the customer stage keeps beside those of components."""
+
+
 def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     """Return the tables of the customer stage. `rules` is the type of the rules' state."""
     return (
@@ -196,5 +203,5 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     )
 
 
-TABLES = RESOLVER_TABLES + customer_tables()
+TABLES = RESOLVER_TABLES + customer_tables() + SEGMENT_TABLES
 """All tables, with the rules' state left as plain MessagePack types."""

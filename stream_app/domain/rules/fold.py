@@ -78,7 +78,7 @@ class _Step:
             cart_id = instance.cart_id if instance is not None else baskets.cart_of(event.properties)
             variables["cart"] = self.state.baskets.view(cart_id)
         if "customer" in roots:
-            variables["customer"] = view_of(self.profile, event.time)
+            variables["customer"] = view_of(self.profile, event.time, condition.customer)
         if instance is not None:
             variables["opened"], variables["last"], first = instance.facts, instance.last, instance.first
         variables["first"] = first
@@ -414,7 +414,10 @@ def _watch_profile(plan: Plan, step: _Step) -> None:
     """Open an instance when the condition over the profile becomes true."""
     condition, state, event = plan.rule.opens.profile, step.state, step.event
     seen: dict[str, Any] = {}
-    if condition is None or not condition.holds({"customer": view_of(step.profile, event.time)}, seen):
+    if condition is None:
+        return
+    customer = view_of(step.profile, event.time, condition.customer)
+    if not condition.holds({"customer": customer}, seen):
         state.true.discard(plan.id)
         return
     if plan.id not in state.true:
