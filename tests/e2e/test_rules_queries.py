@@ -35,7 +35,9 @@ def events() -> Iterator[Planned]:
 
 
 def late() -> Iterator[Planned]:
-    yield happened("a2", 10, "Order Completed", {"user_id": "r-ana"}, channel="store", arrives=60.5, order_id="p")
+    yield happened(
+        "a2", 10, "Order Completed", {"user_id": "r-ana"}, channel="store", arrives=60.5, order_id="p"
+    )
     yield happened("z2", 61, "Page Viewed", {"cookie": "clock"})
 
 
