@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_ELAPSED = 256
 """Elapsed instances per rule and customer; of more, the oldest become history."""
 _NEVER = -FOREVER
-_FOR_GOOD = frozenset({HeldBack.CAP, HeldBack.PRIORITY})
+_FOR_GOOD = frozenset({HeldBack.CAP, HeldBack.PRIORITY, HeldBack.AT_MOST})
 """What is held back for these is not looked at again, even if there is room later."""
 
 
@@ -185,7 +185,7 @@ class _Settlement:
             row = self.new_row(plan, one)
         elif row.due == one.due and not _FOR_GOOD.isdisjoint(row.reasons):
             return
-        waited = row.wake if row.due == one.due else 0
+        waited = row.wake
         known, row.due, row.wake = waited > 0, one.due, 0
         row.until = max(row.until, one.latest + plan.memory)
         # What quiet hours held was known in time, and is late only if the end of these is.
