@@ -73,6 +73,7 @@ class Visit:
         """Open the account that she has from now on, and say whether she wants to hear from the shop."""
         shopper = self.shopper
         shopper.account_since = self.clock
+        shopper.answers = None  # she is asked below
         self.device.account = shopper.user_id
         self.also(shopper.user_id)
         remembered = self.identifiers
