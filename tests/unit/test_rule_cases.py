@@ -89,7 +89,7 @@ def test_a_wrong_expectation_fails_and_is_told(expect: dict[str, Any], told: str
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"rules": ["unheard_of"]}, "there is no rule `unheard_of`; there are: abandoned_cart"),
+        ({"rules": ["unheard_of"]}, "there is no rule `unheard_of`; there are: abandoned_browse, abandoned_cart"),
         ({"rules": [{"name": "x", "opens": {"evnt": "A"}}]}, "rule x in the case:1:"),
         ({"rules": [7]}, "$.rules[0]"),
         ({"policy": {"colour": "red"}}, "policy.colour: unknown field"),
