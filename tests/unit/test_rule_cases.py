@@ -26,7 +26,8 @@ EXAMPLES = Path(__file__).parents[3] / "shared" / "cases" / "trigger_examples.js
 
 
 def cases(text: str) -> list[Any]:
-    return [pytest.param(case, id=case["id"]) for case in map(json.loads, text.splitlines())]
+    found = map(json.loads, text.splitlines())
+    return [pytest.param(case, id=f"{case['rules'][0]}: {case['id']}") for case in found]
 
 
 def check_case(case: dict[str, Any]) -> list[str]:
@@ -36,7 +37,12 @@ def check_case(case: dict[str, Any]) -> list[str]:
 OWN = (RULES / "abandoned_cart.cases.jsonl").read_text("utf-8")
 
 
-@pytest.mark.parametrize("case", cases(OWN))
+ALL_OWN = "".join(
+    file.read_text("utf-8") for file in sorted(RULES.iterdir(), key=str) if file.name.endswith(".cases.jsonl")
+)
+
+
+@pytest.mark.parametrize("case", cases(ALL_OWN))
 def test_the_shipped_rules_cases_pass(case: dict[str, Any]) -> None:
     assert check_case(case) == []
 
