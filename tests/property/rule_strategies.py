@@ -188,7 +188,8 @@ def events(draw: st.DrawFn, number: int) -> Raw:
 def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False) -> World:
     """Draw a world: events in the order of their times, or, when `late`, in any order and with leaps of the clock.
 
-    `plain`: without what depends on when a thing is found out: policy, limits, closing events, conditions.
+    `plain`: without what depends on when a thing is found out: policy, consent, limits, closing events,
+    conditions.
     """
     drawn = [
         draw(rules(name, priority)) for name, priority in (("r", 1), ("s", 2))[: draw(st.integers(1, 2))]
@@ -204,6 +205,7 @@ def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False) -> World
         for place, minute in leaps:
             happened.insert(place, {"advance_to": timestamp(minute)})
     if plain:
+        happened = [event for event in happened if event.get("type") != "Consent Changed"]
         for rule in drawn:
             for name in ("closes", "if", "at_most"):
                 rule.pop(name, None)
