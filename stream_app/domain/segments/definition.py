@@ -14,21 +14,24 @@ don't rest on each other.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stream_app.domain.profile import DAY_NAMES
+from stream_app.domain.rules.conditions import resolve
 from stream_app.domain.rules.located import Located, compose
 from stream_app.domain.rules.syntax import RELATIONS, Node, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stream_app.domain.rules.conditions import Condition
 
 FIELDS = frozenset({"name", "version", "description", "if"})
 VARIABLES = frozenset({"customer"})
+REMEMBERED = 10_000
+"""Combinations of values whose segments are remembered; then the memory is emptied and fills anew."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COMPARES = RELATIONS - {"in"}
 
@@ -67,6 +70,28 @@ class SegmentBook:
         self.segments = tuple(highest[name] for name in sorted(highest))
         self.names = frozenset[str]().union(*(segment.names for segment in self.segments))
         self.days = frozenset(day for segment in self.segments for day in segment.days)
+        self._paths = tuple(sorted({path for segment in self.segments for path in segment.condition.paths}))
+        self._remembered: dict[tuple[object, ...], frozenset[str]] = {}
+
+    def inside(self, variables: Mapping[str, Any]) -> frozenset[str]:
+        """Return the segments whose conditions hold.
+
+        Most customers look like one before, to conditions: what was found of the same values is remembered.
+        """
+        values = [resolve(path, variables) for path in self._paths]
+        key = (*values, *map(type, values))  # 1 == 1.0 == True, but not to a condition
+        try:
+            found = self._remembered.get(key)
+        except TypeError:  # a list or a map among the values
+            return self._inside(variables)
+        if found is None:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[key] = self._inside(variables)
+        return found
+
+    def _inside(self, variables: Mapping[str, Any]) -> frozenset[str]:
+        return frozenset(one.name for one in self.segments if one.condition.holds(variables))
 
 
 def load_segment(text: str, source: str = "segment") -> Segment:

@@ -75,18 +75,18 @@ def judge(book: SegmentBook, membership: Membership, profile: Profile) -> Verdic
     """Judge a membership; it is not changed."""
     now = max(membership.time, profile.last[0] if profile.last else 0)
     variables = {"customer": view(profile, now, names=book.names)}
-    known, crossings = membership.members, []
+    known, crossings, inside = membership.members, [], book.inside(variables)
     members: dict[str, Member] = {}
     for segment in book.segments:
-        inside = segment.condition.holds(variables)
-        member = known.get(segment.name)
-        if inside:
-            members[segment.name] = Member(segment.version, now if member is None else member.since)
-        if inside != (member is not None):
+        name, version = segment.name, segment.version
+        member = known.get(name)
+        if name in inside:
+            members[name] = Member(version, now if member is None else member.since)
+        if (name in inside) != (member is not None):
             values: dict[str, Any] = {}
             segment.condition.holds(variables, values)
-            action = Action.ENTERED if inside else Action.LEFT
-            crossings.append(Crossing(segment.name, segment.version, action, now, values))
+            action = Action.LEFT if member is not None else Action.ENTERED
+            crossings.append(Crossing(name, version, action, now, values))
     if len(known) > len(members):
         crossings += leave(membership, now, known.keys() - book.by_name)
     return Verdict(members, crossings, _next(book, profile, now))
