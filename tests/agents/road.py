@@ -14,7 +14,7 @@ from stream_app.domain.event import ChannelEvent
 from stream_app.engine.store import MemoryRows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
-from stream_app.settings import Settings
+from stream_app.settings import NO_POLICY, Settings
 from stream_app.topology import Topics
 from stream_app.wire import IdentityCommand, OutputReader, encode_command, encode_single_object
 
@@ -48,7 +48,7 @@ class Road:
     """One partition of everything; `play` takes events through all hops and ends an epoch."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        settings = settings or Settings(partitions=1)
+        settings = settings or Settings(partitions=1, sending_policy=NO_POLICY)
         book, policy = load_rules(settings), load_policy(settings)
         self.topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
         self.sent = Sent()

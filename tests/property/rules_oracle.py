@@ -227,7 +227,7 @@ class _World:
         if send.sent <= account.due:
             return judged[0]
         if account.late:
-            return any(judged)
+            return judged[0]
         return all(judged) and not closed(firing, timeline, max(send.sent, firing.due))
 
     def _settle_late(self) -> None:
@@ -240,6 +240,8 @@ class _World:
                 self._hold_back(firing, "past", self.now)
             elif closed(firing, self.timelines[customer], self.now):
                 self.accounts[identity] = Account(firing.due, reason="closed")
+            elif not self.folder.judged(firing, self.timelines[customer], firing.due):
+                self._hold_back(firing, "condition", self.now)
             else:
                 self.accounts[identity] = Account(firing.due, late=True)
                 late.append(identity)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.property.rules_oracle_policy import Judge
 from tests.property.rules_oracle_texts import (
     Happening,
     Raw,
@@ -21,7 +22,7 @@ from tests.property.rules_oracle_texts import (
     traits,
     upto,
 )
-from tests.property.rules_oracle_zones import given_time, local_due, yearly_due, zone_of
+from tests.property.rules_oracle_zones import given_time, local_due, quiet_until, yearly_due, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,8 @@ class _Instance:
     last: Happening | None = None
     number: int = 0
     fired: int | None = None
+    held_until: int | None = None
+    firing: Firing | None = None
 
     @property
     def opened(self) -> Happening:
@@ -168,6 +171,9 @@ class _Run:
             for instance in list(self.open):
                 while instance in self.open and instance.due is not None and instance.due < time:
                     self._fire(instance, instance.due)
+        for instance in list(self.open):
+            while instance in self.open and instance.held_until is not None and instance.held_until < time:
+                self._leave(instance, instance.held_until)
 
     def _waits(self, instance: _Instance, event: Happening) -> bool:
         """Tell whether an instance's silence is over, and it waits for its `then`."""
@@ -179,11 +185,10 @@ class _Run:
                 self._fire(instance, event.time, silent_until=instance.due)
 
     def _fire(self, instance: _Instance, due: int, silent_until: int | None = None) -> None:
-        self.firings.append(
-            Firing(
-                self.rule, instance.number, instance.evidence, instance.key, due, instance.last, silent_until
-            )
+        instance.firing = Firing(
+            self.rule, instance.number, instance.evidence, instance.key, due, instance.last, silent_until
         )
+        self.firings.append(instance.firing)
         instance.number, instance.fired = instance.number + 1, due
         if "repeat" in self.rule:
             instance.due = due + duration(self.rule["repeat"])
@@ -192,11 +197,30 @@ class _Run:
         elif "yearly" in self.rule.get("due_at", ()):
             self._set_local(instance, upto(self.timeline, due))
             return
-        self.open.remove(instance)
+        self._leave(instance, due)
+
+    def _leave(self, instance: _Instance, time: int) -> None:
+        """Have an instance end at its due time, or at the end of the quiet hours that hold its message.
+
+        While it is held it is still open: "opening and keeping ones don't postpone it".
+        """
+        policy, known = self.folder.policy, upto(self.timeline, time)
+        instance.due = instance.held_until = None
+        firing = instance.firing
+        if firing is not None and not self.per_event and "then" not in self.rule:
+            wanted = self.folder.judged(firing, self.timeline, time)
+            if wanted and Judge(policy, frozenset(), known, firing, time).consented:
+                instance.held_until = quiet_until(time, policy, zone_of(known, policy))
+        if instance.held_until is None:
+            self.open.remove(instance)
 
     def _keep(self, instance: _Instance, event: Happening) -> None:
         pattern = self.rule.get("keeps_open")
-        if key_of(self.rule, event) == instance.key and fits(pattern, event, instance.seen()):
+        if (
+            instance.held_until is None
+            and key_of(self.rule, event) == instance.key
+            and fits(pattern, event, instance.seen())
+        ):
             instance.last = event
             self._restart(instance, event)
 
@@ -209,7 +233,8 @@ class _Run:
         event, key = match[-1], key_of(self.rule, match[-1])
         for instance in self.open:
             if instance.key == key and not self.per_event:
-                self._restart(instance, event)
+                if instance.held_until is None:
+                    self._restart(instance, event)
                 return
         instance = _Instance(match, key, None)
         self._restart(instance, event)

@@ -45,6 +45,11 @@ class Judge:
         purpose: str = self.rule.get("purpose", "marketing")
         return purpose
 
+    @property
+    def consented(self) -> bool:
+        """Whether there is consent on any channel."""
+        return bool(self._consenting())
+
     def refusal(self) -> str | None:
         """Return why it may not be sent at all: consent, then suppression."""
         if not self._consenting():
@@ -53,11 +58,9 @@ class Judge:
 
     def no_room(self, sends: Sequence[Send], before: Sequence[Send]) -> str | None:
         """Return why there is no room: `before` are the sends without those of this very time."""
-        if self._at_most(sends):
-            return "at_most"
-        if self._with_room(sends):
-            return None
-        return "priority" if self._with_room(before) else "cap"
+        if not self._with_room(sends):
+            return "priority" if self._with_room(before) else "cap"
+        return "at_most" if self._at_most(sends) else None
 
     def channel(self, sends: Sequence[Send]) -> str | None:
         """Return "the first that has consent, an address and room under its cap"."""

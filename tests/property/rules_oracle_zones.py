@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tests.property.rules_oracle_texts import EPOCH, Happening, Raw, instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 PLACES = {(40.7128, -74.006): "America/New_York", (35.6812, 139.7671): "Asia/Tokyo"}
@@ -91,23 +92,35 @@ def _in_year(born: date, year: int) -> date:
         return date(year, 3, 1)
 
 
+MINUTE = 60_000
+
+
 def quiet_until(moment: int, policy: Raw, zone: ZoneInfo) -> int | None:
-    """Return the end of the quiet hours that a time lies in (windows that touch are one), or None."""
-    end = moment
-    windows = list(_windows(moment, policy.get("quiet_hours"), zone))
-    while ends := [stop for start, stop in windows if start <= end < stop]:
-        end = max(ends)
+    """Return the first minute after a time that isn't quiet, if the time is: by what a wall clock shows."""
+    quiet = policy.get("quiet_hours")
+    if quiet is None:
+        return None
+    end = _free(moment, quiet.get("from"), quiet.get("to"), tuple(quiet.get("days", ())), zone)
     return end if end > moment else None
 
 
-def _windows(moment: int, quiet: Raw | None, zone: ZoneInfo) -> Iterator[tuple[int, int]]:
-    """List the windows around a time: `from` is inside, `to` is outside, whole days from midnight on."""
-    if quiet is None:
-        return
-    for ahead in range(-2, 15):
-        day = local(moment, zone).date() + timedelta(days=ahead)
-        if "from" in quiet:
-            last = day + timedelta(days=quiet["from"] > quiet["to"])
-            yield at_local(day, quiet["from"], zone), at_local(last, quiet["to"], zone)
-        if WEEKDAYS[day.weekday()] in quiet.get("days", ()):
-            yield at_local(day, "00:00", zone), at_local(day + timedelta(days=1), "00:00", zone)
+@lru_cache(maxsize=100_000)
+def _free(moment: int, begins: str | None, ends: str | None, days: tuple[str, ...], zone: ZoneInfo) -> int:
+    while _is_quiet(moment, begins, ends, days, zone):
+        moment = (moment // MINUTE + 1) * MINUTE
+    return moment
+
+
+def _is_quiet(
+    moment: int, begins: str | None, ends: str | None, days: tuple[str, ...], zone: ZoneInfo
+) -> bool:
+    """`from` is inside, `to` is outside; whole days."""
+    wall = local(moment, zone)
+    if WEEKDAYS[wall.weekday()] in days:
+        return True
+    if begins is None or ends is None:
+        return False
+    first, last = time.fromisoformat(begins), time.fromisoformat(ends)
+    if first < last:
+        return first <= wall.time() < last
+    return wall.time() >= first or wall.time() < last

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream_app.domain.rules import load_rule
-from stream_app.runs.rule_cases import check_case
+from stream_app.runs.rule_cases import Runner
 from tests.property.rule_form import faults
 from tests.property.rules_oracle_texts import instant
 from tests.rule_case_files import LANGUAGE, SHIPPED, all_cases, case_files, cases
@@ -17,6 +17,7 @@ RULES = {
     rule.name: rule
     for rule in (load_rule(path.read_text("utf-8"), path.name) for path in sorted(SHIPPED.glob("*.yaml")))
 }
+RUNNER = Runner(RULES)
 
 FIELDS = {"id", "rules", "policy", "reference", "events", "until", "expect", "ambiguous", "notes"}
 EXPECTED = {"rule", "version", "action", "opened_by", "due", "sent", "channel", "key", "customer", "reason"}
@@ -36,7 +37,7 @@ POLICY = {"quiet_hours", "timezone", "caps", "consent_default", "suppressed", "n
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_passes(case: dict[str, Any]) -> None:
-    assert check_case(case, RULES) == []
+    assert RUNNER.check(1, case).problems == []
 
 
 def test_every_case_has_an_id_of_its_own_within_its_file() -> None:

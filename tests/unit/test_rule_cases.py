@@ -120,13 +120,15 @@ def test_a_case_that_cannot_be_run_fails_and_says_why(change: dict[str, Any], to
     assert told in problem
 
 
-def test_reference_data_that_no_rule_of_the_case_sees_are_no_obstacle() -> None:
+def test_the_catalogues_price_stands_in_for_one_that_no_event_named() -> None:
     reference = {"products": [{"sku": "X", "price": 12.0}], "stores": [{"id": "s"}]}
     assert check_case(first() | {"reference": reference}) == []
     unpriced = json.loads(json.dumps(first()))
-    del unpriced["events"][0]["properties"]["price"]
-    (problem,) = check_case(unpriced | {"reference": reference})
-    assert "reference: prices of products are not supported by this version" in problem
+    properties = unpriced["events"][0]["properties"]
+    del properties["price"]
+    for price, problems in ((5.0, 1), (80, 0)):
+        products = {"products": [{"sku": properties["sku"], "price": price}]}
+        assert len(check_case(unpriced | {"reference": products})) == problems, price
     near = {"name": "x", "near": {"radius_m": 300}}
     (problem,) = check_case(first() | {"reference": reference, "rules": [near]})
     assert "rule x in the case:1:15: rule: `near` is not supported by this version" in problem

@@ -11,7 +11,7 @@ from stream_app.domain.rules.sending import SendingPolicy
 from stream_app.domain.rules.settle import Moment, Settler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_app.domain.event import Event
     from stream_app.domain.profile import Profile
@@ -28,8 +28,13 @@ class RuleBook:
     `settle`.
     """
 
-    def __init__(self, rules: Sequence[Rule], policy: SendingPolicy | None = None) -> None:
-        """Compile the rules; without a policy everything may be sent."""
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        policy: SendingPolicy | None = None,
+        prices: Mapping[str, float] | None = None,
+    ) -> None:
+        """Compile the rules; without a policy everything may be sent. `prices` are the catalogue's, by item."""
         highest: dict[str, Rule] = {}
         for rule in rules:
             known = highest.get(rule.name)
@@ -39,7 +44,7 @@ class RuleBook:
         self.policy = SendingPolicy() if policy is None else policy
         ids = "\n".join([self.policy.digest, *(rule.id for rule in self.rules)])
         self.fingerprint = blake2b(ids.encode(), digest_size=8).hexdigest()
-        self._fold = Fold(self.rules, self.fingerprint, self.policy)
+        self._fold = Fold(self.rules, self.fingerprint, self.policy, prices or {})
         self._settler = Settler(self._fold.plans, self.policy)
         self.elapse = self._fold.elapse
         """elapse(state, time, profile): judge what is due before the event that comes next, in place."""

@@ -24,7 +24,7 @@ MAX_AT_ONCE = 256
 
 
 class Plan:
-    """A rule, and the policy by which it is sent."""
+    """A rule, the policy by which it is sent, and the catalogue's prices."""
 
     __slots__ = (
         "customer_judged",
@@ -37,15 +37,17 @@ class Plan:
         "needs_cart",
         "opened_names",
         "policy",
+        "prices",
         "rule",
         "sees_customer",
         "sends_customer",
     )
 
-    def __init__(self, rule: Rule, policy: SendingPolicy) -> None:
+    def __init__(self, rule: Rule, policy: SendingPolicy, prices: Mapping[str, float]) -> None:
         """Work out what the rule names."""
         self.rule = rule
         self.policy = policy
+        self.prices = prices
         self.id = rule.id
         self.opened_names = rule.names("opened")
         self.last_names = rule.names("last")
@@ -187,7 +189,9 @@ class Plan:
         """Take in the state of things, and judge the rule's `if` by it."""
         rule, instance = self.rule, occurrence.instance
         condition = rule.condition
-        cart = state.baskets.view(instance.cart_id) if self.needs_cart or self.keeps_cart else None
+        cart = None
+        if self.needs_cart or self.keeps_cart:
+            cart = state.baskets.view(instance.cart_id, self.prices)
         names = self.customer_judged
         customer = {} if names is not None and not names else view_of(profile, occurrence.at, names)
         occurrence.values = dict(instance.values)

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 MAX_ELAPSED = 256
 """Elapsed instances per rule and customer; of more, the oldest become history."""
 _NEVER = -FOREVER
-_FOR_GOOD = frozenset({HeldBack.CAP, HeldBack.PRIORITY, HeldBack.AT_MOST})
-"""What is held back for these is not looked at again, even if there is room later."""
 
 
 class Moment(msgspec.Struct):
@@ -183,7 +181,7 @@ class _Settlement:
             if self.was_sent(plan, one):
                 return
             row = self.new_row(plan, one)
-        elif row.due == one.due and not _FOR_GOOD.isdisjoint(row.reasons):
+        elif row.status == HELD and row.due == one.due and not row.wake and not self.is_news(row, one):
             return
         waited = row.wake
         known, row.due, row.wake = waited > 0, one.due, 0
@@ -205,6 +203,13 @@ class _Settlement:
             if at > one.due and not late and not known:  # the clock has leapt over the quiet hours
                 self.hold_back(finding, row, one.due, HeldBack.QUIET_HOURS)
             self.send(finding, row, at)
+
+    def is_news(self, row: Row, one: Occurrence) -> bool:
+        """Tell whether what was held back must be looked at again: late events have changed the verdict of `if`.
+
+        Whatever else held it back did so for good, even if there is consent or room later.
+        """
+        return one.passed and not set(row.reasons) - {HeldBack.CONDITION}
 
     def was_sent(self, plan: Plan, one: Occurrence) -> bool:
         """Tell whether a trigger is history, or another version of the rule sent it."""
