@@ -74,17 +74,19 @@ class CustomerStage:
         """Take a customer's timer; `key` is a `timer_key`."""
         customer = self.components.customer(*timer_of(key))
         if customer is not None and self.rules.fire(customer, due):
+            if not self.rules.fits(customer):
+                # The rules have changed since: what is pending is judged by the new ones.
+                self.components.fold_again(customer, due - 1)
             self.components.save(customer)
 
     def flush(self) -> None:
         """Fold again who must be; publish the profiles that changed in this epoch, each once."""
-        self.rules.flush(self.components.customer, self.components.save)
+        self.components.flush()
         self.output.flush()
 
     def reset(self) -> None:
         """Forget what was held back in an epoch that was rolled back."""
         self.components.reset()
-        self.rules.reset()
         self.output.reset()
 
     def _decided(self, customer: Customer, decision: Decision) -> None:

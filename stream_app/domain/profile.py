@@ -34,6 +34,10 @@ MICROS = 1_000_000
 
 Place = tuple[int, str]
 """A place on the timeline: (event time in ms, event id)."""
+BEGINNING: Place = (-(1 << 62), "")
+"""Before every event."""
+END: Place = (1 << 62, "")
+"""Behind every event."""
 
 
 class Seen(msgspec.Struct, array_like=True):

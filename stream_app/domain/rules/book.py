@@ -6,8 +6,11 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.settle import Settler, at_most
+from stream_app.domain.rules.state import Ledger, RulesState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.decision import Decision
     from stream_app.domain.rules.model import Rule
     from stream_app.domain.rules.settle import Gate
-    from stream_app.domain.rules.state import Ledger, RulesState
 
+_NO_LEDGER = Ledger()
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(RulesState).decode
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -25,7 +30,8 @@ class RuleBook:
     """The rules in force. Of a name's versions the highest counts.
 
     Per event: `step` if it is in order, else `refold` the timeline with the state's ledger; then `settle`
-    unless `settled`; then a timer at `next_due`. When a timer is due: `settle`.
+    unless `settled`; then a timer at `next_due`. When a timer is due: `settle`. A long timeline need not be
+    folded from its beginning: `keep` the fold now and then, and `resume` from what was kept before the change.
     """
 
     def __init__(self, rules: Sequence[Rule], gates: Sequence[Gate] = (at_most,)) -> None:
@@ -61,6 +67,31 @@ class RuleBook:
         `ledgers` are those of every state that this one replaces: the customer's own, of both in a merge.
         """
         return self._fold.refold(events, ledgers)
+
+    def keep(self, state: RulesState) -> bytes:
+        """Return a fold as bytes for `resume`: without the ledger, which no event can give back."""
+        return _encode(msgspec.structs.replace(state, ledger=_NO_LEDGER))
+
+    def resume(self, kept: bytes, ledgers: Iterable[Ledger] = ()) -> RulesState | None:
+        """Return a kept fold to `step` on from; None if other rules made it.
+
+        With the ledgers as in `refold`, and as if it had been folded with them: what they have made history
+        since is left out.
+        """
+        state = _decode(kept)
+        if not self.fits(state):
+            return None
+        empty = self._fold.refold((), ledgers)
+        state.ledger, state.judged, state.stale = empty.ledger, empty.judged, empty.stale
+        for rule, elapsed in list(state.elapsed.items()):
+            silent = state.ledger.silent.get(rule)
+            if silent is not None:
+                state.elapsed[rule] = [instance for instance in elapsed if instance.due > silent]
+                if not state.elapsed[rule]:
+                    del state.elapsed[rule]
+        for trigger in state.closed.keys() - state.ledger.rows.keys():
+            del state.closed[trigger]
+        return state
 
     def next_due(self, state: RulesState) -> int | None:
         """Return the earliest due time (ms) not yet decided about: settle when the clock is past it."""
