@@ -333,7 +333,7 @@ class Customers:
         folds.came_in += 1
         if late or not customer.settled:
             if customer.whole:
-                folds.again(customer, event.order, stamp)
+                folds.late(customer, event, stamp)
             else:
                 self.touch(at, slot, stamp, event.order)
             return

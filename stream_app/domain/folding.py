@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from stream_app.domain.customer import Customer, Customers
+    from stream_app.domain.event import Event
     from stream_app.domain.profile import Place
     from stream_app.domain.rows import CustomerRow, TimelineRow
 
@@ -55,22 +56,31 @@ class FoldLimits(NamedTuple):
 
 
 class Queued(NamedTuple):
-    """A customer that this epoch will fold again; `fold` is None where the customer's row has it."""
+    """A customer that this epoch will fold again.
+
+    Attributes:
+        label: the component's.
+        slot: the customer's.
+        fold: None where the customer's row has it.
+        late: only late events did it, which the profile has taken in.
+    """
 
     label: str
     slot: int
     fold: FoldRow | None
+    late: bool = False
 
 
 class Turn:
-    """A customer's fold, while an epoch ends."""
+    """A customer's fold, while an epoch ends. `short`: of the rules alone, and without checkpoints."""
 
-    __slots__ = ("customer", "fold", "fresh", "kept", "key", "profile", "rows", "rules")
+    __slots__ = ("customer", "fold", "fresh", "kept", "key", "profile", "rows", "rules", "short")
 
-    def __init__(self, customer: Customer, fold: FoldRow) -> None:
+    def __init__(self, customer: Customer, fold: FoldRow, *, short: bool) -> None:
         """Not begun yet."""
         self.customer = customer
         self.fold = fold
+        self.short = short
         self.rows: Iterator[tuple[bytes, TimelineRow]] | None = None
         self.profile: Profile
         self.rules: Any
@@ -102,18 +112,25 @@ class Folds:
 
     def again(self, customer: Customer, since: Place, stamp: int) -> None:
         """Have a customer folded again from a place on. Its rows must be at rest."""
-        row = customer.row
-        if row.fold is None:
-            known = self.queue.get(customer.prefix)
-            if known is None or known.fold is None:
-                self.queue[customer.prefix] = Queued(*customer.key, FoldRow(since, stamp))
-                return
-            fold = known.fold
+        self._add(customer, since, stamp, late=False)
+
+    def late(self, customer: Customer, event: Event, stamp: int) -> None:
+        """Take in an event that isn't the timeline's last, or whose customer is being folded."""
+        row, known = customer.row, self.queue.get(customer.prefix)
+        right = row.fold is None and (known is None or known.late)
+        self._add(customer, event.order, stamp, late=right and apply(row.profile, event))
+
+    def _add(self, customer: Customer, since: Place, stamp: int, *, late: bool) -> None:
+        row, known = customer.row, self.queue.get(customer.prefix)
+        fold = row.fold if row.fold is not None or known is None else known.fold
+        if fold is None:
+            fold = FoldRow(since, stamp)
         else:
-            fold = row.fold
-            self._customers.tables.customers.put(customer.prefix, row)
-        fold.since = min(fold.since, since)
-        fold.stamp = min(fold.stamp, stamp)
+            fold.since = min(fold.since, since)
+            fold.stamp = min(fold.stamp, stamp)
+        if row.fold is None:
+            self.queue[customer.prefix] = Queued(*customer.key, fold, late)
+        self._customers.tables.customers.put(customer.prefix, row)
 
     def go_on(self, customer: Customer, step: int) -> None:
         """Give a customer the turn that was asked for; one that was asked for twice is given once."""
@@ -167,10 +184,12 @@ class Folds:
             if fold is None:
                 continue
             if customer.whole:
-                yield Turn(customer, fold)
+                row = customer.row
+                short = queued.late and not row.checkpoints and row.profile.events < self.every
+                yield Turn(customer, fold, short=short)
                 continue
-            self._customers.tables.customers.put(customer.prefix, customer.row)
             customer.row.fold = None
+            self._customers.tables.customers.put(customer.prefix, customer.row)
             self._customers.touch(customer.at, customer.slot, fold.stamp, fold.since)
 
     def _fold(self, turn: Turn, most: int) -> tuple[int, bool]:
@@ -180,10 +199,11 @@ class Folds:
         profile, rules, step, spent = turn.profile, turn.rules, self._customers.rules.step, 0
         for key, row in turn.rows:
             event = decode_event(row.event)
-            apply(profile, event)
             step(rules, event)
-            turn.key = key
-            if profile.events % self.every == 0:
+            if not turn.short:
+                apply(profile, event)
+                turn.key = key
+            if not turn.short and profile.events % self.every == 0:
                 turn.fresh.append(self._checkpoint(key, profile, rules))
             spent += 1 + (len(row.event) >> 10)
             if spent >= most:
@@ -211,23 +231,28 @@ class Folds:
         customers, customer = self._customers, turn.customer
         customers.tables.customers.put(customer.prefix, customer.row)
         del self.queue[customer.prefix]
-        customer.row.profile, customer.row.fold = turn.profile, None
-        self._write(customer, turn.kept, turn.fresh)
+        customer.row.fold = None
+        if not turn.short:
+            customer.row.profile = turn.profile
+            self._write(customer, turn.kept, turn.fresh)
         customers.rules.finish(customer, turn.rules, turn.fold.stamp)
         customers.save(customer)
 
     def _put_off(self, turn: Turn) -> None:
         """Note where a fold has come to, and ask for the next turn."""
         customers, customer, fold = self._customers, turn.customer, turn.fold
-        customers.tables.customers.put(customer.prefix, customer.row)
-        if turn.rows is None:
-            fold.waited += 1
+        fold.step += 1
+        begun = turn.rows is not None and not turn.short
+        if begun:
+            fold.since, fold.waited = END, 0
         else:
+            fold.waited += 1
+        customer.row.fold = fold
+        customers.tables.customers.put(customer.prefix, customer.row)
+        if begun:
             here = self._checkpoint(turn.key, turn.profile, turn.rules)
             self._write(customer, turn.kept, turn.fresh, here)
-            fold.since, fold.waited = END, 0
-        fold.step += 1
-        customer.row.fold = fold
+            customers.tables.customers.put(customer.prefix, customer.row)
         customers.effects.send(Topic.COMPONENTS, customer.label, Fold(*customer.key, fold.step))
 
     # -- checkpoints ------------------------------------------------------------------------------------

@@ -84,12 +84,15 @@ class Repairs:
             slot, row = waiting
             prefix = slot_key(at.prefix, slot)
             part, following = self._customers.timelines.part(prefix, row.cursor, left, size)
+            gone: list[bytes] = []
             for key, found in part:
                 if self._look(at, home, slot, key, found, row.stamp):
-                    row.touch(place_of(prefix, key))
+                    gone.append(key)
                 left -= 1
                 size -= len(found.event)
             row.cursor = following
+            if gone:
+                row.touch(place_of(prefix, gone[0]))
             self._rows.put(prefix, row)
         waiting = self._waiting(at, home)
         if waiting is not None and waiting[1].cursor is not None:

@@ -18,6 +18,7 @@ import msgspec
 
 from stream_app.domain.commands import Command
 from stream_app.domain.component import Components
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.keys import label_key
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
@@ -181,6 +182,7 @@ class World:
     twice: float = 0.0
     policy: IdentityPolicy = POLICY
     limits: Limits = field(default_factory=Limits)
+    folding: FoldLimits = field(default_factory=lambda: FoldLimits(events=3, turn=1, every=4))
     resolver: type[Resolver] = Resolver
     components: type[Components] = Components
 
@@ -198,7 +200,13 @@ class World:
         ]
         self.homes = [
             self.components(
-                self.policy, KEY, ComponentTables(**rows), self.effects, self.labels, limits=self.limits
+                self.policy,
+                KEY,
+                ComponentTables(**rows),
+                self.effects,
+                self.labels,
+                limits=self.limits,
+                folding=self.folding,
             )
             for rows in self.component_tables
         ]
@@ -236,6 +244,7 @@ class World:
             self.resolvers[int(partition)].handle(decode_lookup(raw))
         else:
             self.homes[int(partition)].handle(decode_component(raw))
+            self.homes[int(partition)].flush()
         self.handled += 1
         return True
 
