@@ -293,8 +293,8 @@ def touched(shape: Callable[[int], list[tuple[str, ...]]], size: int) -> dict[st
             place.step()
     for again in range(2):
         place.forget_counts()
-        place.give(ANA, event(200_000 + again, *combinations[-1]))
-        place.give(ANA, event(300_000 + again, *combinations[-1][1:]))
+        place.give(ANA, event(200_000 + 2 * again, *combinations[-1]))
+        place.give(ANA, event(200_001 + 2 * again, *combinations[-1][1:]))
     assert not place.waiting
     return {name: table.counts for name, table in place.tables.items()}
 
