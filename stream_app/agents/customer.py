@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.rules import Decision, RuleBook
@@ -55,6 +56,7 @@ class CustomerStage:
         topics: Topics,
         encoder: Encoder,
         dead_letters: DeadLetters,
+        folding: FoldLimits,
     ) -> None:
         self.task = task
         self.rules = Rules(task, book, self._decided)
@@ -62,7 +64,7 @@ class CustomerStage:
         self._addresses = {name: channel for name, channel in ADDRESSES.items() if name not in policy.hashed}
         self.output = Outputs(task, topics, encoder, dead_letters)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
-        self.components = Components(policy, key, tables, self.output, labels, self.rules)
+        self.components = Components(policy, key, tables, self.output, labels, self.rules, folding=folding)
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
