@@ -143,6 +143,7 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "timeline": b"t",
         "customers": b"u",
         "repairs": b"r",
+        "checkpoints": b"h",
     }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",
