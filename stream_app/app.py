@@ -15,6 +15,7 @@ from stream_app.agents.dead_letters import DeadLetters
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
@@ -165,6 +166,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
     key = settings.customer_key.get_secret_value().encode()
     labels = Labels(policy, key)
     channel_of = {topic: channel for channel, topic in topics.channels.items()}
+    folding = FoldLimits(events=settings.fold_events)
     form = f"{ROWS_VERSION}/{policy.order_digest}"
     routes = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
 
@@ -202,6 +204,7 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             topics=topics,
             encoder=encoder,
             dead_letters=dead_letters,
+            folding=folding,
         )
 
     channels = tuple(topics.channels.values())

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     max_future_ms: int = Field(86_400_000, ge=0, description="events further in the future are refused")
 
     epoch_ms: int = Field(100, ge=5, description="time between two commits under load")
+    fold_events: int = Field(
+        4_000,
+        ge=1,
+        description="events that an epoch may fold again, for each partition, beyond what came in",
+    )
     batch: int = Field(2_000, ge=1, description="records of one fetch")
     session_timeout_ms: int = Field(
         10_000, ge=1_000, description="a worker that is silent for so long is replaced"

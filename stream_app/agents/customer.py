@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.rules import Decision, RuleBook
@@ -59,6 +60,7 @@ class CustomerStage:
         topics: Topics,
         encoder: Encoder,
         dead_letters: DeadLetters,
+        folding: FoldLimits,
     ) -> None:
         self.task = task
         reached = ADDRESSES if book.policy.addresses is None else book.policy.addresses
@@ -68,7 +70,7 @@ class CustomerStage:
         self.segments = Segments(task, segments, self.output.crossing)
         self.rules = _Leaving(task, book, self._decided, self.segments)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
-        self.components = Components(policy, key, tables, self.output, labels, self.rules)
+        self.components = Components(policy, key, tables, self.output, labels, self.rules, folding=folding)
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
@@ -85,17 +87,19 @@ class CustomerStage:
             return
         customer = self.components.customer(*timer_of(key))
         if customer is not None and self.rules.fire(customer, due):
+            if not self.rules.fits(customer):
+                # The rules have changed since: what is pending is judged by the new ones.
+                self.components.fold_again(customer, due - 1)
             self.components.save(customer)
 
     def flush(self) -> None:
         """Fold again who must be; publish the profiles that changed in this epoch, each once."""
-        self.rules.flush(self.components.customer, self.components.save)
+        self.components.flush()
         self.output.flush(self._judge, self.segments.gone)
 
     def reset(self) -> None:
         """Forget what was held back in an epoch that was rolled back."""
         self.components.reset()
-        self.rules.reset()
         self.output.reset()
 
     def _judge(self, customer: Customer) -> Iterable[str]:

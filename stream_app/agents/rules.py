@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from stream_app.domain.keys import timer_key
+from stream_app.domain.profile import END
 from stream_app.domain.rules import Decision, RulesState
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
+    from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rules import RuleBook
 
 
@@ -28,7 +30,7 @@ class RulesRow(msgspec.Struct, array_like=True):
     Attributes:
         state: the fold and the ledger of what was sent.
         timer: due time of the timer that is set, ms; None: none is.
-        held: due time of a timer that fired while a merge was under way, ms: what it stands for isn't late.
+        held: due time of a timer that fired while the customer wasn't settled, ms: what it stands for isn't late.
     """
 
     state: RulesState
@@ -70,44 +72,66 @@ class Publish(Protocol):
 
 
 class Rules:
-    """Implements the domain's `RuleFold` for one task.
-
-    What can't be a step (a late event, a merge) needs a fold over the whole timeline. That is done once at the
-    end of the epoch, however many such events an epoch brings: a replay whose channels are out of step brings
-    many.
-    """
+    """Implements the domain's `RuleFold` for one task."""
 
     def __init__(self, task: Timed, book: RuleBook, publish: Publish) -> None:
         self.task = task
         self.book = book
         self.publish = publish
-        self.stale: dict[tuple[str, int], int] = {}
-        """Key of each customer that must be folded again -> the earliest stamp that asked for it (ms)."""
 
     def before(self, customer: Customer, event: Event) -> None:
-        """An event in order is about to be taken in: judge what is due before it."""
+        """The timeline's new last event is about to be taken in: judge what is due before it."""
         row = customer.rules
-        if row is not None and customer.key not in self.stale and self.book.fits(row.state):
+        if row is not None and self.book.fits(row.state):
             self.book.elapse(row.state, event.time, customer.profile)
 
-    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
-        """One event was taken in."""
+    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+        """Take in the timeline's new last event."""
         row = self._row(customer)
-        if customer.key in self.stale or late or not self.book.fits(row.state):
-            self._fold_again(customer, stamp)
-            return
+        if not self.book.fits(row.state):
+            return False
         self.book.step(row.state, event, customer.profile)
-        if customer.settled:
-            self._settle(customer, row, stamp)
+        self._settle(customer, row, stamp)
+        return True
 
-    def on_history(self, customer: Customer, stamp: int) -> None:
-        """Rows came or went."""
-        self._row(customer)
-        self._fold_again(customer, stamp)
+    def fits(self, customer: Customer) -> bool:
+        """Tell whether the rules in force made the customer's fold."""
+        row = customer.rules
+        return row is None or self.book.fits(row.state)
+
+    # -- folding again ----------------------------------------------------------------------------------
+
+    def begin(self, customer: Customer, kept: bytes | None) -> RulesState | None:
+        """Return a fold to go on with, and the ledger with it."""
+        ledgers = (self._row(customer).state.ledger,)
+        return self.book.refold((), ledgers) if kept is None else self.book.resume(kept, ledgers)
+
+    def before_step(self, fold: RulesState, event: Event, profile: Profile) -> None:
+        """Judge what is due before the next event."""
+        self.book.elapse(fold, event.time, profile)
+
+    def step(self, fold: RulesState, event: Event, profile: Profile) -> None:
+        """Fold the next event."""
+        self.book.step(fold, event, profile)
+
+    def keep(self, fold: RulesState) -> bytes:
+        """Return a fold as bytes, without the ledger."""
+        return self.book.keep(fold)
+
+    def current(self, customer: Customer) -> RulesState:
+        """Return the fold of a settled customer."""
+        return self._row(customer).state
+
+    def finish(self, customer: Customer, fold: RulesState, stamp: int) -> None:
+        """Take a whole fold, and decide what follows from it."""
+        row = self._row(customer)
+        row.state = fold
+        self._settle(customer, row, stamp)
+
+    # -- customers that move ----------------------------------------------------------------------------
 
     def leave(self, customer: Customer) -> bytes:
         """The customer ends here."""
-        self.stale.pop(customer.key, None)  # who takes its history in folds it
         row = customer.rules
         if row is None:
             return b""
@@ -115,28 +139,14 @@ class Rules:
             self.task.timers.cancel(row.timer, timer_key(*customer.key))
         return _encode(row.state)
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
+    def join(self, customer: Customer, state: bytes) -> Place:
         """Another's state has come: what it sent counts here from now on."""
-        if state:
-            row = self._row(customer)
-            row.state = self.book.refold((), (row.state.ledger, _decode(state).ledger))
-            self._fold_again(customer, stamp)
-
-    def fire(self, customer: Customer, due: int) -> bool:
-        """The customer's timer has gone off; return whether anything may have changed."""
-        row = customer.rules
-        if row is None or row.timer != due:
-            return False
-        row.timer = None
-        if not self.book.fits(
-            row.state
-        ):  # the rules have changed since: what is pending is judged by the new ones
-            self._fold_again(customer, due - 1)
-        if customer.key in self.stale or not customer.settled:
-            row.held = due if row.held is None else min(row.held, due)
-        else:
-            self._settle(customer, row, due - 1)
-        return True
+        if not state:
+            return END
+        row, theirs = self._row(customer), _decode(state).ledger
+        row.state = self.book.refold((), (row.state.ledger, theirs))
+        # An event that closes what was opened says so in the fold only where the ledger knows of it.
+        return min(((sent.opened.time, "") for sent in theirs.rows.values()), default=END)
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> dict[int, bytes]:
         """Give away what was sent about events that are another customer's now."""
@@ -155,38 +165,27 @@ class Rules:
         given = set().union(*owners.values())
         kept = {sent.opened.event_id for sent in ledger.rows.values()} - given
         row.state = self.book.refold((), (ledger.only(kept),))
-        self._fold_again(customer, self.task.clock)
         return {slot: _encode(part) for slot, part in parts.items()}
 
-    def flush(
-        self,
-        customer_of: Callable[[str, int], Customer | None],
-        save: Callable[[Customer], None],
-    ) -> None:
-        """Fold again whoever must be, and decide what follows from it."""
-        for key, stamp in self.stale.items():
-            customer = customer_of(*key)
-            if customer is not None:
-                row = self._row(customer)
-                row.state = self.book.refold(customer.history(), (row.state.ledger,))
-                if customer.settled:
-                    self._settle(customer, row, stamp)
-                save(customer)
-        self.stale.clear()
+    # -- deciding ---------------------------------------------------------------------------------------
 
-    def reset(self) -> None:
-        """Forget who must be folded again: the epoch was rolled back."""
-        self.stale.clear()
+    def fire(self, customer: Customer, due: int) -> bool:
+        """The customer's timer has gone off; return whether anything may have changed."""
+        row = customer.rules
+        if row is None or row.timer != due:
+            return False
+        row.timer = None
+        if customer.settled and self.book.fits(row.state):
+            self._settle(customer, row, due - 1)
+        else:
+            row.held = due if row.held is None else min(row.held, due)
+        return True
 
     def _row(self, customer: Customer) -> RulesRow:
         row: RulesRow | None = customer.rules
         if row is None:
             row = customer.rules = RulesRow(self.book.new_state())
         return row
-
-    def _fold_again(self, customer: Customer, stamp: int) -> None:
-        known = self.stale.get(customer.key)
-        self.stale[customer.key] = stamp if known is None else min(known, stamp)
 
     def _settle(self, customer: Customer, row: RulesRow, stood: int) -> None:
         clock, book = self.task.clock, self.book

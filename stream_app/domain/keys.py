@@ -47,6 +47,12 @@ def timeline_key(prefix: bytes, time: int, event_id: str) -> bytes:
     return prefix + _TIME.pack(time + _SHIFT) + event_id.encode()
 
 
+def place_of(prefix: bytes, key: bytes) -> tuple[int, str]:
+    """Return (event time in ms, event id) of a `timeline_key`."""
+    at = len(prefix)
+    return _TIME.unpack_from(key, at)[0] - _SHIFT, key[at + _TIME.size :].decode()
+
+
 def names_key(prefix: bytes, names: tuple[str, ...]) -> bytes:
     """Return the key of what is kept about a combination of identifiers."""
     return prefix + _names(names)

@@ -28,6 +28,10 @@ _SUM = (1 << 63) - 1
 
 Place = tuple[int, str]
 """A place on the timeline: (event time in ms, event id)."""
+BEGINNING: Place = (-(1 << 62), "")
+"""Before every event."""
+END: Place = (1 << 62, "")
+"""Behind every event."""
 
 
 class Latest(msgspec.Struct, array_like=True):

@@ -155,7 +155,7 @@ class Fold:
             self.elapse(state, event.time, profile)
             apply(profile, event)
             self.step(state, event, profile)
-        state.stale = True
+        state.stale, state.next_at = True, _NEVER  # settling works out when there is something to decide
         return state
 
     # -- due times that have passed ---------------------------------------------------------------------
