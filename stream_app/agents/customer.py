@@ -14,7 +14,8 @@ from stream_app.agents.publish import (
 )
 from stream_app.agents.rules import Rules
 from stream_app.domain.component import Components
-from stream_app.domain.keys import timer_of
+from stream_app.domain.identities import NOBODY
+from stream_app.domain.keys import timer_key, timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode
 from stream_app.domain.ports import ComponentTables
 from stream_app.wire import encode_payload, format_timestamp, frame_single_object
@@ -62,7 +63,9 @@ class CustomerStage:
         self._addresses = {name: channel for name, channel in ADDRESSES.items() if name not in policy.hashed}
         self.output = Outputs(task, topics, encoder, dead_letters)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
-        self.components = Components(policy, key, tables, self.output, labels, self.rules)
+        self.components = Components(
+            policy, key, tables, self.output, labels, self.rules, clock=StageClock(task)
+        )
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
@@ -71,8 +74,12 @@ class CustomerStage:
             handle(decode_component(record.value))
 
     def fire(self, due: int, key: bytes) -> None:
-        """Take a customer's timer; `key` is a `timer_key`."""
-        customer = self.components.customer(*timer_of(key))
+        """Take a timer of a customer or a component; `key` is a `timer_key`."""
+        label, slot = timer_of(key)
+        if slot == NOBODY:
+            self.components.wake(label)
+            return
+        customer = self.components.customer(label, slot)
         if customer is not None and self.rules.fire(customer, due):
             self.components.save(customer)
 
@@ -97,6 +104,22 @@ class CustomerStage:
             links = self.components.links_between(customer, events, MAX_EVIDENCE)
             evidence = [{"a": a, "b": b} for a, b in links]
         self.output.decision(customer, decision, reachable, evidence)
+
+
+class StageClock:
+    """Implements the domain's `Clock`: the watermark that timers go by, and the timers."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    @property
+    def now(self) -> int:
+        """The watermark."""
+        return self.task.clock
+
+    def wake(self, label: str, due: int) -> None:
+        """Set a timer of a component's own."""
+        self.task.timers.set(due, timer_key(label, NOBODY))
 
 
 class Outputs:

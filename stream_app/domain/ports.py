@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream_app.domain.commands import Verdict
-    from stream_app.domain.rows import CustomerRow, EventPlace, Header, RepairRow, SightingRow, TimelineRow
+    from stream_app.domain.rows import (
+        CustomerRow,
+        EventPlace,
+        Header,
+        RepairRow,
+        SightingRow,
+        TimelineRow,
+        WaitingRow,
+    )
 
 V = TypeVar("V")
 
@@ -33,6 +41,17 @@ class Table(Protocol[V]):
         """Yield the rows whose key begins with `prefix`, ascending, from `start` (a whole key) on if given."""
 
 
+class Clock(Protocol):
+    """Event time at one partition of components, for what must not happen too early."""
+
+    @property
+    def now(self) -> int:
+        """No event with a time below this one is outstanding (ms)."""
+
+    def wake(self, label: str, due: int) -> None:
+        """Have `Components.wake(label)` called when `now` has passed `due` (ms), after a restart too."""
+
+
 class ComponentTables(NamedTuple):
     """The tables of one partition of the customer stage (see `rows.customer_tables`)."""
 
@@ -45,3 +64,5 @@ class ComponentTables(NamedTuple):
     timeline: Table[TimelineRow]
     customers: Table[CustomerRow[Any]]
     repairs: Table[RepairRow]
+    waiting: Table[WaitingRow]
+    going: Table[bool]
