@@ -305,6 +305,11 @@ class Drains:
         if not event.identifiers:
             customers.bury(at, event, row.customer, row.revision + 1)
             return
+        self._put(at, home, event, row, stamp, another=is_cut)
+
+    def _put(self, at: At, home: Home, event: Event, row: TimelineRow, stamp: int, *, another: bool) -> None:
+        """Put an event where it belongs. `another`: with another content than was published last."""
+        customers = self._customers
         if event.identifiers not in home.identities.sightings:
             # Its evidence goes another way, through a component that has moved on in between: count again later.
             home.identities.see(event.identifiers, event.time, event.event_id)
@@ -312,7 +317,7 @@ class Drains:
             customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
         customers.logged_in(at, home, event.identifiers, event.time, stamp)
         slot = home.owners.slot(event.identifiers, event.time)
-        customers.receive(at, slot, event, row, another=is_cut)
+        customers.receive(at, slot, event, row, another=another)
         customers.touch(at, slot, stamp)
 
     def _meet(
@@ -324,11 +329,16 @@ class Drains:
         standing = decode_event(here.event)
         revision = max(here.revision, row.revision)
         if not event.identifiers or not standing.identifiers:  # erased there or here
-            customers.timelines.remove(at.prefix, place.slot, place.time, event.event_id)
-            customers.touch(at, place.slot, stamp)
             customers.unsee(at, home, event.identifiers)
             customers.unsee(at, home, standing.identifiers)
-            customers.bury(at, standing, here.customer or row.customer, revision + 1)
+            customers.timelines.remove(at.prefix, place.slot, place.time, event.event_id)
+            customers.touch(at, place.slot, stamp)
+            first = event if arrived_before(event, standing) else standing
+            if first.identifiers:
+                again = TimelineRow(encode(first), here.customer or row.customer, revision)
+                self._put(at, home, first, again, stamp, another=True)
+            else:
+                customers.bury(at, first, here.customer or row.customer, revision + 1)
             return
         if same_content(event, standing):
             customers.effects.duplicate(event)

@@ -238,8 +238,8 @@ def _take_slot(at: At, home: Home, erased: frozenset[str], slot: int | None) -> 
 def cut_evidence(customers: Customers, at: At, home: Home, labels: set[str]) -> None:
     """Take identifiers that another component has erased out of the evidence; `compute` and `changed` must follow.
 
-    `labels` are theirs. Rows lose them when they are looked at; what only some of a combination's events lose is
-    counted again then.
+    `labels` are theirs. Rows lose them when they are looked at; what only some of a combination's events lose, or
+    isn't certain, is counted again then.
     """
     identities, erasures, prefix = home.identities, customers.erasures, at.prefix
     erased = [name for name in identities.naming if customers.labels.of(name) in labels]
@@ -247,7 +247,7 @@ def cut_evidence(customers: Customers, at: At, home: Home, labels: set[str]) -> 
         row = identities.sightings[names]
         times = {row.first, row.last, *(erasures.until(prefix, name) for name in names)}
         lefts = {erasures.left(prefix, names, time) for time in times if row.first <= time <= row.last}
-        if len(lefts) > 1:
+        if len(lefts) > 1 or names in at.header.recount:
             at.header.recount += sorted((lefts | {names}) - {(), *at.header.recount})
         elif names not in lefts:
             identities.cut(names, *lefts)

@@ -82,6 +82,7 @@ def arrivals(
     conflicts: bool = False,
     commands: bool = True,
     erasures: bool = False,
+    most: int = 25,
 ) -> list[Arrival]:
     """Draw what arrives in a small world, in an order that has nothing to do with its times.
 
@@ -91,9 +92,10 @@ def arrivals(
         conflicts: other contents under the same event id, too.
         commands: of operators, too: assert, deny, withdraw, block, release.
         erasures: of operators, too; they need no other commands.
+        most: so many events, copies and other contents not counted.
     """
     people = draw(st.integers(3, 6))
-    count = draw(st.integers(1, 25))
+    count = draw(st.integers(1, most))
     events = [draw(_events(policy, f"e{index}", people)) for index in range(count)]
     extra: list[Arrival] = draw(st.lists(st.sampled_from(events), max_size=3))
     if conflicts:

@@ -22,7 +22,9 @@ from stream_app.domain.keys import label_key
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
     CommandAt,
+    Drain,
     EventAt,
+    Repair,
     Topic,
     decode_component,
     decode_event,
@@ -165,6 +167,17 @@ class Recorder:
         self.counts["released" if released else "quarantined"] += 1
 
 
+class SimulatedClock:
+    """The clock of one partition of components; timers are rows, so they are kept and rolled back as rows are."""
+
+    def __init__(self) -> None:
+        self.now = -(1 << 62)
+        self.timers: set[tuple[int, str]] = set()
+
+    def wake(self, label: str, due: int) -> None:
+        self.timers.add((due, label))
+
+
 Queue = tuple[str, str]
 
 MERGE = 14
@@ -183,6 +196,8 @@ class World:
     limits: Limits = field(default_factory=Limits)
     resolver: type[Resolver] = Resolver
     components: type[Components] = Components
+    timed: bool = False
+    """Whether there is a clock: it stands before all time until `advance` is called."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -196,18 +211,30 @@ class World:
         self.resolvers = [
             self.resolver(rows["identifiers"], rows["neighbours"], self.send) for rows in self.lookup_tables
         ]
+        self.clocks = [SimulatedClock() for _ in range(self.partitions)]
+        self.start()
+
+    def start(self) -> None:
+        """Begin with nothing in memory but what the rows say."""
         self.homes = [
             self.components(
-                self.policy, KEY, ComponentTables(**rows), self.effects, self.labels, limits=self.limits
+                self.policy,
+                KEY,
+                ComponentTables(**rows),
+                self.effects,
+                self.labels,
+                limits=self.limits,
+                clock=clock if self.timed else None,
             )
-            for rows in self.component_tables
+            for rows, clock in zip(self.component_tables, self.clocks, strict=True)
         ]
 
     def partition(self, key: str) -> int:
         return crc32(key.encode()) % self.partitions
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
-        self.queues[self._source, f"{topic}/{self.partition(key)}"].append(encode(message))
+        own_pace = "/slow" if isinstance(message, Repair | Drain) else ""
+        self.queues[self._source + own_pace, f"{topic}/{self.partition(key)}"].append(encode(message))
 
     def give(self, event: Event | Command) -> None:
         """Send an event or a command to the row of its first identifier."""
@@ -220,9 +247,13 @@ class World:
             at = EventAt(msgspec.Raw(encode(event)), labels, event.event_id.encode(), event.received)
         self.send(Topic.LOOKUP, labels[0], at)
 
-    def step(self) -> bool:
-        """Handle one message; return False where there is none."""
-        waiting = [queue for queue, messages in self.queues.items() if messages]
+    def step(self, *, slow: bool = True) -> bool:
+        """Handle one message; return False where there is none. `slow`: components' steps of long work too."""
+        waiting = [
+            queue
+            for queue, messages in self.queues.items()
+            if messages and (slow or not queue[0].endswith("/slow"))
+        ]
         if not waiting:
             return False
         queue = self.random.choice(waiting)
@@ -248,6 +279,16 @@ class World:
         limit = self.handled + 3000 * (len(events) + 10)
         while self.step():
             assert self.handled < limit, "messages go round in circles"
+
+    def advance(self, time: int) -> None:
+        """Have the clock reach a time, and fire the timers that it has passed, as they are due."""
+        for partition, (home, clock) in enumerate(zip(self.homes, self.clocks, strict=True)):
+            clock.now = time
+            due = sorted(timer for timer in clock.timers if timer[0] < time)
+            clock.timers -= {*due}
+            self._source = f"{Topic.COMPONENTS}/{partition}"
+            for _, label in due:
+                home.wake(label)
 
     def home(self, label: str) -> Components:
         return self.homes[self.partition(label)]
