@@ -196,6 +196,7 @@ class World:
     limits: Limits = field(default_factory=Limits)
     resolver: type[Resolver] = Resolver
     components: type[Components] = Components
+    recorder: type[Recorder] = Recorder
     timed: bool = False
     """Whether there is a clock: it stands before all time until `advance` is called."""
 
@@ -204,7 +205,7 @@ class World:
         self.queues: dict[Queue, list[bytes]] = defaultdict(list)
         self.handled = 0
         self._source = "input"
-        self.effects = Recorder(self.send)
+        self.effects = self.recorder(self.send)
         self.lookup_tables = [tables(RESOLVER_TABLES) for _ in range(self.partitions)]
         self.component_tables = [tables(customer_tables()) for _ in range(self.partitions)]
         self.labels = Labels(self.policy, KEY)
