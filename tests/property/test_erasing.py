@@ -230,9 +230,7 @@ def test_after_an_erasure_nothing_holds_what_was_hers_and_nothing_says_it_any_mo
         return
     name = data.draw(st.sampled_from(names))
     erasure = given_of(policy, [{"op": Op.ERASE.value, "time": timestamp(30), "id": name}])
-    world = World(
-        seed, partitions=1 + seed % 3, policy=policy, limits=Limits(rows=rows), recorder=Listener
-    )
+    world = World(seed, partitions=1 + seed % 3, policy=policy, limits=Limits(rows=rows), recorder=Listener)
     one_by_one(world, given)
     known = found(world, given)
     erased = next(customer for customer in known.customers if name in customer)
