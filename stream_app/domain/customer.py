@@ -578,12 +578,16 @@ class Customers:
     def _announce(
         self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Collection[Arrived]
     ) -> set[int]:
-        """Give customers their ids and publish what became of the old ones; return slots that got another id."""
+        """Give customers their ids and publish what became of the old ones.
+
+        Returns:
+            The slots that got another id, or one that another slot had: its profile is this one's now.
+        """
         groups, customers = home.identities.all.groups, self.tables.customers
         became: dict[str, set[str]] = {}
         before: dict[int, str] = {}
         renamed: set[int] = set()
-        fresh: list[str] = []
+        fresh: dict[str, int] = {}
         ids: dict[Group, str] = {}
         for group in sorted(outcome.groups, key=lambda group: group.slot):
             customer = self.open(at, group.slot)
@@ -596,7 +600,7 @@ class Customers:
                 if row.id != now:
                     renamed.add(group.slot)
             else:
-                fresh.append(now)
+                fresh[now] = group.slot
             row.id, row.contested, row.version = now, group.contested, row.version + 1
             customers.put(customer.prefix, row)
         for name, (slot, _) in outcome.members.items():
@@ -611,7 +615,7 @@ class Customers:
         for old, targets in self._what_became(at, groups, ids, arrived).items():
             became.setdefault(old, set()).update(targets)
         self._publish(became, () if UNDER_WAY in at.header.incoming else fresh, cause)
-        return renamed
+        return renamed.union(slot for new, slot in fresh.items() if new in became)
 
     def _what_became(
         self, at: At, groups: Mapping[str, Group], ids: Mapping[Group, str], arrived: Collection[Arrived]

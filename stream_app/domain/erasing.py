@@ -71,8 +71,9 @@ class Erasing:
 
     def take(self, at: At, command: Command, labels: tuple[str, ...], stamp: int) -> None:
         """Take in a command to erase: act, or have it wait."""
+        home = self._customers.home(at)  # first: a policy that has changed sets rows moving
         if at.header.at_rest and self._is_due(command.time):
-            self._begin(at, command, stamp)
+            self._begin(at, home, command, stamp)
             return
         key = waiting_key(at.prefix, command.time, command.command_id)
         if self._tables.waiting.get(key) is None:
@@ -84,8 +85,9 @@ class Erasing:
 
     def wake(self, at: At) -> None:
         """Act, if there is an erasure that need not wait any longer; whatever else waits follows by messages."""
+        home = self._customers.home(at)
         if at.header.at_rest and (row := self._next(at)) is not None:
-            self._begin(at, row.command, row.stamp)
+            self._begin(at, home, row.command, row.stamp)
 
     def rested(self, at: At, _stamp: int) -> None:
         """Have the component told again of an erasure that has waited for it to come to rest."""
@@ -110,10 +112,9 @@ class Erasing:
 
     # -- acting -----------------------------------------------------------------------------------------
 
-    def _begin(self, at: At, command: Command, stamp: int) -> None:
+    def _begin(self, at: At, home: Home, command: Command, stamp: int) -> None:
         """Take the evidence away, announce it, and have the rows follow."""
         customers, name, time = self._customers, command.identifiers[0], command.time
-        home = customers.home(at)
         groups, cause = home.identities.all.groups, cause_of(command, ())
         past = None if _is_all_until(home.identities, time) else self._past(at, time)
         group = (groups if past is None else past.identities.all.groups).get(name)

@@ -143,6 +143,8 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "timeline": b"t",
         "customers": b"u",
         "repairs": b"r",
+        "waiting": b"w",
+        "going": b"g",
     }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",

@@ -197,6 +197,8 @@ class World:
     resolver: type[Resolver] = Resolver
     components: type[Components] = Components
     recorder: type[Recorder] = Recorder
+    own_pace: bool = False
+    """Whether components' steps of long work are queued apart, so that `step` may leave them waiting."""
     timed: bool = False
     """Whether there is a clock: it stands before all time until `advance` is called."""
 
@@ -234,8 +236,8 @@ class World:
         return crc32(key.encode()) % self.partitions
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
-        own_pace = "/slow" if isinstance(message, Repair | Drain) else ""
-        self.queues[self._source + own_pace, f"{topic}/{self.partition(key)}"].append(encode(message))
+        pace = "/slow" if self.own_pace and isinstance(message, Repair | Drain) else ""
+        self.queues[self._source + pace, f"{topic}/{self.partition(key)}"].append(encode(message))
 
     def give(self, event: Event | Command) -> None:
         """Send an event or a command to the row of its first identifier."""

@@ -79,6 +79,7 @@ def test_an_erasure_in_small_steps_with_other_events_in_between_leaves_the_same(
         partitions=1 + seed % 3,
         policy=policy,
         limits=Limits(rows=rows),
+        own_pace=True,
         **({"components": Forgetful} if forgetful else {}),
     )
     in_between(world, given)
@@ -92,7 +93,7 @@ def test_an_erasure_that_is_rolled_back_at_any_step_leaves_the_same(
 ) -> None:
     policy, given = drawn
     given = one_component_at_a_time(given)
-    world = Unlucky(seed, partitions=1 + seed % 3, policy=policy, limits=Limits(rows=rows))
+    world = Unlucky(seed, partitions=1 + seed % 3, policy=policy, limits=Limits(rows=rows), own_pace=True)
     in_between(world, given)
     agree(world, policy, given)
 
@@ -230,7 +231,14 @@ def test_after_an_erasure_nothing_holds_what_was_hers_and_nothing_says_it_any_mo
         return
     name = data.draw(st.sampled_from(names))
     erasure = given_of(policy, [{"op": Op.ERASE.value, "time": timestamp(30), "id": name}])
-    world = World(seed, partitions=1 + seed % 3, policy=policy, limits=Limits(rows=rows), recorder=Listener)
+    world = World(
+        seed,
+        partitions=1 + seed % 3,
+        policy=policy,
+        limits=Limits(rows=rows),
+        recorder=Listener,
+        own_pace=True,
+    )
     one_by_one(world, given)
     known = found(world, given)
     erased = next(customer for customer in known.customers if name in customer)
