@@ -85,11 +85,13 @@ def kill(pipeline: Pipeline) -> None:
 
 
 def raw_values(planned: list[Any]) -> set[bytes]:
+    """Return what was sent, in small letters: normalising does no more to an address."""
     found = set()
     for one in planned:
         for name in HASHED if one.event is not None else ():
             value = one.event.identifiers.get(name)
-            found |= {str(each).encode() for each in (value if isinstance(value, list) else [value]) if each}
+            each = value if isinstance(value, list) else [value]
+            found |= {str(text).strip().lower().encode() for text in each if text}
     return found
 
 
@@ -115,7 +117,7 @@ def test_events_are_whose_they_are_by_the_rules(hashed):
 
 
 def test_no_raw_value_is_in_any_row_or_behind_the_channels(hashed):
-    assert len(hashed.raw) > 100
+    assert len(hashed.raw) > 50
     assert sum(map(len, hashed.kept.values())) > 2_000
-    whole = {where: b"\n".join(content) for where, content in hashed.kept.items()}
+    whole = {where: b"\n".join(content).lower() for where, content in hashed.kept.items()}
     assert [(where, value) for where, text in whole.items() for value in hashed.raw if value in text] == []
