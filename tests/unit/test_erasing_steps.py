@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.effects import Change
-from stream_app.domain.keys import label_key
+from stream_app.domain.keys import label_key, names_key
+from stream_app.domain.messages import decode_component
 from stream_app.domain.repair import Limits
 from stream_app.domain.timeline import ERASED
 from tests.property.identity_world import KEY
-from tests.unit.test_repair_steps import ANA, BEN, COOKIE, PHONE, STEP, Place, ana, event
+from tests.unit.test_repair_steps import (
+    ANA,
+    BEN,
+    COOKIE,
+    PHONE,
+    STEP,
+    Place,
+    ana,
+    event,
+    expected,
+    split,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +166,37 @@ def test_another_content_under_the_id_of_an_event_that_lost_an_identifier_is_a_c
     assert place.timelines(ANA) == {HIS: his(100)}
     _, owner, left = place.effects.published["e200001"]
     assert (owner, left.identifiers) == (HIS, (BEN, TILL))
+
+
+def test_a_conflict_between_steps_counts_rows_as_what_is_left_of_them() -> None:
+    """Three of Ben's rows are still to lose her telephone: they are among those that name him and the till."""
+    place = Place(Limits(rows=10))
+    household(place, 100)
+    place.give(ANA, event(210_000, BEN, TILL))
+    place.give(ANA, erase())
+    first = msgspec.structs.replace(event(210_000, BEN, "cookie:other"), received=1, source="web/0/1")
+    place.give(ANA, first)
+    assert place.effects.counts["conflict"] == 1
+    assert place.waiting
+    prefix = label_key(ANA)
+    assert place.tables["sightings"].get(names_key(prefix, (BEN, TILL))).count == 3
+    rest(place)
+    assert place.tables["sightings"].get(names_key(prefix, (BEN, TILL))).count == 3
+    assert place.timelines(ANA) == {HIS: [*his(100), "e210000"]}
+
+
+def test_an_erasure_waits_until_rows_that_are_being_moved_are_where_they_belong() -> None:
+    place = Place(Limits(rows=10))
+    ana(place, 100)
+    split(place, 100)
+    want = expected(100)
+    place.give(ANA, erase())
+    assert place.effects.counts[Change.ERASED] == 0
+    for _ in range(1_000):
+        if place.waiting:
+            place.components.handle(decode_component(place.waiting.popleft()))
+    assert place.effects.counts[Change.ERASED] == 1
+    assert place.timelines(ANA) == {HIS: want[HIS]}
 
 
 @pytest.mark.parametrize("lose", [Place.restore, lambda place: place.components.reset()])
