@@ -147,6 +147,8 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "repairs": b"r",
         "segments": b"g",
         "checkpoints": b"h",
+        "waiting": b"w",
+        "going": b"g",
     }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",
