@@ -94,9 +94,9 @@ class CustomerStage:
             return
         customer = self.components.customer(label, slot)
         if customer is not None and self.rules.fire(customer, due):
-            if not self.rules.fits(customer):
-                # The rules have changed since: what is pending is judged by the new ones.
-                self.components.fold_again(customer, due - 1)
+            since = self.rules.waits(customer)
+            if since is not None:
+                self.components.fold_again(customer, since, due - 1)
             self.components.save(customer)
 
     def flush(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from stream_app.domain.keys import timer_key
-from stream_app.domain.profile import END
+from stream_app.domain.profile import BEGINNING, END
 from stream_app.domain.rules import Decision, RulesState
 
 if TYPE_CHECKING:
@@ -94,11 +94,6 @@ class Rules:
         self._settle(customer, row, stamp)
         return True
 
-    def fits(self, customer: Customer) -> bool:
-        """Tell whether the rules in force made the customer's fold."""
-        row = customer.rules
-        return row is None or self.book.fits(row.state)
-
     # -- folding again ----------------------------------------------------------------------------------
 
     def begin(self, customer: Customer, kept: bytes | None) -> RulesState | None:
@@ -175,11 +170,17 @@ class Rules:
         if row is None or row.timer != due:
             return False
         row.timer = None
-        if customer.settled and self.book.fits(row.state):
+        if self.waits(customer) is None:
             self._settle(customer, row, due - 1)
         else:
             row.held = due if row.held is None else min(row.held, due)
         return True
+
+    def waits(self, customer: Customer) -> Place | None:
+        """Return from where on the customer must be folded again before anything is decided; None: it needn't."""
+        if not self.book.fits(customer.rules.state):
+            return BEGINNING  # the rules have changed since: what is pending is judged by the new ones
+        return None if customer.settled else END
 
     def _row(self, customer: Customer) -> RulesRow:
         row: RulesRow | None = customer.rules

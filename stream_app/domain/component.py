@@ -56,7 +56,6 @@ from stream_app.domain.messages import (
     decode_event,
 )
 from stream_app.domain.operators import Operators
-from stream_app.domain.profile import BEGINNING
 from stream_app.domain.repair import Limits, Repairs
 from stream_app.domain.rows import Header
 
@@ -70,6 +69,7 @@ if TYPE_CHECKING:
     from stream_app.domain.messages import ComponentMessage, Message
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import Clock, ComponentTables
+    from stream_app.domain.profile import Place
 
 
 class Components:
@@ -165,9 +165,12 @@ class Components:
         """Write a customer whose rules' state was changed outside of `handle`."""
         self._customers.save(customer)
 
-    def fold_again(self, customer: Customer, stamp: int) -> None:
-        """Have a customer folded again from the beginning: other rules made the fold."""
-        self._customers.folds.again(customer, BEGINNING, stamp)
+    def fold_again(self, customer: Customer, since: Place, stamp: int) -> None:
+        """Have a customer folded again from a place on, and so its rules decide; when its rows are at rest."""
+        if customer.whole:
+            self._customers.folds.again(customer, since, stamp)
+        else:
+            self._customers.touch(customer.at, customer.slot, stamp, since)
 
     # -- transitions ------------------------------------------------------------------------------------
 
