@@ -145,7 +145,7 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "timeline": b"t",
         "customers": b"u",
         "repairs": b"r",
-        "segments": b"g",
+        "segments": b"a",
         "checkpoints": b"h",
         "waiting": b"w",
         "going": b"g",
