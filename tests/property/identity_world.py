@@ -322,6 +322,8 @@ class World:
             self._source = f"{Topic.COMPONENTS}/{partition}"
             for _, label in due:
                 home.wake(label)
+            if due:
+                self.end_epoch(partition)
 
     def home(self, label: str) -> Components:
         return self.homes[self.partition(label)]

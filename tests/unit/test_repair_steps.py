@@ -108,10 +108,10 @@ class Place:
         self.components.handle(decode_component(encode(message)))
         self.components.flush()
 
-    def step(self) -> Repair | Fold:
+    def step(self) -> Repair | Fold | CommandTo:
         """Handle the component's next message to itself; each is an epoch."""
         message = decode_component(self.waiting.popleft())
-        assert isinstance(message, Repair | Fold)
+        assert isinstance(message, Repair | Fold | CommandTo)
         self.components.handle(message)
         self.components.flush()
         return message
