@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from stream_app.engine.observer import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from stream_app.engine.changelog import Progress
     from stream_app.engine.task import Task
@@ -62,6 +62,30 @@ EVENT_TO_TRIGGER = Histogram(
     "From a trigger's due time to its being sent (on-time fires only)",
     ["rule"],
     buckets=_SECONDS,
+    registry=REGISTRY,
+)
+
+RULE_IN_FORCE = Gauge(
+    "raccord_rule_in_force",
+    "Always 1; the labels say which version of a rule runs",
+    ["rule", "version"],
+    registry=REGISTRY,
+)
+SENDING_POLICY_IN_FORCE = Gauge(
+    "raccord_sending_policy_in_force",
+    "Always 1; the label says which sending policy runs",
+    ["digest"],
+    registry=REGISTRY,
+)
+RULES_RELOADS = Counter(
+    "raccord_rules_reloads",
+    "Changes of rule files and sending policy: taken, failed",
+    ["outcome"],
+    registry=REGISTRY,
+)
+RULES_RELOAD_FAILED = Gauge(
+    "raccord_rules_reload_failed",
+    "1 while the files of rules and sending policy are not what runs, because they can't be",
     registry=REGISTRY,
 )
 
@@ -204,6 +228,15 @@ class EngineMetrics(Observer):
         if task.stage.tables and now - self._sized.get(task.id, 0.0) > _SIZE_EVERY_S:
             self._sized[task.id] = now
             STATE_BYTES.labels(task.stage.name, partition).set(task.store.rows.size)
+
+
+def in_force(rules: Iterable[tuple[str, int]], policy: str) -> None:
+    """Say which rules (name, version) run, and the digest of which sending policy."""
+    RULE_IN_FORCE.clear()
+    for rule, number in rules:
+        RULE_IN_FORCE.labels(rule, number).set(1)
+    SENDING_POLICY_IN_FORCE.clear()
+    SENDING_POLICY_IN_FORCE.labels(policy).set(1)
 
 
 def serve(host: str, port: int, labels: Mapping[str, str]) -> int:

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stream_app.agents.dead_letters import DeadLetters
+    from stream_app.agents.in_force import InForce, Terms
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.rules import Decision, RuleBook
+    from stream_app.domain.rules import Decision
     from stream_app.engine.task import Task
     from stream_app.topology import Topics
     from stream_app.wire import Encoder
@@ -51,19 +52,27 @@ class CustomerStage:
         policy: IdentityPolicy,
         key: bytes,
         labels: Labels,
-        book: RuleBook,
-        topics: Topics,
-        encoder: Encoder,
+        in_force: InForce,
         dead_letters: DeadLetters,
     ) -> None:
         self.task = task
-        self.rules = Rules(task, book, self._decided)
-        reached = ADDRESSES if book.policy.addresses is None else book.policy.addresses
-        # A hash is no address.
-        self._addresses = {name: channel for name, channel in reached.items() if name not in policy.hashed}
-        self.output = Outputs(task, topics, encoder, dead_letters)
+        terms = in_force.terms
+        self.rules = Rules(task, terms.book, self._decided)
+        self.output = Outputs(task, terms.topics, terms.encoder, dead_letters)
+        self._hashed = policy.hashed
+        self._addresses: dict[str, str] = {}
+        in_force.follow(self)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
         self.components = Components(policy, key, tables, self.output, labels, self.rules)
+
+    def adopt(self, terms: Terms) -> None:
+        """Go by other rules from now on; between two epochs."""
+        self.rules.book = terms.book
+        self.output.topics, self.output.encoder = terms.topics, terms.encoder
+        reached = terms.book.policy.addresses
+        reached = ADDRESSES if reached is None else reached
+        # A hash is no address.
+        self._addresses = {name: channel for name, channel in reached.items() if name not in self._hashed}
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_app.app import _stages, load_policy, load_rules
+from stream_app.app import _stages, in_force_of, load_policy
 from stream_app.engine.watermark import TimeMode
 from stream_app.settings import Settings
 from stream_app.topology import Topics
@@ -30,6 +30,6 @@ def test_what_a_replay_reads_keeps_the_timestamps_that_it_came_with():
 
 
 def test_commands_are_read_by_the_first_stage_and_hold_nobodys_time_back():
-    ingest, resolve, _ = _stages(SETTINGS, load_rules(SETTINGS), load_policy(SETTINGS), TOPICS)
+    ingest, resolve, _ = _stages(SETTINGS, in_force_of(SETTINGS), load_policy(SETTINGS))
     assert set(ingest.topics) == {*TOPICS.channels.values(), TOPICS.commands}
     assert set(resolve.upstream) == set(TOPICS.channels.values())

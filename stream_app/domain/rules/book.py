@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.model import FOREVER
 from stream_app.domain.rules.sending import SendingPolicy
@@ -45,6 +47,18 @@ class RuleBook:
         """elapse(state, time, profile): judge what is due before the event that comes next, in place."""
         self.step = self._fold.step
         """step(state, event, profile): fold one event that is in order, in place."""
+
+    def altered(self, other: RuleBook) -> list[Rule]:
+        """Return the rules of `other` that say something else than ours of the same name and version.
+
+        Its description may differ: nothing is decided by it.
+        """
+        ours = {rule.id: rule for rule in self.rules}
+        return [
+            rule
+            for rule in other.rules
+            if rule.id in ours and replace(ours[rule.id], description="") != replace(rule, description="")
+        ]
 
     def new_state(self) -> RulesState:
         """Return the state of a customer without events."""

@@ -1,0 +1,46 @@
+"""What the customer stage goes by, the same for all its tasks in a worker; replaced as a whole, between two epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from stream_app.domain.rules import RuleBook
+    from stream_app.topology import Topics
+    from stream_app.wire import Encoder
+
+
+class Terms(NamedTuple):
+    """What decisions are made by, and what is needed to send them: a topic for every rule, its schema registered."""
+
+    book: RuleBook
+    topics: Topics
+    encoder: Encoder
+
+
+class Follower(Protocol):
+    """A task's handler, which goes by the terms until it is given others."""
+
+    def adopt(self, terms: Terms) -> None:
+        """Go by these from now on."""
+
+
+class InForce:
+    """The terms of now, and whoever goes by them."""
+
+    def __init__(self, terms: Terms) -> None:
+        """Begin with these."""
+        self.terms = terms
+        self._followers: WeakSet[Follower] = WeakSet()
+
+    def follow(self, follower: Follower) -> None:
+        """Give a handler the terms of now, and those that come later as long as it lives."""
+        self._followers.add(follower)
+        follower.adopt(self.terms)
+
+    def replace(self, terms: Terms) -> None:
+        """Have everybody go by others."""
+        self.terms = terms
+        for follower in self._followers:
+            follower.adopt(terms)
