@@ -12,7 +12,7 @@ from stream_app import metrics
 from stream_app.agents.commands import Commands
 from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
-from stream_app.agents.in_force import InForce, Terms
+from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
@@ -22,7 +22,7 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
 from stream_app.domain.policy import IdentityPolicy, PolicyError
 from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, customer_tables
-from stream_app.domain.rules import RuleBook, RuleError, SendingPolicy, load_rule
+from stream_app.domain.rules import Rule, RuleBook, RuleError, SendingPolicy, Shadow, load_rule
 from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.engine import Pace
@@ -32,7 +32,7 @@ from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig
 from stream_app.errors import UserError
 from stream_app.settings import DEVELOPMENT_KEY, NO_POLICY
-from stream_app.topology import Topics
+from stream_app.topology import TAKEN, Topics
 from stream_app.wire import (
     CommandDecoder,
     Decoder,
@@ -56,15 +56,25 @@ if TYPE_CHECKING:
 VERSION = version("raccord")
 
 
-def load_rules(settings: Settings, identity: IdentityPolicy | None = None) -> RuleBook:
-    """Read the rule files and the sending policy of a deployment; `identity` is its policy if that is read already.
+def load_rules(settings: Settings) -> RuleBook:
+    """Read the rule files and the sending policy of a deployment.
+
+    Raises:
+        UserError: a file is wrong; the message says which, where (line and column) and what to do.
+    """
+    return read_rules(settings, load_policy(settings)).book
+
+
+def read_rules(settings: Settings, identity: IdentityPolicy) -> Written:
+    """Read the same, and the shadow rules if the settings name a folder of them.
 
     Raises:
         UserError: a file is wrong; the message says which, where (line and column) and what to do.
     """
     try:
-        rules = [load_rule(text, source) for source, text in rule_files(settings.rules)]
-        policy = _sending_policy(settings, load_policy(settings) if identity is None else identity)
+        rules = _rules_in(settings.rules)
+        beside = [] if settings.shadow_rules is None else _rules_in(settings.shadow_rules)
+        policy = _sending_policy(settings, identity)
     except RuleError as error:
         raise UserError(str(error)) from error
     except UnicodeDecodeError as error:
@@ -76,7 +86,23 @@ def load_rules(settings: Settings, identity: IdentityPolicy | None = None) -> Ru
     if not rules:
         msg = f"there is no rule file (*.yaml) in {settings.rules}"
         raise UserError(msg)
-    return RuleBook(rules, policy)
+    book = RuleBook(rules, policy)
+    return Written(book, Shadow(beside, book) if beside else None)
+
+
+def _rules_in(folder: Path | None) -> list[Rule]:
+    """Read the rules of a folder.
+
+    Raises:
+        RuleError: one is wrong, or has a name that it can't have.
+    """
+    rules = []
+    for source, text in rule_files(folder):
+        rule = load_rule(text, source)
+        if rule.name in TAKEN:
+            raise RuleError(source, 1, 1, f"name: triggers.{rule.name} is another topic; take another name")
+        rules.append(rule)
+    return rules
 
 
 def _sending_policy(settings: Settings, identity: IdentityPolicy) -> SendingPolicy:
@@ -148,10 +174,10 @@ def build(settings: Settings) -> Worker:
         RegistryUnavailable: no schema registry answers.
     """
     policy = load_policy(settings)
-    book = load_rules(settings, policy)
-    kafka_topics.check(settings.bootstrap_servers, _topics(settings, book).specs(settings))
-    in_force = in_force_of(settings, book)
-    topics = in_force.terms.topics
+    written = read_rules(settings, policy)
+    topics = _topics(settings, written.book)
+    kafka_topics.check(settings.bootstrap_servers, topics.specs(settings))
+    in_force = InForce(_terms(settings, written, topics))
     stages = _stages(settings, in_force, policy)
     reload = Reload(_watched(settings), RuleFiles(settings, policy), in_force)
     return Worker(
@@ -172,25 +198,25 @@ class RuleFiles:
         self._settings = settings
         self._identity = identity
 
-    def read(self) -> RuleBook:
+    def read(self) -> Written:
         """Read the files.
 
         Raises:
             UserError: one is wrong; the message says which, where and what to do.
         """
-        return load_rules(self._settings, self._identity)
+        return read_rules(self._settings, self._identity)
 
-    def terms(self, book: RuleBook) -> Terms:
-        """Return what is needed to go by a book.
+    def terms(self, written: Written) -> Terms:
+        """Return what is needed to go by what is written.
 
         Raises:
             UserError: a topic is missing or wrongly configured, or nobody answers who could tell.
         """
-        settings, topics = self._settings, _topics(self._settings, book)
+        settings, topics = self._settings, _topics(self._settings, written.book)
         needed = [spec for spec in topics.specs(settings) if spec.name in topics.triggers.values()]
         try:
             kafka_topics.check(settings.bootstrap_servers, needed)
-            return _terms(settings, book, topics)
+            return _terms(settings, written, topics)
         except FatalError as error:
             raise UserError(str(error)) from error
         except RegistryUnavailable as error:
@@ -200,22 +226,22 @@ class RuleFiles:
 
 def _watched(settings: Settings) -> list[Path]:
     """Return the files and folders that rules are read from, but for those that ship: they change with the program."""
-    named = (settings.rules, settings.sending_policy)
+    named = (settings.rules, settings.shadow_rules, settings.sending_policy)
     return [path for path in named if path is not None and path != NO_POLICY]
 
 
-def in_force_of(settings: Settings, book: RuleBook | None = None) -> InForce:
-    """Return what the customer stage goes by at first; without a book: by that of the settings."""
-    book = load_rules(settings) if book is None else book
-    return InForce(_terms(settings, book, _topics(settings, book)))
+def in_force_of(settings: Settings) -> InForce:
+    """Return what the customer stage goes by at first, and ask no broker whether there are topics for it."""
+    written = read_rules(settings, load_policy(settings))
+    return InForce(_terms(settings, written, _topics(settings, written.book)))
 
 
 def _topics(settings: Settings, book: RuleBook) -> Topics:
     return Topics.of(settings, tuple(rule.name for rule in book.rules))
 
 
-def _terms(settings: Settings, book: RuleBook, topics: Topics) -> Terms:
-    return Terms(book, topics, _encoder(_registry(settings), topics))
+def _terms(settings: Settings, written: Written, topics: Topics) -> Terms:
+    return Terms(written, topics, _encoder(_registry(settings), topics))
 
 
 def _registry(settings: Settings) -> Registry | None:
@@ -312,6 +338,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
         Output.IDENTITY_CHANGE: [topics.changes],
         Output.TRIGGER: list(topics.triggers.values()),
         Output.DECISION: [topics.decisions],
+        Output.SHADOW: [topics.shadow],
     }
     return Encoder(registry, names)
 

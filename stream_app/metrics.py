@@ -57,6 +57,12 @@ SHARED_IDENTIFIERS = Counter(
     registry=REGISTRY,
 )
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
+SHADOW_DIFFERENCES = Counter(
+    "raccord_shadow_differences",
+    "Triggers that shadow rules would have sent, or not: see the schema shadow_decision",
+    ["rule", "outcome"],
+    registry=REGISTRY,
+)
 EVENT_TO_TRIGGER = Histogram(
     "raccord_event_to_trigger_seconds",
     "From a trigger's due time to its being sent (on-time fires only)",
@@ -68,6 +74,12 @@ EVENT_TO_TRIGGER = Histogram(
 RULE_IN_FORCE = Gauge(
     "raccord_rule_in_force",
     "Always 1; the labels say which version of a rule runs",
+    ["rule", "version"],
+    registry=REGISTRY,
+)
+SHADOW_RULE_IN_FORCE = Gauge(
+    "raccord_shadow_rule_in_force",
+    "Always 1; the labels say which version of a rule runs in the shadow",
     ["rule", "version"],
     registry=REGISTRY,
 )
@@ -144,6 +156,7 @@ COUNTERS = {
     "rejected_identifiers": REJECTED_IDENTIFIERS,
     "identity_changes": IDENTITY_CHANGES,
     "triggers": TRIGGERS,
+    "shadow_differences": SHADOW_DIFFERENCES,
     "forwarded": FORWARDED,
     "unions_refused": UNIONS_REFUSED,
     "links_refused": LINKS_REFUSED,
@@ -230,11 +243,12 @@ class EngineMetrics(Observer):
             STATE_BYTES.labels(task.stage.name, partition).set(task.store.rows.size)
 
 
-def in_force(rules: Iterable[tuple[str, int]], policy: str) -> None:
-    """Say which rules (name, version) run, and the digest of which sending policy."""
-    RULE_IN_FORCE.clear()
-    for rule, number in rules:
-        RULE_IN_FORCE.labels(rule, number).set(1)
+def in_force(live: Iterable[tuple[str, int]], shadow: Iterable[tuple[str, int]], policy: str) -> None:
+    """Say which rules (name, version) run, live and in the shadow, and the digest of which sending policy."""
+    for metric, rules in ((RULE_IN_FORCE, live), (SHADOW_RULE_IN_FORCE, shadow)):
+        metric.clear()
+        for rule, number in rules:
+            metric.labels(rule, number).set(1)
     SENDING_POLICY_IN_FORCE.clear()
     SENDING_POLICY_IN_FORCE.labels(policy).set(1)
 

@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     )
     identity_policy: Path | None = Field(None, description="identity policy file; none: the one that ships")
     rules: Path | None = Field(None, description="folder of rule files; none: the rules that ship")
+    shadow_rules: Path | None = Field(
+        None,
+        description="folder of rule files that run beside the live rules and send nothing; it may be empty",
+    )
     sending_policy: Path | None = Field(
         None,
         description="sending policy file; none: the one that ships; the word `none`: everything may be sent",
@@ -135,6 +139,14 @@ class Settings(BaseSettings):
     def _check_rules(cls, value: Path | None) -> Path | None:
         if value is not None and not any(value.glob("*.yaml")):
             msg = f"there is no rule file (*.yaml) in {value}"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("shadow_rules")
+    @classmethod
+    def _check_shadow_rules(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            msg = f"there is no folder {value}"
             raise ValueError(msg)
         return value
 

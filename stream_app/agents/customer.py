@@ -10,6 +10,7 @@ from stream_app.agents.publish import (
     change_fields,
     channel_event,
     decision_fields,
+    difference_fields,
     trigger_fields,
 )
 from stream_app.agents.rules import Rules
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.rules import Decision
+    from stream_app.domain.rules import Decision, Difference
     from stream_app.engine.task import Task
     from stream_app.topology import Topics
     from stream_app.wire import Encoder
@@ -57,7 +58,7 @@ class CustomerStage:
     ) -> None:
         self.task = task
         terms = in_force.terms
-        self.rules = Rules(task, terms.book, self._decided)
+        self.rules = Rules(task, terms.written.book, self._decided, terms.written.shadow, self._differed)
         self.output = Outputs(task, terms.topics, terms.encoder, dead_letters)
         self._hashed = policy.hashed
         self._addresses: dict[str, str] = {}
@@ -67,9 +68,9 @@ class CustomerStage:
 
     def adopt(self, terms: Terms) -> None:
         """Go by other rules from now on; between two epochs."""
-        self.rules.book = terms.book
+        self.rules.book, self.rules.shadow = terms.written
         self.output.topics, self.output.encoder = terms.topics, terms.encoder
-        reached = terms.book.policy.addresses
+        reached = terms.written.book.policy.addresses
         reached = ADDRESSES if reached is None else reached
         # A hash is no address.
         self._addresses = {name: channel for name, channel in reached.items() if name not in self._hashed}
@@ -107,6 +108,9 @@ class CustomerStage:
             links = self.components.links_between(customer, events, MAX_EVIDENCE)
             evidence = [{"a": a, "b": b} for a, b in links]
         self.output.decision(customer, decision, reachable, evidence)
+
+    def _differed(self, customer: Customer, difference: Difference) -> None:
+        self.output.difference(customer, difference)
 
 
 class Outputs:
@@ -220,6 +224,12 @@ class Outputs:
         self._send(self.topics.triggers[decision.rule], value, key, -1, headers)
         if decision.action == "fire" and decision.sent == decision.due:
             self.task.fired.append((decision.rule, decision.due))
+
+    def difference(self, customer: Customer, difference: Difference) -> None:
+        """Publish how the shadow rules differ from the live ones about a trigger."""
+        record = self.encoder.difference(difference_fields(difference, customer.id, self.task.clock))
+        self._send(self.topics.shadow, record, customer.id.encode())
+        self.task.count("shadow_differences", difference.rule, difference.outcome)
 
     def flush(self) -> None:
         """Publish the profiles that changed."""

@@ -6,15 +6,36 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from stream_app.domain.rules import RuleBook
+    from stream_app.domain.rules import Rule, RuleBook, Shadow
     from stream_app.topology import Topics
     from stream_app.wire import Encoder
+
+
+class Written(NamedTuple):
+    """What the files say: the live rules, and those in the shadow, if there are any."""
+
+    book: RuleBook
+    shadow: Shadow | None
+
+    def altered(self, other: Written) -> list[Rule]:
+        """Return the rules of `other` that say something else than ours of the same name and version."""
+        found = self.book.altered(other.book)
+        if self.shadow is not None and other.shadow is not None:
+            found += self.shadow.own.altered(other.shadow.own)
+        return found
+
+    def same(self, other: Written) -> bool:
+        """Tell whether nothing is decided otherwise."""
+        ours, theirs = self.shadow, other.shadow
+        if ours is None or theirs is None:
+            return self.book.fingerprint == other.book.fingerprint and ours is theirs
+        return self.book.fingerprint == other.book.fingerprint and ours.versions == theirs.versions
 
 
 class Terms(NamedTuple):
     """What decisions are made by, and what is needed to send them: a topic for every rule, its schema registered."""
 
-    book: RuleBook
+    written: Written
     topics: Topics
     encoder: Encoder
 

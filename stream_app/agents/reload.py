@@ -24,11 +24,11 @@ from stream_app import metrics
 from stream_app.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from stream_app.agents.in_force import InForce, Terms
-    from stream_app.domain.rules import RuleBook
+    from stream_app.agents.in_force import InForce, Terms, Written
+    from stream_app.domain.rules import Rule
 
 log = structlog.get_logger(__name__)
 
@@ -48,11 +48,11 @@ class Stamp(NamedTuple):
 class Source(Protocol):
     """Where rules come from; both raise UserError with what is wrong, where, and what to do."""
 
-    def read(self) -> RuleBook:
+    def read(self) -> Written:
         """Read the files."""
 
-    def terms(self, book: RuleBook) -> Terms:
-        """Return what is needed to go by a book: see that there is a topic for every rule."""
+    def terms(self, written: Written) -> Terms:
+        """Return what is needed to go by these: see that there is a topic for every rule."""
 
 
 class Reload:
@@ -66,7 +66,7 @@ class Reload:
         self._accepted = in_force.terms
         self._seen: tuple[Stamp, ...] | None = None
         self._read: tuple[Stamp, ...] | None = None
-        self._waiting: RuleBook | None = None
+        self._waiting: Written | None = None
         self._ready: Terms | None = None
         self._failure = ""
         self._asked = threading.Event()
@@ -106,28 +106,28 @@ class Reload:
             except Exception as error:  # noqa: BLE001 - whatever it is, the old rules run on, and the next look may do
                 self._failed(f"the files of the rules can't be looked at: {type(error).__name__}")
 
-    def _changed(self) -> RuleBook | None:
+    def _changed(self) -> Written | None:
         """Read the files; return what is in them if it is right, and not what runs."""
-        running = self._accepted.book
+        running = self._accepted.written
         try:
-            book = self._source.read()
+            written = self._source.read()
         except UserError as error:
             self._failed(error.message)
             return None
-        altered = running.altered(book)
+        altered = running.altered(written)
         if altered:
             names = ", ".join(f"{rule.name} version {rule.version}" for rule in altered)
             self._failed(f"{names} runs with another content: raise its version")
             return None
-        if book.fingerprint == running.fingerprint:
+        if running.same(written):
             self._succeeded()
             return None
-        return book
+        return written
 
-    def _prepare(self, book: RuleBook) -> None:
-        """Have a book take over if there is all that it needs."""
+    def _prepare(self, written: Written) -> None:
+        """Have rules take over if there is all that they need."""
         try:
-            terms = self._source.terms(book)
+            terms = self._source.terms(written)
         except UserError as error:
             self._failed(error.message)
             return
@@ -164,6 +164,16 @@ def _stamp(path: Path) -> Stamp:
 
 def _tell(terms: Terms) -> None:
     """Say which versions are in force now."""
-    book = terms.book
-    metrics.in_force(((rule.name, rule.version) for rule in book.rules), book.policy.digest)
-    log.info("rules_in_force", rules=[rule.id for rule in book.rules], sending_policy=book.policy.digest)
+    book, shadow = terms.written
+    beside = () if shadow is None else shadow.own.rules
+    metrics.in_force(_versions(book.rules), _versions(beside), book.policy.digest)
+    log.info(
+        "rules_in_force",
+        rules=[rule.id for rule in book.rules],
+        shadow=[rule.id for rule in beside],
+        sending_policy=book.policy.digest,
+    )
+
+
+def _versions(rules: Iterable[Rule]) -> Iterator[tuple[str, int]]:
+    return ((rule.name, rule.version) for rule in rules)

@@ -3,6 +3,9 @@
 State travels with the customer's row. One timer per customer, at the earliest due time that was ever wanted:
 when a clock is restarted the timer stays, fires for nothing, and is set anew. That costs one idle call where
 moving it would cost two rows with every event.
+
+Where there are shadow rules, a customer has a second state, and whatever is done to the first is done to it too, at the
+same moments; then the two are compared.
 """
 
 from __future__ import annotations
@@ -12,14 +15,25 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from stream_app.domain.keys import timer_key
-from stream_app.domain.rules import Decision, RulesState
+from stream_app.domain.rules import RulesState, ShadowState  # noqa: TC001 - msgspec reads them at run time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
-    from stream_app.domain.rules import RuleBook
+    from stream_app.domain.rules import Decision, Difference, Ledger, RuleBook, Shadow
+
+
+class ShadowRow(msgspec.Struct, array_like=True):
+    """What is kept of the shadow rules for one customer; `timer` and `held` as in `RulesRow`, and the shadow's own.
+
+    They are apart so that what is live is decided as if there were no shadow.
+    """
+
+    side: ShadowState
+    timer: int | None = None
+    held: int | None = None
 
 
 class RulesRow(msgspec.Struct, array_like=True):
@@ -29,15 +43,18 @@ class RulesRow(msgspec.Struct, array_like=True):
         state: the fold and the ledger of what was sent.
         timer: due time of the timer that is set, ms; None: none is.
         held: due time of a timer that fired while a merge was under way, ms: what it stands for isn't late.
+        shadow: the shadow rules' side; None where there are none.
     """
 
     state: RulesState
     timer: int | None = None
     held: int | None = None
+    shadow: ShadowRow | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(RulesState).decode
+_decode = msgspec.msgpack.Decoder(RulesRow).decode
+"""What travels is a row without its timers."""
 
 
 class Timers(Protocol):
@@ -69,6 +86,13 @@ class Publish(Protocol):
         """Publish one."""
 
 
+class Compare(Protocol):
+    """Takes differences between shadow and live rules, in the order in which they were found."""
+
+    def __call__(self, customer: Customer, difference: Difference) -> None:
+        """Publish one."""
+
+
 class Rules:
     """Implements the domain's `RuleFold` for one task.
 
@@ -77,28 +101,41 @@ class Rules:
     many.
     """
 
-    def __init__(self, task: Timed, book: RuleBook, publish: Publish) -> None:
+    def __init__(
+        self,
+        task: Timed,
+        book: RuleBook,
+        publish: Publish,
+        shadow: Shadow | None = None,
+        compare: Compare | None = None,
+    ) -> None:
         self.task = task
         self.book = book
+        self.shadow = shadow
         self.publish = publish
+        self.compare = compare
         self.stale: dict[tuple[str, int], int] = {}
         """Key of each customer that must be folded again -> the earliest stamp that asked for it (ms)."""
 
     def before(self, customer: Customer, event: Event) -> None:
         """An event in order is about to be taken in: judge what is due before it."""
         row = customer.rules
-        if row is not None and customer.key not in self.stale and self.book.fits(row.state):
+        if row is not None and customer.key not in self.stale and self._fits(row):
             self.book.elapse(row.state, event.time, customer.profile)
+            if self.shadow is not None and row.shadow is not None:
+                self.shadow.book.elapse(row.shadow.side.state, event.time, customer.profile)
 
     def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
         """One event was taken in."""
         row = self._row(customer)
-        if customer.key in self.stale or late or not self.book.fits(row.state):
+        if customer.key in self.stale or late or not self._fits(row):
             self._fold_again(customer, stamp)
             return
         self.book.step(row.state, event, customer.profile)
+        if self.shadow is not None and row.shadow is not None:
+            self.shadow.book.step(row.shadow.side.state, event, customer.profile)
         if customer.settled:
-            self._settle(customer, row, stamp)
+            self._settle(customer, row, stamp, stamp)
 
     def on_history(self, customer: Customer, stamp: int) -> None:
         """Rows came or went."""
@@ -111,50 +148,55 @@ class Rules:
         row = customer.rules
         if row is None:
             return b""
-        if row.timer is not None:
-            self.task.timers.cancel(row.timer, timer_key(*customer.key))
-        return _encode(row.state)
+        for side in _sides(row):
+            self._set_timer(customer, row, side, None)
+        beside = row.shadow
+        return _encode(RulesRow(row.state, shadow=None if beside is None else ShadowRow(beside.side)))
 
     def join(self, customer: Customer, state: bytes, stamp: int) -> None:
         """Another's state has come: what it sent counts here from now on."""
         if state:
-            row = self._row(customer)
-            row.state = self.book.refold((), (row.state.ledger, _decode(state).ledger))
+            row, other = self._row(customer), _decode(state)
+            self._refold_shadow(customer, row, (), (row, other))
+            row.state = self.book.refold((), (row.state.ledger, other.state.ledger))
             self._fold_again(customer, stamp)
 
     def fire(self, customer: Customer, due: int) -> bool:
         """The customer's timer has gone off; return whether anything may have changed."""
-        row = customer.rules
-        if row is None or row.timer != due:
+        row: RulesRow | None = customer.rules
+        fired = [] if row is None else [side for side in _sides(row) if side.timer == due]
+        if row is None or not fired:
             return False
-        row.timer = None
-        if not self.book.fits(
-            row.state
-        ):  # the rules have changed since: what is pending is judged by the new ones
+        for side in fired:
+            side.timer = None
+        if not self._fits(row):  # the rules have changed since: what is pending is judged by the new ones
             self._fold_again(customer, due - 1)
         if customer.key in self.stale or not customer.settled:
-            row.held = due if row.held is None else min(row.held, due)
+            for side in fired:
+                side.held = due if side.held is None else min(side.held, due)
         else:
-            self._settle(customer, row, due - 1)
+            now = self.task.clock
+            self._settle(
+                customer, row, due - 1 if row in fired else now, due - 1 if row.shadow in fired else now
+            )
         return True
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> dict[int, bytes]:
         """Give away what was sent about events that are another customer's now."""
         row = customer.rules
-        if row is None or not row.state.ledger.rows:
+        if row is None:
             return {}
-        ledger = row.state.ledger
+        opened = {sent.opened.event_id for ledger in _ledgers(row) for sent in ledger.rows.values()}
         owners: dict[int, set[str]] = {}
-        for sent in ledger.rows.values():
-            slot = slot_of(sent.opened.event_id)
+        for event_id in opened:
+            slot = slot_of(event_id)
             if slot is not None and slot != customer.slot:
-                owners.setdefault(slot, set()).add(sent.opened.event_id)
+                owners.setdefault(slot, set()).add(event_id)
         if not owners:
             return {}
-        parts = {slot: self.book.refold((), (ledger.only(events),)) for slot, events in owners.items()}
-        given = set().union(*owners.values())
-        kept = {sent.opened.event_id for sent in ledger.rows.values()} - given
-        row.state = self.book.refold((), (ledger.only(kept),))
+        parts = {slot: self._only(row, events) for slot, events in owners.items()}
+        kept = self._only(row, opened.difference(*owners.values()))
+        row.state, row.shadow = kept.state, kept.shadow
         self._fold_again(customer, self.task.clock)
         return {slot: _encode(part) for slot, part in parts.items()}
 
@@ -168,9 +210,10 @@ class Rules:
             customer = customer_of(*key)
             if customer is not None:
                 row = self._row(customer)
+                self._refold_shadow(customer, row, customer.history(), (row,))
                 row.state = self.book.refold(customer.history(), (row.state.ledger,))
                 if customer.settled:
-                    self._settle(customer, row, stamp)
+                    self._settle(customer, row, stamp, stamp)
                 save(customer)
         self.stale.clear()
 
@@ -181,28 +224,97 @@ class Rules:
     def _row(self, customer: Customer) -> RulesRow:
         row: RulesRow | None = customer.rules
         if row is None:
-            row = customer.rules = RulesRow(self.book.new_state())
+            beside = None if self.shadow is None else ShadowRow(self.shadow.new_state())
+            row = customer.rules = RulesRow(self.book.new_state(), shadow=beside)
         return row
+
+    def _fits(self, row: RulesRow) -> bool:
+        """Tell whether a row was folded by the rules of now."""
+        if not self.book.fits(row.state):
+            return False
+        if self.shadow is None:
+            return row.shadow is None
+        return row.shadow is not None and self.shadow.fits(row.shadow.side)
+
+    def _only(self, row: RulesRow, event_ids: set[str]) -> RulesRow:
+        """Return what a row holds about these opening events."""
+        part = RulesRow(self.book.refold((), (row.state.ledger.only(event_ids),)))
+        if self.shadow is not None and row.shadow is not None:
+            part.shadow = ShadowRow(self.shadow.only(row.shadow.side, event_ids))
+        return part
+
+    def _refold_shadow(
+        self, customer: Customer, row: RulesRow, events: Iterable[Event], parts: Iterable[RulesRow]
+    ) -> None:
+        """Fold the shadow's side again, before the live one; where there is no shadow any more it ends."""
+        beside = row.shadow
+        if self.shadow is None:
+            if beside is not None:
+                self._set_timer(customer, row, beside, None)
+                row.shadow = None
+            return
+        sides = [(one.state.ledger, None if one.shadow is None else one.shadow.side) for one in parts]
+        side = self.shadow.refold(events, sides)
+        if beside is None:
+            row.shadow = ShadowRow(side)
+        else:
+            beside.side = side
 
     def _fold_again(self, customer: Customer, stamp: int) -> None:
         known = self.stale.get(customer.key)
         self.stale[customer.key] = stamp if known is None else min(known, stamp)
 
-    def _settle(self, customer: Customer, row: RulesRow, stood: int) -> None:
-        clock, book = self.task.clock, self.book
-        if row.held is not None:
-            stood, row.held = min(stood, row.held - 1), None
-        if row.timer is not None and row.timer < clock:
+    def _settle(self, customer: Customer, row: RulesRow, stood: int, beside_stood: int) -> None:
+        """Decide what there is to decide, on both sides, and compare them; each by where its own clock stood."""
+        decided = self._decide(customer, row, row, stood)
+        for decision in decided:
+            self.publish(customer, decision)
+        shadow, beside, compare = self.shadow, row.shadow, self.compare
+        if shadow is None or beside is None or compare is None:
+            return
+        would = self._decide(customer, row, beside, beside_stood)
+        for difference in shadow.compare(row.state, beside.side, self.task.clock, decided, would):
+            compare(customer, difference)
+
+    def _decide(
+        self, customer: Customer, row: RulesRow, side: RulesRow | ShadowRow, stood: int
+    ) -> list[Decision]:
+        """Settle one side, and set its timer."""
+        clock, shadow = self.task.clock, self.shadow
+        book, state = self.book, row.state
+        if isinstance(side, ShadowRow) and shadow is not None:
+            book, state = shadow.book, side.side.state
+        if side.held is not None:
+            stood, side.held = min(stood, side.held - 1), None
+        if side.timer is not None and side.timer < clock:
             # Due before the event that brings us here, and only not fired yet: not found late.
-            stood = min(stood, row.timer - 1)
-        if not book.settled(row.state, clock):
+            stood = min(stood, side.timer - 1)
+        decided: list[Decision] = []
+        if not book.settled(state, clock):
             profile, identifiers = customer.profile, customer.identifiers
-            for decision in book.settle(row.state, clock, min(clock, stood), profile, identifiers):
-                self.publish(customer, decision)
-        due = book.next_due(row.state)
-        if due is not None and (row.timer is None or due < row.timer):
-            key = timer_key(*customer.key)
-            if row.timer is not None:
-                self.task.timers.cancel(row.timer, key)
+            decided = book.settle(state, clock, min(clock, stood), profile, identifiers)
+        due = book.next_due(state)
+        if due is not None and (side.timer is None or due < side.timer):
+            self._set_timer(customer, row, side, due)
+        return decided
+
+    def _set_timer(
+        self, customer: Customer, row: RulesRow, side: RulesRow | ShadowRow, due: int | None
+    ) -> None:
+        """Move a side's timer; one that both sides have set is one."""
+        key = timer_key(*customer.key)
+        before, side.timer = side.timer, due
+        if before is not None and all(one.timer != before for one in _sides(row)):
+            self.task.timers.cancel(before, key)
+        if due is not None:
             self.task.timers.set(due, key)
-            row.timer = due
+
+
+def _sides(row: RulesRow) -> tuple[RulesRow | ShadowRow, ...]:
+    """Return the live side, and the shadow's if there is one."""
+    return (row,) if row.shadow is None else (row, row.shadow)
+
+
+def _ledgers(row: RulesRow) -> list[Ledger]:
+    """Return the ledgers of both sides."""
+    return [row.state.ledger] if row.shadow is None else [row.state.ledger, row.shadow.side.state.ledger]

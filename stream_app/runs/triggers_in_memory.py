@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.rules import Decision, RuleBook
+    from stream_app.domain.rules import Decision, Difference, RuleBook, Shadow
     from stream_app.runs.in_memory import WhoIsWho
 
 _TABLES = customer_tables(RulesRow)
@@ -78,13 +78,15 @@ class TriggersInMemory:
 
     Attributes:
         decided: all decisions, in the order in which they were made.
+        differed: all differences between shadow and live rules, the same.
     """
 
-    def __init__(self, policy: IdentityPolicy, book: RuleBook) -> None:
+    def __init__(self, policy: IdentityPolicy, book: RuleBook, shadow: Shadow | None = None) -> None:
         """Begin empty."""
         self.decided: list[Decided] = []
+        self.differed: list[Difference] = []
         self._time = Timekeeper()
-        self._rules = Rules(self._time, book, self._publish)
+        self._rules = Rules(self._time, book, self._publish, shadow, self._compare)
         self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES)
 
     @property
@@ -116,6 +118,9 @@ class TriggersInMemory:
 
     def _end_epoch(self) -> None:
         self._rules.flush(self._deployment.customer, self._deployment.save)
+
+    def _compare(self, customer: Customer, difference: Difference) -> None:  # noqa: ARG002
+        self.differed.append(difference)
 
     def _publish(self, customer: Customer, decision: Decision) -> None:
         self.decided.append(Decided(decision, frozenset(customer.identifiers())))

@@ -136,7 +136,9 @@ def test_a_new_rule_waits_for_its_topic_and_a_removed_one_ends(shop):
     shop.view(1)
     shop.drain(PATIENCE_S)
     text = RULE.format(name="looked", version=1, event="Product Viewed", after="0s")
-    shop.rule("looked", 1, "", text=text + "grace: 0s\n")  # else what was due a little while ago is still sent
+    shop.rule(
+        "looked", 1, "", text=text + "grace: 0s\n"
+    )  # else what was due a little while ago is still sent
     (shop.rules / "left.yaml").unlink()
     assert patiently(shop.has_failed)
     assert "triggers.looked is missing - run `raccord topics create`" in shop.log("w1")

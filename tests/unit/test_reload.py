@@ -54,8 +54,8 @@ class Desk:
         self.reads += 1
         return self.files.read()
 
-    def terms(self, book: Any) -> Any:
-        return self.files.terms(book)
+    def terms(self, written: Any) -> Any:
+        return self.files.terms(written)
 
     def write(self, name: str, version: int, after: str = "30m", text: str | None = None) -> Path:
         file = self.folder / f"{name}.yaml"
@@ -71,7 +71,7 @@ class Desk:
         return logged
 
     def running(self) -> list[str]:
-        return [rule.id for rule in self.in_force.terms.book.rules]
+        return [rule.id for rule in self.in_force.terms.written.book.rules]
 
 
 @pytest.fixture
@@ -209,10 +209,10 @@ def test_a_removed_rule_goes_and_a_folder_without_rules_is_a_mistake(desk):
 
 
 def test_a_changed_sending_policy_takes_over(desk):
-    before = desk.in_force.terms.book.policy.digest
+    before = desk.in_force.terms.written.book.policy.digest
     desk.policy.write_text("caps: [{times: 1, per: 1d}]\n")
     desk.look()
-    policy = desk.in_force.terms.book.policy
+    policy = desk.in_force.terms.written.book.policy
     assert [cap.times for cap in policy.caps] == [1]
     assert policy.digest != before
     assert (

@@ -1,0 +1,236 @@
+"""Shadow rules beside live ones, under any order of arrival, merges and splits.
+
+The oracle of the comparison is two deployments: one with the live rules, one in which the shadow's rules are live. What
+they were left with must differ by what was said, and by nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream_app.domain.commands import Command, Op
+from stream_app.domain.event import Event
+from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.rules import Action, Outcome, RuleBook, Shadow, load_rule
+from stream_app.domain.rules import shadow as shadow_module
+from stream_app.domain.rules.sending_loader import load_sending_policy
+from stream_app.runs.triggers_in_memory import TriggersInMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from stream_app.domain.rules import Rule
+
+MINUTE = 60_000
+START = 1_740_960_000_000
+PEOPLE = ("user_id:u1", "user_id:u2", "loyalty:l1")
+DEVICES = ("cookie:c1", "cookie:c2")
+IDENTITY = IdentityPolicy.from_mapping(
+    {
+        "namespaces": [
+            {"name": "user_id", "priority": 1, "kind": "person", "limit": 1},
+            {"name": "loyalty", "priority": 2, "kind": "person"},
+            {"name": "cookie", "priority": 3, "kind": "device"},
+        ]
+    }
+)
+POLICY = load_sending_policy(
+    'quiet_hours: {from: "01:00", to: "02:00"}\ncaps: [{times: 2, per: 2h, window: rolling}]\nconsent_default: true\n'
+)
+CART = """
+name: cart
+version: %d
+key: cart_id
+opens: {event: Product Added}
+keeps_open: {event: [Product Added, Cart Viewed]}
+closes: {event: Order Completed, match: cart_id}
+after: %s
+if: cart.value >= %s
+grace: %s
+retract_within: 2d
+at_most: {times: 2, per: 3h}
+"""
+ASKED = """
+name: asked
+version: %d
+instances: per_event
+opens: {event: Cart Viewed}
+after: %s
+grace: 2d
+priority: 1
+"""
+AGAIN = """
+name: again
+version: %d
+key: cart_id
+opens: {event: Product Added}
+closes: {event: Order Completed}
+after: 10m
+repeat: 40m
+repeat_within: %s
+"""
+LIVE = tuple(map(load_rule, (CART % (1, "30m", "20.0", "2d"), ASKED % (1, "0s"), AGAIN % (1, "2h"))))
+OTHERS = (
+    CART % (2, "50m", "20.0", "2d"),
+    CART % (3, "20m", "10.0", "2d"),
+    CART % (4, "30m", "40.0", "10m"),
+    ASKED % (2, "15m"),
+    AGAIN % (2, "3h"),
+    "name: viewed\nversion: 1\nopens: {event: Cart Viewed}\ngrace: 2d\npriority: 2\n",
+)
+Key = tuple[str, int, str]
+
+
+class Happening(NamedTuple):
+    """Something in a drawn world."""
+
+    minute: int
+    type: str
+    who: tuple[str, ...]
+    cart: str | None
+    price: float
+
+
+WHO = st.one_of(
+    st.sampled_from(PEOPLE).map(lambda one: (one,)),
+    st.sampled_from(DEVICES).map(lambda one: (one,)),
+    st.tuples(st.sampled_from(PEOPLE), st.sampled_from(DEVICES)),
+)
+HAPPENINGS = st.builds(
+    Happening,
+    st.integers(0, 24).map(lambda tens: tens * 10),
+    st.sampled_from(["Product Added"] * 3 + ["Cart Viewed", "Cart Viewed", "Order Completed", "Page Viewed"]),
+    WHO,
+    st.sampled_from(["k1", "k2", None]),
+    st.sampled_from([10.0, 25.0]),
+)
+COMMANDS = st.tuples(
+    st.sampled_from([Op.ASSERT, Op.DENY, Op.WITHDRAW]),
+    st.sampled_from(list(combinations((*PEOPLE, *DEVICES), 2))),
+    st.integers(0, 300),
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> list[tuple[int, Event | Command]]:
+    """Draw what arrives, with the minute of its arrival."""
+    happenings = draw(st.lists(HAPPENINGS, min_size=1, max_size=14))
+    delays = draw(st.lists(st.sampled_from([0, 0, 0, 5, 45, 200]), min_size=14, max_size=14))
+    arrivals: list[tuple[int, Event | Command]] = []
+    for index, (one, delay) in enumerate(zip(happenings, delays, strict=False)):
+        properties: dict[str, Any] = {"sku": "A", "price": one.price}
+        if one.cart is not None:
+            properties["cart_id"] = one.cart
+        time = START + one.minute * MINUTE
+        made = Event(f"e{index * 7 % 31:02}", time, "web", one.type, one.who, properties, index, "test")
+        arrivals.append((one.minute + delay, made))
+    for index, (op, pair, minute) in enumerate(draw(st.lists(COMMANDS, max_size=3))):
+        one = Command(f"d{index}", op, pair, START + minute * MINUTE, "operator", "reason", "test")
+        arrivals.append((minute, one))
+    return sorted(arrivals, key=lambda arrival: arrival[0])
+
+
+def play(arrivals: Iterable[tuple[int, Event | Command]], run: TriggersInMemory) -> TriggersInMemory:
+    for minute, one in arrivals:
+        run.advance(START + minute * MINUTE)
+        run.give(one)
+    run.advance(START + 40 * 24 * 60 * MINUTE)
+    return run
+
+
+def net(run: TriggersInMemory) -> set[Key]:
+    """Return what a deployment was left with: the fires that nothing took back."""
+    last: dict[str, Any] = {}
+    for one, _ in run.decided:
+        if one.action != Action.HELD_BACK:
+            last[one.trigger_id] = one
+    fires = [one for one in last.values() if one.action == Action.FIRE]
+    return {(one.rule, one.number, one.opened_by) for one in fires}
+
+
+def said(run: TriggersInMemory) -> dict[Key, list[Outcome]]:
+    found: dict[Key, list[Outcome]] = defaultdict(list)
+    for one in run.differed:
+        found[one.rule, one.number, one.opened_by].append(one.outcome)
+    return found
+
+
+def examples(number: int, **more: Any) -> settings:
+    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck), **more)
+
+
+@examples(200)
+@given(worlds(), st.sets(st.sampled_from(LIVE), min_size=1))
+def test_a_shadow_of_the_same_rules_never_differs(arrivals: Any, copies: set[Rule]) -> None:
+    book = RuleBook(LIVE, POLICY)
+    run = play(arrivals, TriggersInMemory(IDENTITY, book, Shadow(list(copies), book)))
+    assert run.differed == []
+
+
+def check_against_two_deployments(arrivals: Any, shadows: Sequence[Rule]) -> None:
+    book = RuleBook(LIVE, POLICY)
+    shadow = Shadow(shadows, book)
+    alone = play(arrivals, TriggersInMemory(IDENTITY, book))
+    instead = play(arrivals, TriggersInMemory(IDENTITY, shadow.book))
+    both = play(arrivals, TriggersInMemory(IDENTITY, book, shadow))
+    assert [one.decision for one in both.decided] == [one.decision for one in alone.decided]
+    found = said(both)
+    for outcomes in found.values():
+        assert all(one != other for one, other in pairwise(outcomes)), "said twice"
+        assert outcomes[0] != Outcome.NO_DIFFERENCE, "the end of what never began"
+    last = {key: outcomes[-1] for key, outcomes in found.items()}
+    fired, would = net(alone), net(instead)
+    assert {key for key, one in last.items() if one == Outcome.WOULD_HAVE_FIRED} == would - fired
+    assert {key for key, one in last.items() if one == Outcome.WOULD_NOT_HAVE_FIRED} == fired - would
+
+
+@examples(300)
+@given(worlds(), st.sampled_from(OTHERS))
+def test_what_is_said_is_how_two_deployments_would_differ_and_what_is_live_is_as_without_a_shadow(
+    arrivals: Any, other: str
+) -> None:
+    check_against_two_deployments(arrivals, [load_rule(other)])
+
+
+def forgets_what_waits(patch: pytest.MonkeyPatch) -> None:
+    """Take a side that is still to decide for one that has."""
+    patch.setattr(shadow_module._Side, "pends", lambda *_: False)
+
+
+def overlooks_retractions(patch: pytest.MonkeyPatch) -> None:
+    """Leave standing what was said."""
+    patch.setattr(shadow_module._Comparison, "_agree", lambda *_: None)
+
+
+def never_gives_up_waiting(patch: pytest.MonkeyPatch) -> None:
+    """Wait for a side that has nothing to decide any more."""
+    patch.setattr(shadow_module._Side, "pends", lambda *_: True)
+
+
+def counts_for_the_live_side(patch: pytest.MonkeyPatch) -> None:
+    """Lose what the shadow would have sent when the timeline is folded again."""
+    original = Shadow._carried
+    patch.setattr(Shadow, "_carried", lambda self, live, _: original(self, live, None))
+
+
+@pytest.mark.parametrize(
+    "plant", [forgets_what_waits, overlooks_retractions, never_gives_up_waiting, counts_for_the_live_side]
+)
+def test_a_planted_bug_is_caught(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+
+    @examples(600, derandomize=True, database=None, report_multiple_bugs=False)
+    @given(worlds(), st.sampled_from(OTHERS))
+    def wanted(arrivals: Any, other: str) -> None:
+        check_against_two_deployments(arrivals, [load_rule(other)])
+
+    with pytest.raises(AssertionError):
+        wanted()
