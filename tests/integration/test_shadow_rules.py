@@ -64,7 +64,7 @@ class Shop(Pipeline):
                 price=40.0 + 20 * (n % 2),
                 quantity=1,
                 currency="EUR",
-            )  # fmt: skip
+            )
             for n in range(SHOPPERS)
         )
         self.mark(START + (minute + 31) * MINUTE)
@@ -105,7 +105,7 @@ def test_differences_are_published_once_across_a_kill_and_counted_by_the_command
                 order_id="o1",
                 total=40.0,
                 currency="EUR",
-            )  # fmt: skip
+            )
         ]
     )
     shop.mark(START + 100 * MINUTE)
