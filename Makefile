@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit bench bench-accuracy bench-identity kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit bench bench-accuracy bench-identity bench-monetary kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench-accuracy: setup ## measure who is who against the simulator's truth; no Ka
 
 bench-identity: setup ## measure what an event costs by its component's size; no Kafka needed
 	@$(BIN)/python -m tests.benchmarks.identity_curve
+
+bench-monetary: setup ## compare a year of a grocer's tills with pandas, to the cent; needs the extra `bench`, no Kafka
+	@$(BIN)/python -m tests.benchmarks.monetary
 
 kafka: setup ## start the embedded Kafka in the background
 	@$(BIN)/raccord kafka start

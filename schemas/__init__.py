@@ -17,6 +17,7 @@ SUBJECTS = (
     "identity_command",
     "customer_timeline",
     "customer_profile",
+    "customer_segment",
     "identity_change",
     "trigger",
     "trigger_decision",

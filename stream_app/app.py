@@ -17,13 +17,15 @@ from stream_app.agents.ingest import Ingest
 from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, customer_tables
+from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, SEGMENT_TABLES, customer_tables
 from stream_app.domain.rules import Rule, RuleBook, RuleError, SendingPolicy, Shadow, load_rule
 from stream_app.domain.rules.sending_loader import load_sending_policy
+from stream_app.domain.segments import SegmentBook, load_segment
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.engine import Pace
 from stream_app.engine.errors import FatalError
@@ -128,6 +130,22 @@ def rule_files(folder: Path | None, suffix: str = ".yaml") -> list[tuple[str, st
     if folder is None:
         return [(name, schemas.read_text(name)) for name in schemas.files("rules", suffix)]
     return [(str(path), path.read_text("utf-8")) for path in sorted(folder.glob(f"*{suffix}"))]
+
+
+def load_segments(settings: Settings) -> SegmentBook:
+    """Read the segment files of a deployment.
+
+    Raises:
+        UserError: a file is wrong; the message says which, where (line and column) and what to do.
+    """
+    if settings.segments is None:
+        sources = [(name, schemas.read_text(name)) for name in schemas.files("segments", ".yaml")]
+    else:
+        sources = [(str(path), path.read_text()) for path in sorted(settings.segments.glob("*.yaml"))]
+    try:
+        return SegmentBook([load_segment(text, source) for source, text in sources])
+    except RuleError as error:
+        raise UserError(str(error)) from error
 
 
 def load_policy(settings: Settings) -> IdentityPolicy:
@@ -249,6 +267,7 @@ def _registry(settings: Settings) -> Registry | None:
 
 
 def _stages(settings: Settings, in_force: InForce, policy: IdentityPolicy) -> tuple[Stage, ...]:
+    segments = load_segments(settings)
     registry, topics = _registry(settings), in_force.terms.topics
     limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
     decoder, commands = Decoder(registry, limits), CommandDecoder(registry, limits)
@@ -257,6 +276,7 @@ def _stages(settings: Settings, in_force: InForce, policy: IdentityPolicy) -> tu
     key = settings.customer_key.get_secret_value().encode()
     labels = Labels(policy, key)
     channel_of = {topic: channel for channel, topic in topics.channels.items()}
+    folding = FoldLimits(events=settings.fold_events)
     form = f"{ROWS_VERSION}/{policy.order_digest}"
     routes = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
 
@@ -290,7 +310,9 @@ def _stages(settings: Settings, in_force: InForce, policy: IdentityPolicy) -> tu
             key=key,
             labels=labels,
             in_force=in_force,
+            segments=segments,
             dead_letters=dead_letters,
+            folding=folding,
         )
 
     channels = tuple(topics.channels.values())
@@ -318,7 +340,7 @@ def _stages(settings: Settings, in_force: InForce, policy: IdentityPolicy) -> tu
             (topics.components,),
             topics.changelogs["customer"],
             customer,
-            with_prefixes(customer_tables(RulesRow)),
+            with_prefixes((*customer_tables(RulesRow), *SEGMENT_TABLES)),
             upstream=(topics.lookup,),
             form=form,
             loops=True,
@@ -335,6 +357,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
     names = {
         Output.TIMELINE: [topics.timeline],
         Output.PROFILE: [topics.profiles],
+        Output.SEGMENT: [topics.segments],
         Output.IDENTITY_CHANGE: [topics.changes],
         Output.TRIGGER: list(topics.triggers.values()),
         Output.DECISION: [topics.decisions],

@@ -56,6 +56,9 @@ SHARED_IDENTIFIERS = Counter(
     ["namespace", "outcome"],
     registry=REGISTRY,
 )
+SEGMENTS = Counter(
+    "raccord_segments", "Customers that entered or left a segment", ["segment", "action"], registry=REGISTRY
+)
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
 SHADOW_DIFFERENCES = Counter(
     "raccord_shadow_differences",
@@ -155,6 +158,7 @@ COUNTERS = {
     "dead_letters": DEAD_LETTERS,
     "rejected_identifiers": REJECTED_IDENTIFIERS,
     "identity_changes": IDENTITY_CHANGES,
+    "segments": SEGMENTS,
     "triggers": TRIGGERS,
     "shadow_differences": SHADOW_DIFFERENCES,
     "forwarded": FORWARDED,

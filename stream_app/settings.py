@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     max_future_ms: int = Field(86_400_000, ge=0, description="events further in the future are refused")
 
     epoch_ms: int = Field(100, ge=5, description="time between two commits under load")
+    fold_events: int = Field(
+        4_000,
+        ge=1,
+        description="events that an epoch may fold again, for each partition, beyond what came in",
+    )
     batch: int = Field(2_000, ge=1, description="records of one fetch")
     session_timeout_ms: int = Field(
         10_000, ge=1_000, description="a worker that is silent for so long is replaced"
@@ -103,6 +108,9 @@ class Settings(BaseSettings):
     sending_policy: Path | None = Field(
         None,
         description="sending policy file; none: the one that ships; the word `none`: everything may be sent",
+    )
+    segments: Path | None = Field(
+        None, description="folder of segment files, may be empty; none: the segments that ship"
     )
 
     metrics_host: str = Field("127.0.0.1", description="address of the metrics page")
@@ -142,9 +150,9 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
-    @field_validator("shadow_rules")
+    @field_validator("shadow_rules", "segments")
     @classmethod
-    def _check_shadow_rules(cls, value: Path | None) -> Path | None:
+    def _check_folder(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_dir():
             msg = f"there is no folder {value}"
             raise ValueError(msg)

@@ -36,6 +36,7 @@ class Topics:
     dead_letters: str
     timeline: str
     profiles: str
+    segments: str
     changes: str
     decisions: str
     shadow: str
@@ -54,6 +55,7 @@ class Topics:
             dead_letters=f"{p}dead-letters",
             timeline=f"{p}customer.timeline",
             profiles=f"{p}customer.profiles",
+            segments=f"{p}customer.segments",
             changes=f"{p}identity.changes",
             decisions=f"{p}triggers.decisions",
             shadow=f"{p}triggers.shadow",
@@ -79,7 +81,7 @@ class Topics:
             ),
             *(
                 TopicSpec(t, n, kept)
-                for t in (self.dead_letters, self.timeline, self.changes, self.decisions)
+                for t in (self.dead_letters, self.timeline, self.segments, self.changes, self.decisions)
             ),
             *(TopicSpec(t, n, kept) for t in self.triggers.values()),
             *([TopicSpec(self.shadow, n, kept)] if settings.shadow_rules is not None else []),

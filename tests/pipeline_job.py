@@ -149,7 +149,13 @@ class Pipeline:
         topics = self.topics
         self._watcher.wait(
             [*topics.channels.values(), topics.commands, topics.lookup, topics.components],
-            [topics.timeline, topics.decisions, topics.dead_letters, *topics.triggers.values()],
+            [
+                topics.timeline,
+                topics.segments,
+                topics.decisions,
+                topics.dead_letters,
+                *topics.triggers.values(),
+            ],
             timeout_s=timeout,
             check=self.supervise if supervised else self.check,
             progress=lambda: None,

@@ -9,7 +9,6 @@ import msgspec
 from connectors.simulators.chances import DAY, HOUR, MINUTE, SECOND, chance, moment, poisson, shop_moment
 from connectors.simulators.diary import Diary
 from connectors.simulators.people import Cart, Device, Shopper
-from connectors.simulators.sequels import add_sequels
 from connectors.simulators.visits import buy_at_till, visit
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def live_a_day(diary: Diary, day: int, goods: Catalogue, habits: Habits) -> None
     for trip, rate in _TRIPS:
         if chance(random, rate):
             trip(diary, day, goods, habits)
-    add_sequels(diary, goods, habits)
     _count_points(diary, day, habits)
 
 

@@ -48,7 +48,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """Share of known shoppers' orders that she complains about, beside those who call."""
     unsubscribes: float = 0.003
     """Share of newsletters after which she wants no more."""
-    tier_changes: int = 60
+    tier_changes: int = 30
     """Days between changes of a member's loyalty tier."""
 
 

@@ -12,6 +12,7 @@ from connectors.simulators.consent import pass_on
 from connectors.simulators.diary import Diary
 from connectors.simulators.errands import live_a_day
 from connectors.simulators.population import Population
+from connectors.simulators.sequels import add_sequels
 from connectors.simulators.settings import Habits, IdentityNoise, Noise
 from connectors.simulators.transit import Transit
 from connectors.simulators.truth import Ledger, TrueShopper, Truth
@@ -86,6 +87,7 @@ class Simulation:
             for shopper in people:
                 diary = Diary(shopper)
                 live_a_day(diary, day, goods, self.habits)
+                add_sequels(diary, goods, self.habits)
                 pass_on(diary, self.habits)
                 for act in diary.acts:
                     if act.time < self.end:

@@ -70,7 +70,7 @@ class Visit:
             self.tell_about_herself()
 
     def sign_up(self) -> None:
-        """Open the account that she has from now on, and say whether she wants to hear from the shop."""
+        """Open the account that she has from now on; what she agreed to goes with it (consent.py)."""
         shopper = self.shopper
         shopper.account_since = self.clock
         self.device.account = shopper.user_id
@@ -80,7 +80,6 @@ class Visit:
             self.also(shopper.typed(shopper.email))
         self.do("Signed Up", shopper.tells)
         self.identifiers = remembered
-        self.do("Consent Changed", {"purpose": "marketing", "consent": chance(self.random, 0.8)})
 
     def tell_about_herself(self) -> None:
         """Fill in a form: traits, perhaps a second address, perhaps what she consents to."""

@@ -11,26 +11,30 @@ from stream_app.agents.publish import (
     channel_event,
     decision_fields,
     difference_fields,
+    segment_fields,
     trigger_fields,
 )
-from stream_app.agents.rules import Rules
+from stream_app.agents.rules import Compare, Publish, Rules
+from stream_app.agents.segments import Segments
 from stream_app.domain.component import Components
-from stream_app.domain.keys import timer_of
+from stream_app.domain.keys import membership_of, timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode
 from stream_app.domain.ports import ComponentTables
 from stream_app.wire import encode_payload, format_timestamp, frame_single_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_app.agents.dead_letters import DeadLetters
-    from stream_app.agents.in_force import InForce, Terms
+    from stream_app.agents.in_force import InForce, Terms, Written
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.rules import Decision, Difference
+    from stream_app.domain.segments import Crossing, SegmentBook
     from stream_app.engine.task import Task
     from stream_app.topology import Topics
     from stream_app.wire import Encoder
@@ -54,17 +58,20 @@ class CustomerStage:
         key: bytes,
         labels: Labels,
         in_force: InForce,
+        segments: SegmentBook,
         dead_letters: DeadLetters,
+        folding: FoldLimits,
     ) -> None:
         self.task = task
         terms = in_force.terms
-        self.rules = Rules(task, terms.written.book, self._decided, terms.written.shadow, self._differed)
         self.output = Outputs(task, terms.topics, terms.encoder, dead_letters)
+        self.segments = Segments(task, segments, self.output.crossing)
+        self.rules = _Leaving(task, terms.written, self._decided, self._differed, self.segments)
         self._hashed = policy.hashed
         self._addresses: dict[str, str] = {}
         in_force.follow(self)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
-        self.components = Components(policy, key, tables, self.output, labels, self.rules)
+        self.components = Components(policy, key, tables, self.output, labels, self.rules, folding=folding)
 
     def adopt(self, terms: Terms) -> None:
         """Go by other rules from now on; between two epochs."""
@@ -82,21 +89,33 @@ class CustomerStage:
             handle(decode_component(record.value))
 
     def fire(self, due: int, key: bytes) -> None:
-        """Take a customer's timer; `key` is a `timer_key`."""
+        """Take a customer's timer; `key` is a `timer_key`, or a `membership_key`."""
+        if membership_of(key):
+            customer = self.segments.fire(due, key, self.components.customer)
+            if customer is not None:
+                self.output.profile(customer)
+            return
         customer = self.components.customer(*timer_of(key))
         if customer is not None and self.rules.fire(customer, due):
+            if not self.rules.fits(customer):
+                # The rules have changed since: what is pending is judged by the new ones.
+                self.components.fold_again(customer, due - 1)
             self.components.save(customer)
 
     def flush(self) -> None:
         """Fold again who must be; publish the profiles that changed in this epoch, each once."""
-        self.rules.flush(self.components.customer, self.components.save)
-        self.output.flush()
+        self.components.flush()
+        self.output.flush(self._judge, self.segments.gone)
 
     def reset(self) -> None:
         """Forget what was held back in an epoch that was rolled back."""
         self.components.reset()
-        self.rules.reset()
         self.output.reset()
+
+    def _judge(self, customer: Customer) -> Iterable[str]:
+        """Return the segments of a customer; one whose component went on in this epoch is judged where it is now."""
+        at, slot = customer.key
+        return () if self.components.customer(at, slot) is None else self.segments.judge(customer)
 
     def _decided(self, customer: Customer, decision: Decision) -> None:
         reachable: dict[str, list[str]] = {}
@@ -111,6 +130,22 @@ class CustomerStage:
 
     def _differed(self, customer: Customer, difference: Difference) -> None:
         self.output.difference(customer, difference)
+
+
+class _Leaving(Rules):
+    """The rules; and whose component joins another leaves her segments here: she is judged where she comes to."""
+
+    def __init__(
+        self, task: Task, written: Written, publish: Publish, compare: Compare, segments: Segments
+    ) -> None:
+        super().__init__(task, written.book, publish, written.shadow, compare)
+        self._segments = segments
+
+    def leave(self, customer: Customer) -> bytes:
+        """Take a customer that ends here."""
+        if customer.at.header.redirect:
+            self._segments.gone(customer.id)
+        return super().leave(customer)
 
 
 class Outputs:
@@ -231,14 +266,22 @@ class Outputs:
         self._send(self.topics.shadow, record, customer.id.encode())
         self.task.count("shadow_differences", difference.rule, difference.outcome)
 
-    def flush(self) -> None:
-        """Publish the profiles that changed."""
+    def crossing(self, customer_id: str, crossing: Crossing) -> None:
+        """Publish that a customer entered or left a segment."""
+        record = self.encoder.segment(segment_fields(customer_id, crossing))
+        self._send(self.topics.segments, record, customer_id.encode())
+        self.task.count("segments", crossing.segment, crossing.action.value)
+
+    def flush(self, judge: Callable[[Customer], Iterable[str]], gone: Callable[[str], None]) -> None:
+        """Publish the profiles that changed, each with what `judge` says of its segments; tell who is gone."""
         topic, send, encode_profile = self.topics.profiles, self._send, self.encoder.profile
         for customer_id, customer in self._profiles.items():
             value = None
-            if customer is not None:
+            if customer is None:
+                gone(customer_id)
+            else:
                 profile, known = customer.profile, self._members_of(customer)
-                value = encode_profile(customer_id, profile.events, known, profile)
+                value = encode_profile(customer_id, profile.events, known, profile, judge(customer))
             send(topic, value, customer_id.encode())
         self._profiles.clear()
 

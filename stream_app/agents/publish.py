@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.rules import Decision, Difference
+    from stream_app.domain.segments import Crossing
 
 MAX_EVIDENCE = 50
 """Links of evidence that a trigger carries; more stay readable in the component."""
@@ -58,6 +59,18 @@ def change_fields(change: IdentityChange) -> dict[str, Any]:
             "operator": cause.operator,
             "reason": cause.reason,
         },
+    }
+
+
+def segment_fields(customer_id: str, crossing: Crossing) -> dict[str, Any]:
+    """Return the fields of an entry into a segment, or an exit."""
+    return {
+        "customer_id": customer_id,
+        "segment": crossing.segment,
+        "version": crossing.version,
+        "action": crossing.action.value,
+        "time": crossing.time,
+        "values": crossing.values,
     }
 
 

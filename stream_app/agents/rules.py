@@ -10,18 +10,20 @@ same moments; then the two are compared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
 from stream_app.domain.keys import timer_key
+from stream_app.domain.profile import END
 from stream_app.domain.rules import RulesState, ShadowState  # noqa: TC001 - msgspec reads them at run time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
+    from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rules import Decision, Difference, Ledger, RuleBook, Shadow
 
 
@@ -42,7 +44,7 @@ class RulesRow(msgspec.Struct, array_like=True):
     Attributes:
         state: the fold and the ledger of what was sent.
         timer: due time of the timer that is set, ms; None: none is.
-        held: due time of a timer that fired while a merge was under way, ms: what it stands for isn't late.
+        held: due time of a timer that fired while the customer wasn't settled, ms: what it stands for isn't late.
         shadow: the shadow rules' side; None where there are none.
     """
 
@@ -55,6 +57,16 @@ class RulesRow(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RulesRow).decode
 """What travels is a row without its timers."""
+_decode_kept = msgspec.msgpack.Decoder(tuple[bytes, bytes]).decode
+BOTH = b"\xc1"
+"""Begins what is kept of both folds; no MessagePack begins with it, and so not what is kept of the live one alone."""
+
+
+class FoldPair(NamedTuple):
+    """The fold of the live rules, and that of the shadow rules, if there are any."""
+
+    live: RulesState
+    beside: ShadowState | None
 
 
 class Timers(Protocol):
@@ -94,12 +106,7 @@ class Compare(Protocol):
 
 
 class Rules:
-    """Implements the domain's `RuleFold` for one task.
-
-    What can't be a step (a late event, a merge) needs a fold over the whole timeline. That is done once at the
-    end of the epoch, however many such events an epoch brings: a replay whose channels are out of step brings
-    many.
-    """
+    """Implements the domain's `RuleFold` for one task."""
 
     def __init__(
         self,
@@ -114,37 +121,82 @@ class Rules:
         self.shadow = shadow
         self.publish = publish
         self.compare = compare
-        self.stale: dict[tuple[str, int], int] = {}
-        """Key of each customer that must be folded again -> the earliest stamp that asked for it (ms)."""
 
     def before(self, customer: Customer, event: Event) -> None:
-        """An event in order is about to be taken in: judge what is due before it."""
+        """The timeline's new last event is about to be taken in: judge what is due before it."""
         row = customer.rules
-        if row is not None and customer.key not in self.stale and self._fits(row):
+        if row is not None and self._fits(row):
             self.book.elapse(row.state, event.time, customer.profile)
             if self.shadow is not None and row.shadow is not None:
                 self.shadow.book.elapse(row.shadow.side.state, event.time, customer.profile)
 
-    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
-        """One event was taken in."""
+    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+        """Take in the timeline's new last event."""
         row = self._row(customer)
-        if customer.key in self.stale or late or not self._fits(row):
-            self._fold_again(customer, stamp)
-            return
+        if not self._fits(row):
+            return False
         self.book.step(row.state, event, customer.profile)
         if self.shadow is not None and row.shadow is not None:
             self.shadow.book.step(row.shadow.side.state, event, customer.profile)
-        if customer.settled:
-            self._settle(customer, row, stamp, stamp)
+        self._settle(customer, row, stamp, stamp)
+        return True
 
-    def on_history(self, customer: Customer, stamp: int) -> None:
-        """Rows came or went."""
-        self._row(customer)
-        self._fold_again(customer, stamp)
+    def fits(self, customer: Customer) -> bool:
+        """Tell whether the rules in force, and those in the shadow, made the customer's folds."""
+        row = customer.rules
+        return row is None or self._fits(row)
+
+    # -- folding again ----------------------------------------------------------------------------------
+
+    def begin(self, customer: Customer, kept: bytes | None) -> FoldPair | None:
+        """Return folds to go on with, and the ledgers with them; both, or None: they are folded side by side."""
+        row = self._row(customer)
+        ledgers = (row.state.ledger,)
+        if kept is None:
+            beside = None if self.shadow is None else self.shadow.refold((), _parts(row))
+            return FoldPair(self.book.refold((), ledgers), beside)
+        lives, shadows = _decode_kept(kept[len(BOTH) :]) if kept.startswith(BOTH) else (kept, None)
+        live = self.book.resume(lives, ledgers)
+        if live is None or self.shadow is None:
+            return None if live is None else FoldPair(live, None)
+        beside = None if shadows is None else self.shadow.resume(shadows, _parts(row))
+        return None if beside is None else FoldPair(live, beside)
+
+    def before_step(self, fold: FoldPair, event: Event, profile: Profile) -> None:
+        """Judge what is due before the next event."""
+        self.book.elapse(fold.live, event.time, profile)
+        if self.shadow is not None and fold.beside is not None:
+            self.shadow.book.elapse(fold.beside.state, event.time, profile)
+
+    def step(self, fold: FoldPair, event: Event, profile: Profile) -> None:
+        """Fold the next event."""
+        self.book.step(fold.live, event, profile)
+        if self.shadow is not None and fold.beside is not None:
+            self.shadow.book.step(fold.beside.state, event, profile)
+
+    def keep(self, fold: FoldPair) -> bytes:
+        """Return folds as bytes, without the ledgers."""
+        live = self.book.keep(fold.live)
+        if self.shadow is None or fold.beside is None:
+            return live
+        return BOTH + _encode((live, self.shadow.keep(fold.beside)))
+
+    def current(self, customer: Customer) -> FoldPair:
+        """Return the folds of a settled customer."""
+        row = self._row(customer)
+        return FoldPair(row.state, None if row.shadow is None else row.shadow.side)
+
+    def finish(self, customer: Customer, fold: FoldPair, stamp: int) -> None:
+        """Take whole folds, and decide what follows from them."""
+        row = self._row(customer)
+        row.state = fold.live
+        self._put_beside(customer, row, fold.beside)
+        self._settle(customer, row, stamp, stamp)
+
+    # -- customers that move ----------------------------------------------------------------------------
 
     def leave(self, customer: Customer) -> bytes:
         """The customer ends here."""
-        self.stale.pop(customer.key, None)  # who takes its history in folds it
         row = customer.rules
         if row is None:
             return b""
@@ -153,33 +205,18 @@ class Rules:
         beside = row.shadow
         return _encode(RulesRow(row.state, shadow=None if beside is None else ShadowRow(beside.side)))
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
+    def join(self, customer: Customer, state: bytes) -> Place:
         """Another's state has come: what it sent counts here from now on."""
-        if state:
-            row, other = self._row(customer), _decode(state)
-            self._refold_shadow(customer, row, (), (row, other))
-            row.state = self.book.refold((), (row.state.ledger, other.state.ledger))
-            self._fold_again(customer, stamp)
-
-    def fire(self, customer: Customer, due: int) -> bool:
-        """The customer's timer has gone off; return whether anything may have changed."""
-        row: RulesRow | None = customer.rules
-        fired = [] if row is None else [side for side in _sides(row) if side.timer == due]
-        if row is None or not fired:
-            return False
-        for side in fired:
-            side.timer = None
-        if not self._fits(row):  # the rules have changed since: what is pending is judged by the new ones
-            self._fold_again(customer, due - 1)
-        if customer.key in self.stale or not customer.settled:
-            for side in fired:
-                side.held = due if side.held is None else min(side.held, due)
-        else:
-            now = self.task.clock
-            self._settle(
-                customer, row, due - 1 if row in fired else now, due - 1 if row.shadow in fired else now
-            )
-        return True
+        if not state:
+            return END
+        row, other = self._row(customer), _decode(state)
+        if self.shadow is not None:
+            # First: it may begin with what the live ledger says, each of its own customer's.
+            self._put_beside(customer, row, self.shadow.refold((), (*_parts(row), *_parts(other))))
+        row.state = self.book.refold((), (row.state.ledger, other.state.ledger))
+        # An event that closes what was opened says so in the fold only where the ledger knows of it.
+        theirs = (sent for ledger in _ledgers(other) for sent in ledger.rows.values())
+        return min(((sent.opened.time, "") for sent in theirs), default=END)
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> dict[int, bytes]:
         """Give away what was sent about events that are another customer's now."""
@@ -196,30 +233,28 @@ class Rules:
             return {}
         parts = {slot: self._only(row, events) for slot, events in owners.items()}
         kept = self._only(row, opened.difference(*owners.values()))
-        row.state, row.shadow = kept.state, kept.shadow
-        self._fold_again(customer, self.task.clock)
+        row.state = kept.state
+        if row.shadow is not None and kept.shadow is not None:
+            row.shadow.side = kept.shadow.side
         return {slot: _encode(part) for slot, part in parts.items()}
 
-    def flush(
-        self,
-        customer_of: Callable[[str, int], Customer | None],
-        save: Callable[[Customer], None],
-    ) -> None:
-        """Fold again whoever must be, and decide what follows from it."""
-        for key, stamp in self.stale.items():
-            customer = customer_of(*key)
-            if customer is not None:
-                row = self._row(customer)
-                self._refold_shadow(customer, row, customer.history(), (row,))
-                row.state = self.book.refold(customer.history(), (row.state.ledger,))
-                if customer.settled:
-                    self._settle(customer, row, stamp, stamp)
-                save(customer)
-        self.stale.clear()
+    # -- deciding ---------------------------------------------------------------------------------------
 
-    def reset(self) -> None:
-        """Forget who must be folded again: the epoch was rolled back."""
-        self.stale.clear()
+    def fire(self, customer: Customer, due: int) -> bool:
+        """The customer's timer has gone off; return whether anything may have changed."""
+        row: RulesRow | None = customer.rules
+        fired = [] if row is None else [side for side in _sides(row) if side.timer == due]
+        if row is None or not fired:
+            return False
+        for side in fired:
+            side.timer = None
+        if customer.settled and self._fits(row):
+            live, beside = (due - 1 if side in fired else self.task.clock for side in (row, row.shadow))
+            self._settle(customer, row, live, beside)
+        else:
+            for side in fired:
+                side.held = due if side.held is None else min(side.held, due)
+        return True
 
     def _row(self, customer: Customer) -> RulesRow:
         row: RulesRow | None = customer.rules
@@ -243,26 +278,16 @@ class Rules:
             part.shadow = ShadowRow(self.shadow.only(row.shadow.side, event_ids))
         return part
 
-    def _refold_shadow(
-        self, customer: Customer, row: RulesRow, events: Iterable[Event], parts: Iterable[RulesRow]
-    ) -> None:
-        """Fold the shadow's side again, before the live one; where there is no shadow any more it ends."""
-        beside = row.shadow
-        if self.shadow is None:
-            if beside is not None:
-                self._set_timer(customer, row, beside, None)
+    def _put_beside(self, customer: Customer, row: RulesRow, side: ShadowState | None) -> None:
+        """Make this the shadow's side, whose timer stays; None: there is no shadow any more, and it ends."""
+        if side is None:
+            if row.shadow is not None:
+                self._set_timer(customer, row, row.shadow, None)
                 row.shadow = None
-            return
-        sides = [(one.state.ledger, None if one.shadow is None else one.shadow.side) for one in parts]
-        side = self.shadow.refold(events, sides)
-        if beside is None:
+        elif row.shadow is None:
             row.shadow = ShadowRow(side)
         else:
-            beside.side = side
-
-    def _fold_again(self, customer: Customer, stamp: int) -> None:
-        known = self.stale.get(customer.key)
-        self.stale[customer.key] = stamp if known is None else min(known, stamp)
+            row.shadow.side = side
 
     def _settle(self, customer: Customer, row: RulesRow, stood: int, beside_stood: int) -> None:
         """Decide what there is to decide, on both sides, and compare them; each by where its own clock stood."""
@@ -318,3 +343,8 @@ def _sides(row: RulesRow) -> tuple[RulesRow | ShadowRow, ...]:
 def _ledgers(row: RulesRow) -> list[Ledger]:
     """Return the ledgers of both sides."""
     return [row.state.ledger] if row.shadow is None else [row.state.ledger, row.shadow.side.state.ledger]
+
+
+def _parts(row: RulesRow) -> tuple[tuple[Ledger, ShadowState | None]]:
+    """Return what the shadow's side is folded with, as `Shadow.refold` wants it."""
+    return ((row.state.ledger, None if row.shadow is None else row.shadow.side),)

@@ -26,7 +26,7 @@ COMMANDS = {
     "simulate": "Make seeded omnichannel shoppers and the truth about them.",
     "watch": "Show triggers as they happen.",
     "identity": "Say who is who, and who isn't; ask why; check cases.",
-    "rules": "List, check and validate rules.",
+    "rules": "List, check and validate rules; why a trigger was sent, or wasn't.",
     "topics": "Create, check and list the topics.",
     "dead-letters": "List, show and replay what was refused.",
     "kafka": "The embedded, one-node Apache Kafka: start, stop, status, logs.",

@@ -41,7 +41,7 @@ def explain(a: A, b: B, as_json: Json = False) -> None:
     """Say why two identifiers are one customer's, or why they aren't. It shows identifiers: it is for operators."""
     settings = read_settings()
     policy = load_policy(settings)
-    first, second = _named(settings, policy, {"A": a, "B": b})
+    first, second = named(settings, policy, {"A": a, "B": b})
     with opened(settings, policy) as (reader, _):
         component = _known(reader, first)
         other = component if second in component.identities.naming else _known(reader, second)
@@ -64,7 +64,7 @@ def show(identifier: One, as_json: Json = False) -> None:
     """Show the customer that holds an identifier, and the evidence. It shows identifiers: it is for operators."""
     settings = read_settings()
     policy = load_policy(settings)
-    (name,) = _named(settings, policy, {"ID": identifier})
+    (name,) = named(settings, policy, {"ID": identifier})
     with opened(settings, policy) as (reader, topics):
         component = _known(reader, name)
         shown = customer_object(component, name, reader.customer_id(component.identities, name))
@@ -110,7 +110,7 @@ def _reporting(bars: Progress) -> Report:
     return report
 
 
-def _named(settings: Settings, policy: IdentityPolicy, written: dict[str, str]) -> tuple[str, ...]:
+def named(settings: Settings, policy: IdentityPolicy, written: dict[str, str]) -> tuple[str, ...]:
     """Return identifiers as events carry them, in the order in which they were written.
 
     Raises:

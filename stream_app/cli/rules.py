@@ -1,4 +1,4 @@
-"""`raccord rules`: what rules there are, whether their files are right, do what their cases say, differ in the shadow.
+"""`raccord rules`: what rules there are, whether they are right, why triggers were sent or not, what a shadow would do.
 
 Each subcommand is a function of a module beside this one.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from stream_app.cli import rules_check, rules_list, rules_shadow, rules_validate
+from stream_app.cli import rules_check, rules_explain, rules_list, rules_shadow, rules_validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ SUBCOMMANDS: dict[str, Callable[..., None]] = {
     "check": rules_check.check,
     "validate": rules_validate.validate,
     "shadow": rules_shadow.shadow,
+    "explain": rules_explain.explain,
+    "why-not": rules_explain.why_not,
 }
 """Name of the subcommand -> its function, in the order of the help. A line is all it takes to add one."""
 

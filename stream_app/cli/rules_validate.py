@@ -12,8 +12,9 @@ import yaml
 from stream_app.domain.policy import IdentityPolicy, PolicyError
 from stream_app.domain.rules import RuleError, load_rule
 from stream_app.domain.rules.located import compose
+from stream_app.domain.rules.sending_loader import FIELDS as SENDING
+from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.errors import Exit, UserError
-from stream_app.runs.rule_cases import SENDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -140,8 +141,11 @@ def _document(text: str, name: str) -> Document:
     if "segments" in fields:
         whole.fail("segments are not supported by this version")
     if fields & SENDING:
-        whole.fail("policies of sending are not supported by this version")
+        load_sending_policy(text, name)
+        return Document(name, "sending policy")
     if fields.isdisjoint({"name", "opens", "near"}):
-        whole.fail("neither a rule (it has `name` and `opens`) nor a policy of identity (`namespaces`)")
+        whole.fail(
+            "neither a rule (`name`, `opens`) nor a policy of identity (`namespaces`) or of sending (`caps`, ...)"
+        )
     rule = load_rule(text, name)
     return Document(name, "rule", rule.name, rule.version)

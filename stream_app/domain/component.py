@@ -20,6 +20,7 @@ OFFER      winner     forward to r                room for the loser: UNION, gra
 MERGE      winner     forward to r                take it in.  REPOINT every identifier in it
 DRAIN      loser      send the next MERGE         -
 REPAIR     component  -                           move the next rows to whose they are now
+FOLD       component  -                           fold a customer's next events again
 
 OFFER is what the cap on identifiers costs: only the winner knows its own size, and a loser that has been
 redirected can't come back. Components may pass the cap by events that name new identifiers, never by unions.
@@ -34,6 +35,7 @@ import msgspec
 from stream_app.domain.commands import Op
 from stream_app.domain.customer import At, Customers, NoRules
 from stream_app.domain.drain import Drains
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.identities import links_between
 from stream_app.domain.keys import label_key
 from stream_app.domain.labels import ordered
@@ -41,6 +43,7 @@ from stream_app.domain.messages import (
     CommandTo,
     Drain,
     EventTo,
+    Fold,
     Merge,
     Offer,
     Repair,
@@ -51,6 +54,7 @@ from stream_app.domain.messages import (
     decode_event,
 )
 from stream_app.domain.operators import Operators
+from stream_app.domain.profile import BEGINNING
 from stream_app.domain.repair import Limits, Repairs
 from stream_app.domain.rows import Header
 
@@ -79,13 +83,16 @@ class Components:
         rules: RuleFold | None = None,
         *,
         limits: Limits | None = None,
+        folding: FoldLimits | None = None,
     ) -> None:
         """Serve `tables`. `key` is the secret of the customer ids."""
         limits = Limits() if limits is None else limits
         self._policy = policy
         self._headers = tables.components
         self._effects = effects
-        self._customers = Customers(policy, key, tables, effects, rules or NoRules(), labels)
+        self._customers = Customers(
+            policy, key, tables, effects, rules or NoRules(), labels, folding or FoldLimits()
+        )
         self._repairs = Repairs(self._customers, limits)
         self._drains = Drains(self._customers, limits)
         self._operators = Operators(policy, self._customers)
@@ -97,15 +104,21 @@ class Components:
             Merge: self._merge,
             Drain: self._drain,
             Repair: self._repair,
+            Fold: self._fold,
         }
 
     def handle(self, message: ComponentMessage) -> None:
         """Make the transition that a message asks for."""
         self._transitions[type(message)](message)
 
+    def flush(self) -> None:
+        """End an epoch: fold again whoever must be, as far as an epoch goes."""
+        self._customers.folds.flush(self.customer)
+
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
         self._customers.evidence.reset()
+        self._customers.folds.reset()
 
     # -- what others may ask ----------------------------------------------------------------------------
 
@@ -140,6 +153,10 @@ class Components:
     def save(self, customer: Customer) -> None:
         """Write a customer whose rules' state was changed outside of `handle`."""
         self._customers.save(customer)
+
+    def fold_again(self, customer: Customer, stamp: int) -> None:
+        """Have a customer folded again from the beginning: other rules made the fold."""
+        self._customers.folds.again(customer, BEGINNING, stamp)
 
     # -- transitions ------------------------------------------------------------------------------------
 
@@ -213,6 +230,11 @@ class Components:
         at = self._at(message.label)
         if not at.header.redirect:
             self._repairs.step(at, message)
+
+    def _fold(self, message: Fold) -> None:
+        customer = self.customer(message.label, message.slot)
+        if customer is not None:
+            self._customers.folds.go_on(customer, message.step)
 
     # -- sending ----------------------------------------------------------------------------------------
 

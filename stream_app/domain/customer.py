@@ -2,7 +2,8 @@
 
 One way for everything that changes who is who (a link, a merge, an operator's command, what is found shared,
 an event that comes late): the evidence changes; `identities` says whose identifiers are whose now; ids are
-announced; and `repair` moves rows to whose they are. What happens to one event is decided here.
+announced; `repair` moves rows to whose they are; and `folding` folds again. What happens to one event is decided
+here.
 """
 
 from __future__ import annotations
@@ -14,27 +15,29 @@ import msgspec
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.effects import Cause, Change, IdentityChange
 from stream_app.domain.evidence import Evidence
+from stream_app.domain.folding import Folds
 from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import label_key, names_key, slot_key, slot_of
 from stream_app.domain.messages import decode_brief, decode_event, encode
 from stream_app.domain.partition import LinkRules
-from stream_app.domain.profile import apply, fold
+from stream_app.domain.profile import BEGINNING, END, apply
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
 from stream_app.domain.timeline import ERASED, Timelines, arrived_before, bare, same_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 
     from stream_app.domain.commands import Verdict
     from stream_app.domain.effects import Effects
     from stream_app.domain.event import Event
     from stream_app.domain.evidence import Home
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.identities import Names, Outcome
     from stream_app.domain.labels import Labels
     from stream_app.domain.partition import Group
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import ComponentTables
-    from stream_app.domain.profile import Profile
+    from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rows import EventPlace, Header
 
 
@@ -47,27 +50,48 @@ Arrived = tuple[str, str]
 
 
 class RuleFold(Protocol):
-    """The rules, as a customer's events concern them. State is whatever they keep in `customer.rules`."""
+    """The rules, as a customer's events concern them.
+
+    State is whatever they keep in `customer.rules`: a fold of the timeline, and a history that no event can give
+    back. `folding` says when a fold is made anew, with `begin`, `step` and `finish`, over several epochs if need
+    be; until then the customer is not settled, and nothing may be decided about it.
+    """
 
     def before(self, customer: Customer, event: Event) -> None:
-        """An event that is the last of the timeline is about to be taken in."""
+        """The timeline's new last event is about to be taken in: the profile is without it."""
 
-    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
-        """One event was taken in; `late`: it isn't the last of the timeline, so fold again from its time."""
+    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+        """Take in the timeline's new last event; return False if other rules made the fold: it must be made anew."""
 
-    def on_history(self, customer: Customer, stamp: int) -> None:
-        """Rows came, went or changed: fold again. While `customer.settled` is false more are on their way."""
+    def begin(self, customer: Customer, kept: bytes | None) -> Any:
+        """Return a fold to go on with: of no event, or what `keep` gave; None if other rules gave that."""
+
+    def before_step(self, fold: Any, event: Event, profile: Profile) -> None:
+        """The next event of the timeline is about to be folded: the profile, folded beside, is without it."""
+
+    def step(self, fold: Any, event: Event, profile: Profile) -> None:
+        """Fold the next event of the timeline, in place; the profile has it."""
+
+    def keep(self, fold: Any) -> bytes:
+        """Return a fold as bytes, without the history."""
+
+    def current(self, customer: Customer) -> Any:
+        """Return the fold of a settled customer."""
+
+    def finish(self, customer: Customer, fold: Any, stamp: int) -> None:
+        """The fold has come to the timeline's end: it is the customer's now. `stamp` is the earliest."""
 
     def leave(self, customer: Customer) -> bytes:
         """The customer ends here: drop its timers, and return the state as bytes, to travel."""
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
-        """Another's state has come: combine. Must be idempotent."""
+    def join(self, customer: Customer, state: bytes) -> Place:
+        """Another's state has come: combine the histories. Return from where on to fold again. Idempotent."""
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:
         """Give away what belongs to those who own the events that it rests on: slot -> state for `join`.
 
-        `slot_of(event id)` is the slot of an event's customer, None of an event that there isn't.
+        `slot_of(event id)` is the slot of an event's customer, None of an event that there isn't. The customer
+        is folded again.
         """
 
 
@@ -77,18 +101,38 @@ class NoRules:
     def before(self, customer: Customer, event: Event) -> None:
         """Do nothing."""
 
-    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
+    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:  # noqa: ARG002
+        """Do nothing."""
+        return True
+
+    def begin(self, customer: Customer, kept: bytes | None) -> Any:  # noqa: ARG002
+        """Return a fold of nothing."""
+        return b""
+
+    def before_step(self, fold: Any, event: Event, profile: Profile) -> None:
         """Do nothing."""
 
-    def on_history(self, customer: Customer, stamp: int) -> None:
+    def step(self, fold: Any, event: Event, profile: Profile) -> None:
+        """Do nothing."""
+
+    def keep(self, fold: Any) -> bytes:  # noqa: ARG002
+        """Return nothing."""
+        return b""
+
+    def current(self, customer: Customer) -> Any:  # noqa: ARG002
+        """Return a fold of nothing."""
+        return b""
+
+    def finish(self, customer: Customer, fold: Any, stamp: int) -> None:
         """Do nothing."""
 
     def leave(self, customer: Customer) -> bytes:  # noqa: ARG002
         """Return no state."""
         return b""
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
+    def join(self, customer: Customer, state: bytes) -> Place:  # noqa: ARG002
         """Do nothing."""
+        return END
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:  # noqa: ARG002
         """Give nothing away."""
@@ -106,18 +150,25 @@ class At(NamedTuple):
 class Customer:
     """One customer's rows, while a message or a timer is handled."""
 
-    __slots__ = ("_tables", "_timelines", "at", "prefix", "row", "slot")
+    __slots__ = ("_queued", "_tables", "_timelines", "at", "prefix", "row", "slot")
 
     def __init__(
-        self, at: At, slot: int, row: CustomerRow[Any], timelines: Timelines, tables: ComponentTables
+        self,
+        at: At,
+        slot: int,
+        row: CustomerRow[Any],
+        timelines: Timelines,
+        tables: ComponentTables,
+        queued: Container[bytes],
     ) -> None:
-        """Hold a row that has been read."""
+        """Hold a row that has been read; `queued` are the prefixes of those that this epoch will fold again."""
         self.at = at
         self.slot = slot
         self.prefix = slot_key(at.prefix, slot)
         self.row = row
         self._timelines = timelines
         self._tables = tables
+        self._queued = queued
 
     @property
     def id(self) -> str:
@@ -150,6 +201,11 @@ class Customer:
 
     @property
     def settled(self) -> bool:
+        """Whether the timeline is whole, and profile and rules say what it says."""
+        return self.row.fold is None and self.prefix not in self._queued and self.whole
+
+    @property
+    def whole(self) -> bool:
         """Whether the timeline is whole, as far as is known: no merge is under way, and no repair here."""
         header = self.at.header
         return not header.incoming and not (header.repairing and self._tables.repairs.get(self.prefix))
@@ -180,6 +236,7 @@ class Customers:
         effects: Effects,
         rules: RuleFold,
         labels: Labels,
+        limits: FoldLimits,
     ) -> None:
         """Serve `tables`; `key` is the secret of the customer ids."""
         self.evidence = Evidence(LinkRules(policy), tables, policy.digest)
@@ -190,13 +247,15 @@ class Customers:
         self.labels = labels
         self._key = key
         self._digest = policy.digest
+        self.folds = Folds(self, limits)
         self.repair: Callable[[At, Home, Mapping[int, int | None], int], None]
         """repair(at, home, slots, stamp): look through the rows of slots, each from a time (ms) on or all."""
 
     def open(self, at: At, slot: int) -> Customer:
         """Return a customer of a component that isn't redirected."""
         row = self.tables.customers.get(slot_key(at.prefix, slot))
-        return Customer(at, slot, CustomerRow() if row is None else row, self.timelines, self.tables)
+        row = CustomerRow() if row is None else row
+        return Customer(at, slot, row, self.timelines, self.tables, self.folds.queue)
 
     def save(self, customer: Customer) -> None:
         """Write the customer's row, and have the profile published unless it is about to change.
@@ -282,14 +341,20 @@ class Customers:
             self.effects.applied(row.id, event, payload, late=late)
         else:
             self.effects.moved(row.id, "", event, 0)
-        if not customer.settled:
-            self.touch(at, slot, stamp)
+        folds = self.folds
+        folds.came_in += 1
+        if late or not customer.settled:
+            if customer.whole:
+                folds.again(customer, event.order, stamp)
+            else:
+                self.touch(at, slot, stamp, event.order)
             return
-        if not late:
-            self.rules.before(customer, event)
-        if not apply(row.profile, event):
-            row.profile = fold(customer.history())
-        self.rules.on_event(customer, event, late=late, stamp=stamp)
+        self.rules.before(customer, event)
+        apply(row.profile, event)
+        if not self.rules.on_event(customer, event, stamp):
+            folds.again(customer, BEGINNING, stamp)
+        elif row.profile.events % folds.every == 0:
+            folds.keep(customer)
         self.save(customer)
 
     def receive(self, at: At, slot: int, event: Event, row: TimelineRow, *, another: bool = False) -> None:
@@ -358,7 +423,7 @@ class Customers:
     ) -> None:
         """Have an event stand in the place of another content under its id."""
         self.timelines.remove(at.prefix, place.slot, place.time, standing.event_id)
-        self.touch(at, place.slot, stamp)
+        self.touch(at, place.slot, stamp, standing.order)
         home = self.home(at)
         cause = Cause(event.time, event.identifiers, event.event_id)
         self.unsee(at, home, standing.identifiers)
@@ -370,7 +435,7 @@ class Customers:
             slot = home.owners.slot(event.identifiers, event.time)
             again = TimelineRow(encode(event), row.customer, row.revision)
             self.receive(at, slot, event, again, another=True)
-            self.touch(at, slot, stamp)
+            self.touch(at, slot, stamp, event.order)
         else:
             self.bury(at, event, row.customer, row.revision + 1)
         self.repair(at, home, {}, stamp)
@@ -425,7 +490,7 @@ class Customers:
             if cut is event:
                 continue
             slot = slot_of(at.prefix, key)
-            self.touch(at, slot, stamp)
+            self.touch(at, slot, stamp, event.order)
             at.header.recount += [names for names in (event.identifiers, cut.identifiers) if names]
             if not cut.identifiers:
                 self.timelines.remove(at.prefix, slot, event.time, event.event_id)
@@ -473,15 +538,15 @@ class Customers:
                 self.tables.verdicts.delete(key)
                 del home.identities.verdicts[pair]
 
-    def touch(self, at: At, slot: int, stamp: int) -> None:
-        """Have a customer's profile and rules folded again; `repair` does it."""
+    def touch(self, at: At, slot: int, stamp: int, since: Place = BEGINNING) -> None:
+        """Have a customer's profile and rules folded again from a place on, once `repair` has come to its end."""
         key = slot_key(at.prefix, slot)
         row = self.tables.repairs.get(key)
         if row is None:
             at.header.repairing += 1
             self.put_header(at)
-            row = RepairRow(None, True, stamp)
-        row.touched = True
+            row = RepairRow(None, False, stamp)
+        row.touch(since)
         row.stamp = min(row.stamp, stamp)
         self.tables.repairs.put(key, row)
 
@@ -541,7 +606,7 @@ class Customers:
                 continue
             if customer.settled:
                 self.effects.profile(customer)
-            elif self.tables.repairs.get(customer.prefix) is None:
+            elif not customer.whole and self.tables.repairs.get(customer.prefix) is None:
                 at.header.repairing += 1
                 self.put_header(at)
                 self.tables.repairs.put(customer.prefix, RepairRow(None, False, stamp))

@@ -2,7 +2,7 @@
 
 The winner knows all evidence before the first event comes, so every event is put where it belongs at once, and
 customers change once, not with every chunk. Until all chunks have come the component is not settled: its
-customers' rules wait, and are folded again then.
+customers' rules wait, and are folded again then. Checkpoints of folds don't travel.
 
 Counts of sightings are added up; an event that both held is noticed when its row comes, and counted once less.
 """
@@ -30,6 +30,7 @@ from stream_app.domain.messages import (
     decode_event,
     encode,
 )
+from stream_app.domain.profile import END
 from stream_app.domain.rows import Header, TimelineRow
 from stream_app.domain.timeline import arrived_before, same_content
 
@@ -142,6 +143,7 @@ class Drains:
                 found.append(MovedCustomer(row.id, names, rules))
                 limit -= 1 + len(members)
             if whole:
+                customers.folds.leave(key, row)
                 tables.customers.delete(key)
         return found
 
@@ -259,16 +261,16 @@ class Drains:
         customers = self._customers
         customer = customers.open(at, slot)
         self._tables.customers.put(customer.prefix, customer.row)
-        customers.rules.join(customer, one.rules, stamp)
+        since = customers.rules.join(customer, one.rules)
         self._tables.customers.put(customer.prefix, customer.row)
-        customers.touch(at, slot, stamp)
+        customers.touch(at, slot, stamp, since)
 
     def _keep(self, at: At, home: Home, one: MovedCustomer, stamp: int) -> None:
         """See to the profile of an id that lives on here, though no row may come for it."""
         groups = home.identities.all.groups
         for slot in {groups[name].slot for name in one.members if name in groups}:
             if self._customers.open(at, slot).id == one.id:
-                self._customers.touch(at, slot, stamp)
+                self._customers.touch(at, slot, stamp, END)
 
     def _take_row(self, at: At, home: Home, moved: Moved, stamp: int) -> None:
         customers = self._customers
@@ -295,7 +297,7 @@ class Drains:
         customers.logged_in(at, home, event.identifiers, event.time, stamp)
         slot = home.owners.slot(event.identifiers, event.time)
         customers.receive(at, slot, event, row, another=is_cut)
-        customers.touch(at, slot, stamp)
+        customers.touch(at, slot, stamp, event.order)
 
     def _meet(
         self, at: At, home: Home, place: EventPlace, event: Event, row: TimelineRow, stamp: int
@@ -307,7 +309,7 @@ class Drains:
         revision = max(here.revision, row.revision)
         if not event.identifiers or not standing.identifiers:  # erased there or here
             customers.timelines.remove(at.prefix, place.slot, place.time, event.event_id)
-            customers.touch(at, place.slot, stamp)
+            customers.touch(at, place.slot, stamp, standing.order)
             customers.unsee(at, home, event.identifiers)
             customers.unsee(at, home, standing.identifiers)
             customers.bury(at, standing, here.customer or row.customer, revision + 1)

@@ -14,6 +14,7 @@ import msgspec
 
 _LENGTH = Struct(">H").pack
 _SLOT = Struct(">I")
+_NO_SLOT = b"\xff" * _SLOT.size
 _TIME = Struct(">Q")
 _SHIFT = 1 << 63
 _names = msgspec.msgpack.Encoder().encode
@@ -46,6 +47,12 @@ def timeline_key(prefix: bytes, time: int, event_id: str) -> bytes:
     return prefix + _TIME.pack(time + _SHIFT) + event_id.encode()
 
 
+def place_of(prefix: bytes, key: bytes) -> tuple[int, str]:
+    """Return (event time in ms, event id) of a `timeline_key`."""
+    at = len(prefix)
+    return _TIME.unpack_from(key, at)[0] - _SHIFT, key[at + _TIME.size :].decode()
+
+
 def names_key(prefix: bytes, names: tuple[str, ...]) -> bytes:
     """Return the key of what is kept about a combination of identifiers."""
     return prefix + _names(names)
@@ -64,3 +71,13 @@ def timer_key(label: str, slot: int) -> bytes:
 def timer_of(key: bytes) -> tuple[str, int]:
     """Return (label, slot) of a `timer_key`."""
     return key[_SLOT.size :].decode(), int(_SLOT.unpack_from(key)[0])
+
+
+def membership_key(customer_id: str) -> bytes:
+    """Return what a customer's timer for segments is set with."""
+    return _NO_SLOT + customer_id.encode()
+
+
+def membership_of(key: bytes) -> str:
+    """Return the customer id of a `membership_key`; "" for a `timer_key`."""
+    return key[_SLOT.size :].decode() if key.startswith(_NO_SLOT) else ""

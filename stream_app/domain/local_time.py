@@ -20,6 +20,8 @@ UTC_NAME = "UTC"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY = timedelta(days=1)
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 
 
 @lru_cache(maxsize=1)
@@ -62,3 +64,20 @@ def next_local_time(ms: int, at: time, name: str) -> int:
 def start_of_day(ms: int, name: str, days: int = 0) -> int:
     """Return when the local calendar day of an instant began, or that of so many days later (or before)."""
     return to_epoch(datetime.combine(to_local(ms, name).date() + days * _DAY, time()), name)
+
+
+def hour_of_day(ms: int, name: str) -> int:
+    """Return the local hour, 0 to 23. Cheaper than `to_local` for many instants of few days."""
+    ahead = _ahead_all_day(ms // _DAY_MS, name)
+    return to_local(ms, name).hour if ahead is None else (ms + ahead) // _HOUR_MS % 24
+
+
+@lru_cache(maxsize=1 << 14)
+def _ahead_all_day(day: int, name: str) -> int | None:
+    """Return how much a zone is ahead of UTC all through a day since the epoch, ms; None if that changes."""
+    first, last = (to_local(ms, name) for ms in (day * _DAY_MS, (day + 1) * _DAY_MS))
+    return (
+        None
+        if last - first != _DAY
+        else (first - _EPOCH.replace(tzinfo=None)) // _MILLISECOND - day * _DAY_MS
+    )

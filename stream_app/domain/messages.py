@@ -189,8 +189,19 @@ class CommandTo(msgspec.Struct, frozen=True, array_like=True, tag=17, gc=False):
     origin: str = ""
 
 
+class Fold(msgspec.Struct, frozen=True, array_like=True, tag=18, gc=False):
+    """At a component, from itself: go on folding a customer again; `step` is which turn this is.
+
+    It has no stamp: time need not wait for it, what is due meanwhile is decided when the fold is done.
+    """
+
+    label: str
+    slot: int
+    step: int
+
+
 LookupMessage = EventAt | Link | Linked | Repoint | CommandAt
-ComponentMessage = EventTo | Union | Offer | Merge | Drain | Repair | CommandTo
+ComponentMessage = EventTo | Union | Offer | Merge | Drain | Repair | Fold | CommandTo
 Message = LookupMessage | ComponentMessage
 
 encode = msgspec.msgpack.Encoder().encode

@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream_app.domain.commands import Verdict
-    from stream_app.domain.rows import CustomerRow, EventPlace, Header, RepairRow, SightingRow, TimelineRow
+    from stream_app.domain.rows import (
+        CheckpointRow,
+        CustomerRow,
+        EventPlace,
+        Header,
+        RepairRow,
+        SightingRow,
+        TimelineRow,
+    )
 
 V = TypeVar("V")
 
@@ -45,3 +53,4 @@ class ComponentTables(NamedTuple):
     timeline: Table[TimelineRow]
     customers: Table[CustomerRow[Any]]
     repairs: Table[RepairRow]
+    checkpoints: Table[CheckpointRow]

@@ -5,8 +5,8 @@
    somebody else's; published again are those whose customer has another id. It ends with a message to the
    component itself, for the next step, unless all is done: other events are handled in between.
 3. What changes meanwhile queues again. A customer in the queue is not settled: its rules wait.
-4. When all rows have been looked at, and no merge is under way, whoever lost or received rows is folded again,
-   and what the rules have sent goes to whose event it rests on.
+4. When all rows have been looked at, and no merge is under way, what the rules have sent goes to whose event it
+   rests on, and whoever lost or received rows is queued to be folded again (`folding`).
 
 Every step is one message, so it is part of one epoch: a crash resumes where the last epoch ended.
 """
@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stream_app.domain.evidence import NONE_WAITING
 from stream_app.domain.identities import NOBODY
-from stream_app.domain.keys import slot_key, slot_of, time_key
+from stream_app.domain.keys import place_of, slot_key, slot_of, time_key
 from stream_app.domain.messages import Repair, Topic, decode_brief, decode_event
-from stream_app.domain.profile import fold
 from stream_app.domain.rows import RepairRow
 from stream_app.domain.timeline import ERASED
 
@@ -85,12 +84,15 @@ class Repairs:
             slot, row = waiting
             prefix = slot_key(at.prefix, slot)
             part, following = self._customers.timelines.part(prefix, row.cursor, left, size)
-            gone = False
+            gone: list[bytes] = []
             for key, found in part:
-                gone |= self._look(at, home, slot, key, found, row.stamp)
+                if self._look(at, home, slot, key, found, row.stamp):
+                    gone.append(key)
                 left -= 1
                 size -= len(found.event)
-            row.cursor, row.touched = following, row.touched or gone
+            row.cursor = following
+            if gone:
+                row.touch(place_of(prefix, gone[0]))
             self._rows.put(prefix, row)
         waiting = self._waiting(at, home)
         if waiting is not None and waiting[1].cursor is not None:
@@ -119,7 +121,7 @@ class Repairs:
             whole = decode_event(row.event)
             customers.timelines.remove(at.prefix, slot, event.time, event.event_id)
             customers.receive(at, owner, whole, row)
-            customers.touch(at, owner, stamp)
+            customers.touch(at, owner, stamp, whole.order)
             return True
         if slot != NOBODY:
             now = customers.open(at, slot).id
@@ -130,7 +132,7 @@ class Repairs:
         return False
 
     def _finish(self, at: At, home: Home, stamp: int) -> None:
-        """Fold again whoever must be, and let go of customers that there are no more."""
+        """Have whoever must be folded again, and let go of customers that there are no more."""
         customers = self._customers
         customers.evidence_again(at, stamp)
         if self._waiting(at, home) is not None:
@@ -147,12 +149,11 @@ class Repairs:
             customer = customers.open(at, slot)
             if next(customer.identifiers(), None) is None:
                 customers.rules.leave(customer)
+                customers.folds.leave(customer.prefix, customer.row)
                 customers.tables.customers.delete(customer.prefix)
                 continue
-            customers.tables.customers.put(customer.prefix, customer.row)
             if row.touched:
-                customer.row.profile = fold(customer.history())
-                customers.rules.on_history(customer, row.stamp)
+                customers.folds.again(customer, row.since, row.stamp)
             customers.save(customer)
 
     def _share(self, at: At, customer: Customer, stamp: int) -> None:
@@ -167,6 +168,6 @@ class Repairs:
         for slot, state in customers.rules.share(customer, slot_of_event).items():
             other = customers.open(at, slot)
             customers.tables.customers.put(other.prefix, other.row)
-            customers.rules.join(other, state, stamp)
+            customers.folds.again(other, customers.rules.join(other, state), stamp)
             customers.save(other)
         customers.tables.customers.put(customer.prefix, customer.row)

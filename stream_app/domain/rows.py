@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from stream_app.domain.commands import Verdict
-from stream_app.domain.profile import Profile
+from stream_app.domain.profile import BEGINNING, Place, Profile
+from stream_app.domain.segments import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 R = TypeVar("R")
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """What the rows mean: rows of another version have to be rebuilt from the channels."""
 
 SAMPLE = 3
@@ -126,6 +127,22 @@ class TimelineRow(msgspec.Struct, array_like=True):
     revision: int
 
 
+class FoldRow(msgspec.Struct, array_like=True):
+    """What is left to do where a customer is being folded again.
+
+    Attributes:
+        since: the fold is void from this place on; it goes on from the last checkpoint before.
+        stamp: where the clock stood at the source when what asked for it was read, ms; the earliest.
+        step: how many turns were asked for.
+        waited: epochs in which others had their turn.
+    """
+
+    since: Place
+    stamp: int
+    step: int = 0
+    waited: int = 0
+
+
 class CustomerRow(msgspec.Struct, Generic[R], array_like=True):
     """What is known of a customer; changes with every event.
 
@@ -135,6 +152,8 @@ class CustomerRow(msgspec.Struct, Generic[R], array_like=True):
         rules: the rules' own state, opaque here; None at first.
         contested: whether a refused link ends at one of its identifiers.
         version: changes when its identifiers do.
+        checkpoints: how many there are of its folds.
+        fold: while it is being folded again over several epochs; profile and rules are what they were before.
     """
 
     id: str = ""
@@ -142,6 +161,8 @@ class CustomerRow(msgspec.Struct, Generic[R], array_like=True):
     rules: R | None = None
     contested: bool = False
     version: int = 0
+    checkpoints: int = 0
+    fold: FoldRow | None = None
 
 
 class RepairRow(msgspec.Struct, array_like=True):
@@ -151,11 +172,32 @@ class RepairRow(msgspec.Struct, array_like=True):
         cursor: the timeline key to look at next; None: all have been looked at.
         touched: rows came or went: profile and rules must be folded again.
         stamp: where the clock stood at the source when what asked for it was read, ms; the earliest.
+        since: if touched, from this place on.
     """
 
     cursor: bytes | None
     touched: bool
     stamp: int
+    since: Place = BEGINNING
+
+    def touch(self, since: Place) -> None:
+        """Note that a row came, went or changed at a place."""
+        self.since = min(self.since, since) if self.touched else since
+        self.touched = True
+
+
+class CheckpointRow(msgspec.Struct, array_like=True):
+    """The fold of a customer's timeline up to and including one event.
+
+    Attributes:
+        events: how many events are in it.
+        profile: MessagePack of the `Profile`; read when the fold goes on from here.
+        rules: what the rules keep of their fold.
+    """
+
+    events: int
+    profile: msgspec.Raw
+    rules: bytes
 
 
 class TableSpec(NamedTuple):
@@ -179,6 +221,12 @@ RESOLVER_TABLES = (
 """Tables of the resolve stage; beside each, what its key is made of."""
 
 
+SEGMENT_TABLES = (
+    table_spec("segments", Membership),  # customer id
+)
+"""Tables that the customer stage keeps beside those of components."""
+
+
 def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     """Return the tables of the customer stage. `rules` is the type of the rules' state."""
     return (
@@ -193,8 +241,11 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
         table_spec("timeline", TimelineRow),  # label, slot, event time, event id
         table_spec("customers", CustomerRow[rules]),  # label, slot
         table_spec("repairs", RepairRow),  # label, slot
+        table_spec(
+            "checkpoints", CheckpointRow
+        ),  # label, slot, event time, event id: of the last event in it
     )
 
 
-TABLES = RESOLVER_TABLES + customer_tables()
+TABLES = RESOLVER_TABLES + customer_tables() + SEGMENT_TABLES
 """All tables, with the rules' state left as plain MessagePack types."""

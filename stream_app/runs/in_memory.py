@@ -160,6 +160,7 @@ class InMemory:
                 self._resolvers[partition].handle(decode_lookup(raw))
             else:
                 self._components[partition].handle(decode_component(raw))
+                self._components[partition].flush()
             handled += 1
             if handled > _MOST_MESSAGES:
                 raise RuntimeError("the messages of one input do not come to rest")

@@ -130,8 +130,9 @@ class Runner:
         """
         policy, identifier = self._policy(case.policy or {})
         rules = [self._rule(rule) for rule in case.rules]
-        _look_for_reference(case, rules)
-        run = TriggersInMemory(policy, RuleBook(rules, _sending(case.policy or {}, identifier)))
+        run = TriggersInMemory(
+            policy, RuleBook(rules, _sending(case.policy or {}, identifier), _prices(case))
+        )
         for place, entry in enumerate(case.events):
             _take(run, entry, place, identifier)
         if case.until is not None:
@@ -172,15 +173,14 @@ def _sending(written: dict[str, Any], identifier: Identifier) -> SendingPolicy:
     )
 
 
-def _look_for_reference(case: Case, rules: list[Rule]) -> None:
-    """Refuse a case in which a basket would need reference data's prices; rules that need more aren't read at all."""
-    products = {str(row.get("sku")) for row in (case.reference or {}).get("products", ())}
-    if not products or not any(rule.uses("cart") for rule in rules):
-        return
-    for entry in case.events:
-        properties = entry.get("properties") or {}
-        if "price" not in properties and str(properties.get("sku")) in products:
-            raise CaseError("reference: prices of products are not supported by this version")
+def _prices(case: Case) -> dict[str, float]:
+    """Return the catalogue's prices by item."""
+    found = {}
+    for row in (case.reference or {}).get("products", ()):
+        price = row.get("price") if isinstance(row, dict) else None
+        if isinstance(price, int | float):
+            found[str(row.get("sku"))] = float(price)
+    return found
 
 
 def _take(run: TriggersInMemory, entry: dict[str, Any], place: int, identifier: Identifier) -> None:

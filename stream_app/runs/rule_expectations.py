@@ -14,6 +14,7 @@ import msgspec
 
 from stream_app.domain.normalise import Rejection
 from stream_app.domain.rules import Action, Decision
+from stream_app.domain.rules.fold import token_of
 from stream_app.domain.rules.times import parse_instant
 from stream_app.wire import format_timestamp
 
@@ -148,13 +149,14 @@ class _Match:
             found = self._identifier.one(value)
             return (value if found is None or isinstance(found, Rejection) else found) in outcome.customer
         if name == "key":
-            return _bare(outcome.decision.key) == _bare(value if isinstance(value, list) else [value])
+            return _key(outcome.decision.key) == _key(value if isinstance(value, list) else [value])
         return bool(FIELDS[name](outcome) == (_time(value) if name in _TIMES else value))
 
 
-def _bare(key: list[Any]) -> list[Any]:
-    """Return a key, [] for the empty one: of an event without the property, or of a rule without a key."""
-    return [] if all(value in (None, "") for value in key) else key
+def _key(values: list[Any]) -> list[str]:
+    """Return a key as rules compare it; [] for the empty one: of an event without the property, or without a key."""
+    texts = [token_of(value) for value in values]
+    return texts if any(texts) else []
 
 
 _TIMES = frozenset({"due", "sent"})

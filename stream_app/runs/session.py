@@ -123,6 +123,7 @@ class Session:
         ]
         self.outputs = [
             self.topics.timeline,
+            self.topics.segments,
             self.topics.decisions,
             self.topics.dead_letters,
             *self.topics.triggers.values(),

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from kafka.partitioner.default import murmur2
 
 from stream_app.app import with_prefixes
+from stream_app.domain.customer import At
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.evidence import Evidence
-from stream_app.domain.keys import label_key
+from stream_app.domain.keys import label_key, slot_key
 from stream_app.domain.labels import Labels
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.ports import ComponentTables
-from stream_app.domain.rows import RESOLVER_TABLES, Header, customer_tables
+from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
+from stream_app.domain.timeline import Timelines
 from stream_app.engine.changelog import Restorer
 from stream_app.engine.errors import EngineError
 from stream_app.engine.store import MemoryRows, Store
@@ -28,8 +30,10 @@ from stream_app.errors import EnvironmentMissing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_app.domain.event import Event
     from stream_app.domain.identities import Identities
     from stream_app.domain.policy import IdentityPolicy
+    from stream_app.domain.rows import Header
     from stream_app.engine.changelog import Progress
     from stream_app.engine.store import Rows
     from stream_app.settings import Settings
@@ -53,6 +57,20 @@ class Component(NamedTuple):
 
     label: str
     identities: Identities
+    complete: bool
+
+
+class Holder(NamedTuple):
+    """The customer that holds an identifier.
+
+    Attributes:
+        id: the customer id.
+        events: the timeline, in order.
+        complete: whether nothing is under way that may bring more events or take some.
+    """
+
+    id: str
+    events: list[Event]
     complete: bool
 
 
@@ -88,19 +106,33 @@ class StateReader:
         Raises:
             EnvironmentMissing: the broker does not answer.
         """
-        own = self._labels.of(identifier)
-        spec = self._resolver["identifiers"]
-        rows = MemoryRows()
-        whole = spec.prefix + own.encode()
-        self.read(self._topics.changelogs["resolve"], self.partition(own), rows, lambda key: key == whole)
-        row = Store([spec], rows).table(spec.name).get(own.encode())
-        label: str | None = None if row is None else row.label
-        while label is not None:
-            found = self._component(label)
-            if not isinstance(found, str):
-                return found
-            label = found
-        return None
+        found = self._tables_of(identifier, self.evidence_only)
+        if found is None:
+            return None
+        at, tables = found
+        identities = self.evidence(tables).read(at.prefix, at.header)
+        identities.settle()
+        return Component(at.label, identities, complete=not at.header.incoming)
+
+    def holder(self, identifier: str) -> Holder | None:
+        """Return the customer that holds an identifier; None: no event that stands names it.
+
+        Raises:
+            EnvironmentMissing: the broker does not answer.
+        """
+        found = self._tables_of(identifier, lambda _: True)
+        if found is None:
+            return None
+        at, tables = found
+        identities = self.evidence(tables).read(at.prefix, at.header)
+        identities.settle()
+        group = identities.all.groups.get(identifier)
+        name = self.customer_id(identities, identifier)
+        if group is None or name is None:
+            return None
+        timelines = Timelines(tables.events, tables.timeline)
+        events = list(timelines.history(slot_key(at.prefix, group.slot)))
+        return Holder(name, events, complete=not (at.header.incoming or at.header.repairing))
 
     def customer_id(self, identities: Identities, identifier: str) -> str | None:
         """Return the id of the customer that holds an identifier, or None."""
@@ -143,22 +175,35 @@ class StateReader:
         """Return the partition that a producer gives to a record with this key."""
         return int(murmur2(label.encode()) & 0x7FFFFFFF) % self._settings.partitions
 
-    def _component(self, label: str) -> Component | str | None:
-        """Return a component, or the label of the one that it has joined."""
-        prefix = label_key(label)
+    def _tables_of(
+        self, identifier: str, wanted: Callable[[bytes], bool]
+    ) -> tuple[At, ComponentTables] | None:
+        """Return the component that holds an identifier, with those of its rows whose keys are wanted."""
+        own = self._labels.of(identifier)
+        spec = self._resolver["identifiers"]
+        rows = MemoryRows()
+        whole = spec.prefix + own.encode()
+        self.read(self._topics.changelogs["resolve"], self.partition(own), rows, lambda key: key == whole)
+        row = Store([spec], rows).table(spec.name).get(own.encode())
+        label: str = "" if row is None else row.label
+        while label:
+            prefix = label_key(label)
+            tables = self._rows(label, prefix, wanted)
+            header: Header | None = tables.components.get(prefix)
+            if header is None:
+                return None
+            if not header.redirect:
+                return At(label, prefix, header), tables
+            label = header.redirect
+        return None
+
+    def _rows(self, label: str, prefix: bytes, wanted: Callable[[bytes], bool]) -> ComponentTables:
+        """Read those rows of a component whose keys are wanted."""
         rows = MemoryRows()
         self.read(
             self._topics.changelogs["customer"],
             self.partition(label),
             rows,
-            lambda key: key.startswith(prefix, 1) and self.evidence_only(key),
+            lambda key: key.startswith(prefix, 1) and wanted(key),
         )
-        tables = self.tables(rows)
-        header: Header | None = tables.components.get(prefix)
-        if header is None:
-            return None
-        if header.redirect:
-            return header.redirect
-        identities = self.evidence(tables).read(prefix, header)
-        identities.settle()
-        return Component(label, identities, complete=not header.incoming)
+        return self.tables(rows)

@@ -103,21 +103,16 @@ class TriggersInMemory:
             customer = self._deployment.customer(*timer_of(key))
             if customer is not None and self._rules.fire(customer, due):
                 self._deployment.save(customer)
-            self._end_epoch()
         time.clock = max(time.clock, to)
 
     def give(self, one: Event | Command) -> None:
         """Take in an event or a command, after moving the clock to its time."""
         self.advance(one.time)
         self._deployment.give(one, self.clock)
-        self._end_epoch()
 
     def who_is_who(self) -> WhoIsWho:
         """Return the customers, and whose every event is, as of now."""
         return self._deployment.who_is_who()
-
-    def _end_epoch(self) -> None:
-        self._rules.flush(self._deployment.customer, self._deployment.save)
 
     def _compare(self, customer: Customer, difference: Difference) -> None:  # noqa: ARG002
         self.differed.append(difference)

@@ -42,6 +42,7 @@ class Output(StrEnum):
 
     TIMELINE = "customer_timeline"
     PROFILE = "customer_profile"
+    SEGMENT = "customer_segment"
     IDENTITY_CHANGE = "identity_change"
     TRIGGER = "trigger"
     DECISION = "trigger_decision"
@@ -51,6 +52,7 @@ class Output(StrEnum):
 TOPICS: dict[Output, tuple[str, ...]] = {
     Output.TIMELINE: ("customer.timeline",),
     Output.PROFILE: ("customer.profiles",),
+    Output.SEGMENT: ("customer.segments",),
     Output.IDENTITY_CHANGE: ("identity.changes",),
     Output.TRIGGER: ("triggers.abandoned_cart",),
     Output.DECISION: ("triggers.decisions",),
@@ -90,9 +92,21 @@ class Encoder:
             customer_id, revision, previous_customer_id, operation, payload
         )
 
-    def profile(self, customer_id: str, version: int, identifiers: Sequence[str], profile: Profile) -> bytes:
+    def profile(
+        self,
+        customer_id: str,
+        version: int,
+        identifiers: Sequence[str],
+        profile: Profile,
+        segments: Iterable[str] = (),
+    ) -> bytes:
         """Encode a customer's profile; see `encode_profile`."""
-        return self._profile + encode_profile(customer_id, version, identifiers, profile)
+        return self._profile + encode_profile(customer_id, version, identifiers, profile, segments)
+
+    def segment(self, record: Mapping[str, Any]) -> bytes:
+        """Encode an entry or exit; values are made to fit, see `fitted`."""
+        values = {name: fitted(value, levels=2) for name, value in record["values"].items()}
+        return self.encode(Output.SEGMENT, {**record, "values": values})
 
     def identity_change(self, record: Mapping[str, Any] | msgspec.Struct) -> bytes:
         """Encode a change of identity."""

@@ -14,7 +14,7 @@ from stream_app.domain.event import ChannelEvent
 from stream_app.engine.store import MemoryRows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
-from stream_app.settings import Settings
+from stream_app.settings import NO_POLICY, Settings
 from stream_app.wire import IdentityCommand, OutputReader, encode_command, encode_single_object
 
 NOW = 1_790_000_000_000
@@ -47,7 +47,7 @@ class Road:
     """One partition of everything; `play` takes events through all hops and ends an epoch."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        settings = settings or Settings(partitions=1)
+        settings = settings or Settings(partitions=1, sending_policy=NO_POLICY)
         self.in_force = in_force_of(settings)
         self.topics = self.in_force.terms.topics
         self.sent = Sent()

@@ -11,7 +11,7 @@ import schemas
 from stream_app.agents import ingest
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.policy import IdentityPolicy
-from stream_app.settings import Settings
+from stream_app.settings import NO_POLICY, Settings
 from stream_app.wire import Decoder, encode_cloudevent_structured, encode_single_object, read_payload
 from tests.agents.road import Road, at, event
 
@@ -36,7 +36,7 @@ def settings_with(folder: Path, *hashed: str) -> Settings:
         space["hashed"] = space["name"] in hashed
     path = folder / f"identity-{'-'.join(hashed)}.yaml"
     path.write_text(yaml.safe_dump(policy))
-    return Settings(partitions=1, identity_policy=path, customer_key=KEY)
+    return Settings(partitions=1, sending_policy=NO_POLICY, identity_policy=path, customer_key=KEY)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_no_message_and_no_row_holds_a_value_that_is_hashed(road):
     assert places(road) == set()
     assert {record.topic for record in road.sent.all} == {
         topics.lookup, topics.components, topics.timeline, topics.profiles, topics.changes, topics.decisions,
-        topics.triggers["abandoned_cart"], topics.dead_letters,
+        topics.triggers["abandoned_cart"], topics.dead_letters, topics.segments,
     }  # fmt: skip
     operations = [message["operation"] for message in road.read(topics.timeline)]
     assert {"upsert", "remove"} <= set(operations)

@@ -7,7 +7,7 @@ import pytest
 import schemas
 from stream_app.agents.rules import RulesRow
 from stream_app.app import with_prefixes
-from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
+from stream_app.domain.rows import RESOLVER_TABLES, SEGMENT_TABLES, customer_tables
 from stream_app.domain.rules import RuleBook, load_rule
 from stream_app.wire import encode_single_object
 from tests.agents.road import Road, at, event
@@ -132,7 +132,9 @@ def test_a_change_of_customers_has_an_events_time_and_no_link_from_an_identifier
 
 
 def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them():
-    prefixes = {spec.name: spec.prefix for spec in with_prefixes(customer_tables(RulesRow))}
+    prefixes = {
+        spec.name: spec.prefix for spec in with_prefixes((*customer_tables(RulesRow), *SEGMENT_TABLES))
+    }
     assert prefixes == {
         "components": b"c",
         "sightings": b"s",
@@ -143,6 +145,8 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "timeline": b"t",
         "customers": b"u",
         "repairs": b"r",
+        "segments": b"g",
+        "checkpoints": b"h",
     }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",

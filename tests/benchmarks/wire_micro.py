@@ -16,9 +16,15 @@ import avro.schema
 import fastavro
 
 import schemas
-from stream_app.domain.cart import Cart, Line
 from stream_app.domain.event import ChannelEvent, Context
-from stream_app.domain.profile import Answer, Latest, Profile, Seen, Viewed
+from stream_app.domain.profile import Profile
+from stream_app.domain.profile.carts import Cart, Line
+from stream_app.domain.profile.consent import Answer
+from stream_app.domain.profile.orders import Money, Order, Orders
+from stream_app.domain.profile.seen import Device, Seen
+from stream_app.domain.profile.values import Latest
+from stream_app.domain.profile.viewed import Viewed
+from stream_app.domain.profile.whereabouts import Whereabouts
 from stream_app.wire import (
     Decoder,
     Encoder,
@@ -59,14 +65,18 @@ PROFILE = Profile(
     first=(NOW, "e-1"),
     last=(NOW, "e-9"),
     seen={"web": Seen(NOW, NOW, 9), "app": Seen(NOW, NOW, 3)},
-    orders=1,
-    revenue={"EUR": 12_500_000},
-    last_order=NOW,
+    devices={"cookie:c-918273645": Device(NOW, NOW, 9)},
+    active=[NOW // 900_000 - n for n in range(8, 0, -1)],
+    orders=Orders(
+        1,
+        money={"EUR": Money(1, 12_500_000)},
+        recent=[Order("o-1", NOW, "web", placed=True, amount=12_500_000, currency="EUR")],
+    ),
     carts={"cart-1": Cart((NOW, "e-3"), {"S-1": Line(1, 12.5, "EUR"), "S-2": Line(2, 3.5, "EUR")})},
     viewed=[Viewed(f"SKU-{n}", NOW, f"e-{n}") for n in range(6)],
     traits={"first_name": Latest("Ana", NOW, "e-1")},
     consent={"marketing/email": Answer(granted=True, time=NOW)},
-    locale=Latest("fr-FR", NOW, "e-1"),
+    where=Whereabouts(Latest("fr-FR", NOW, "e-1"), Latest("Europe/Paris", NOW, "e-1")),
 )
 
 

@@ -11,13 +11,14 @@ import random
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from zlib import crc32
 
 import msgspec
 
 from stream_app.domain.commands import Command
 from stream_app.domain.component import Components
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.keys import label_key
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
@@ -39,7 +40,7 @@ from stream_app.domain.rows import RESOLVER_TABLES, TableSpec, customer_tables
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stream_app.domain.customer import Customer
+    from stream_app.domain.customer import Customer, RuleFold
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.messages import Message
@@ -175,33 +176,51 @@ MERGE = 14
 class World:
     """A deployment: give it events, let it run, look."""
 
+    component_specs: ClassVar[Sequence[TableSpec]] = customer_tables()
+
     seed: int
     partitions: int = 3
     ordered: bool = True
     twice: float = 0.0
     policy: IdentityPolicy = POLICY
     limits: Limits = field(default_factory=Limits)
+    folding: FoldLimits = field(default_factory=lambda: FoldLimits(events=3, turn=1, every=4))
     resolver: type[Resolver] = Resolver
     components: type[Components] = Components
+    lazy: float = 0.0
+    """How often an epoch of a component's partition doesn't end with a message."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.queues: dict[Queue, list[bytes]] = defaultdict(list)
         self.handled = 0
         self._source = "input"
+        self._open: set[int] = set()
         self.effects = Recorder(self.send)
         self.lookup_tables = [tables(RESOLVER_TABLES) for _ in range(self.partitions)]
-        self.component_tables = [tables(customer_tables()) for _ in range(self.partitions)]
+        self.component_tables = [tables(self.component_specs) for _ in range(self.partitions)]
         self.labels = Labels(self.policy, KEY)
         self.resolvers = [
             self.resolver(rows["identifiers"], rows["neighbours"], self.send) for rows in self.lookup_tables
         ]
         self.homes = [
             self.components(
-                self.policy, KEY, ComponentTables(**rows), self.effects, self.labels, limits=self.limits
+                self.policy,
+                KEY,
+                ComponentTables(**rows),
+                self.effects,
+                self.labels,
+                self.rules_of(place),
+                limits=self.limits,
+                folding=self.folding,
             )
-            for rows in self.component_tables
+            for place, rows in enumerate(self.component_tables)
         ]
+
+    def rules_of(self, place: int) -> RuleFold | None:
+        """Return the rules of a partition; none, if nobody says otherwise."""
+        assert 0 <= place < self.partitions
+        return None
 
     def partition(self, key: str) -> int:
         return crc32(key.encode()) % self.partitions
@@ -221,10 +240,13 @@ class World:
         self.send(Topic.LOOKUP, labels[0], at)
 
     def step(self) -> bool:
-        """Handle one message; return False where there is none."""
+        """Handle one message, or end all epochs; return False where there is nothing to do."""
         waiting = [queue for queue, messages in self.queues.items() if messages]
         if not waiting:
-            return False
+            any_open = bool(self._open)
+            for place in sorted(self._open):
+                self.end_epoch(place)
+            return any_open
         queue = self.random.choice(waiting)
         messages = self.queues[queue]
         raw = messages.pop(0 if self.ordered else self.random.randrange(len(messages)))
@@ -236,8 +258,17 @@ class World:
             self.resolvers[int(partition)].handle(decode_lookup(raw))
         else:
             self.homes[int(partition)].handle(decode_component(raw))
+            self._open.add(int(partition))
+            if self.random.random() >= self.lazy:
+                self.end_epoch(int(partition))
         self.handled += 1
         return True
+
+    def end_epoch(self, place: int) -> None:
+        """End the epoch of a partition of components."""
+        self._source = f"{Topic.COMPONENTS}/{place}"
+        self.homes[place].flush()
+        self._open.discard(place)
 
     def run(self, events: Sequence[Event | Command]) -> None:
         """Give the events one by one, with steps between; then let everything come to rest."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.local_time import (
+    hour_of_day,
     known_zone,
     next_local_time,
     start_of_day,
@@ -159,3 +160,9 @@ def test_zones_agree_with_the_machine_s_where_both_have_the_same_rules():
     assert to_local(int(moment.timestamp() * 1000), "Europe/Paris") == moment.astimezone(
         ZoneInfo("Europe/Paris")
     ).replace(tzinfo=None)
+
+
+@given(moments())
+def test_the_hour_of_the_day_is_that_of_the_local_time(moment):
+    name, ms = moment
+    assert hour_of_day(ms, name) == to_local(ms, name).hour

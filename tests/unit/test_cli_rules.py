@@ -140,7 +140,7 @@ def test_what_ships_is_right(capsys):
     said = json.loads(run(capsys, "validate", *places, "--json"))
     assert said["errors"] == []
     found = {(document["kind"], document["name"]) for document in said["documents"]}
-    assert {("rule", "abandoned_cart"), ("identity policy", None)} <= found
+    assert {("rule", "abandoned_cart"), ("identity policy", None), ("sending policy", None)} <= found
 
 
 def test_what_is_wrong_is_told_with_line_and_column(capsys, folder):
@@ -164,6 +164,7 @@ def test_what_is_wrong_is_told_with_line_and_column(capsys, folder):
         ("name: x", "1:1: `opens` is missing"),
         ("name: [", "not YAML"),
         ("namespaces: []", "1:1: policy.namespaces: at least one"),
+        ("timezone: UTC\ncaps: [{times: 0}]", "2:16: times must be a whole number, 1 or more"),
         ("segments: []", "1:1: segments are not supported by this version"),
     ],
 )

@@ -29,12 +29,15 @@ from stream_app.domain.messages import (
 )
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.ports import ComponentTables
+from stream_app.domain.profile import END
 from stream_app.domain.repair import Limits
 from stream_app.domain.rows import SightingRow, customer_tables
 from tests.property.identity_world import KEY, POLICY, Recorder, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from stream_app.domain.profile import Profile
 
 ANA, COOKIE = customer_id("user_id:ana", KEY), customer_id("cookie:1", KEY)
 LINK = ("user_id:ana", "cookie:1")
@@ -53,20 +56,33 @@ class Rules(NoRules):
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
-        customer.rules = (customer.rules or 0) + 1
-        self.calls.append(("event", customer.key, event.event_id, late, stamp))
+    def before(self, customer: Customer, event: Event) -> None: ...
 
-    def on_history(self, customer: Customer, stamp: int) -> None:
-        held = [event.event_id for event in customer.history()]
-        self.calls.append(("history", customer.key, held, customer.settled, stamp))
+    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+        customer.rules = (customer.rules or 0) + 1
+        self.calls.append(("event", customer.key, event.event_id, stamp))
+        return True
+
+    def begin(self, customer: Customer, kept: bytes | None) -> list[str]:
+        assert kept is None, "these timelines are too short for a checkpoint"
+        return []
+
+    def before_step(self, fold: list[str], event: Event, profile: Profile) -> None: ...
+
+    def step(self, fold: list[str], event: Event, profile: Profile) -> None:
+        fold.append(event.event_id)
+
+    def finish(self, customer: Customer, fold: list[str], stamp: int) -> None:
+        customer.rules = len(fold)
+        self.calls.append(("folded", customer.key, fold, customer.settled, stamp))
 
     def leave(self, customer: Customer) -> bytes:
         self.calls.append(("leave", customer.key))
         return str(customer.rules).encode()
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
-        self.calls.append(("join", customer.key, state, stamp))
+    def join(self, customer: Customer, state: bytes) -> tuple[int, str]:
+        self.calls.append(("join", customer.key, state))
+        return END
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:
         self.calls.append(("share", customer.key))
@@ -96,6 +112,7 @@ class Place:
     def __call__(self, message: ComponentMessage) -> list[Any]:
         self.sent = []
         self.components.handle(decode_component(encode(message)))
+        self.components.flush()
         return self.sent
 
     def run(self, message: ComponentMessage) -> None:
@@ -180,7 +197,12 @@ def test_a_late_event_takes_its_place_and_is_said_to_be_late() -> None:
         "cookie:1", event("e2", 50, "cookie:1"), event("e1", -5, "cookie:1"), event("e3", 60, "cookie:1")
     )
     assert place.timeline("cookie:1") == ["e1", "e2", "e3"]
-    assert [call[3] for call in place.rules.calls if call[0] == "event"] == [False, True, False]
+    assert (place.effects.counts["in order"], place.effects.counts["late"]) == (2, 1)
+    assert [call[:3:2] for call in place.rules.calls] == [
+        ("event", "e2"),
+        ("folded", ["e1", "e2"]),
+        ("event", "e3"),
+    ]
 
 
 def test_a_late_basket_event_gives_the_basket_that_its_place_in_time_demands() -> None:
@@ -410,9 +432,9 @@ def test_the_rules_hear_of_events_merges_and_moves_in_the_order_in_which_they_ne
     here = (of("user_id:ana"), 1)
     assert place.rules.calls == [
         ("leave", (of("cookie:1"), 1)),
-        ("join", here, b"1", 7),
+        ("join", here, b"1"),
         ("share", here),
-        ("history", here, ["e1", "e2"], True, 7),
+        ("folded", here, ["e1", "e2"], True, 7),
     ]
 
 

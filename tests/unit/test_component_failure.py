@@ -11,10 +11,12 @@ from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
 from stream_app.domain.customer import Customer, NoRules
 from stream_app.domain.event import Event
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import CommandTo, EventTo, Repoint, Union, decode_component, encode
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.ports import ComponentTables
+from stream_app.domain.profile import END
 from stream_app.domain.repair import Limits
 from stream_app.domain.rows import TableSpec, customer_tables
 from tests.property.identity_world import KEY, Recorder
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from stream_app.domain.messages import ComponentMessage, Message, Topic
+    from stream_app.domain.profile import Profile
 
 POLICY = IdentityPolicy.from_mapping(
     {
@@ -123,18 +126,38 @@ class Rules(NoRules):
         customer.rules += [what, *more]
         self._calls.note(what)
 
-    def on_event(self, customer: Customer, event: Event, *, late: bool, stamp: int) -> None:
-        self._change(customer, "on_event", event.event_id)
+    def before(self, customer: Customer, event: Event) -> None: ...
 
-    def on_history(self, customer: Customer, stamp: int) -> None:
-        self._change(customer, "on_history")
+    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+        self._change(customer, "on_event", event.event_id)
+        return True
+
+    def begin(self, customer: Customer, kept: bytes | None) -> list[str]:
+        self._calls.note("begin")
+        return [] if kept is None else msgspec.msgpack.decode(kept)
+
+    def before_step(self, fold: list[str], event: Event, profile: Profile) -> None: ...
+
+    def step(self, fold: list[str], event: Event, profile: Profile) -> None:
+        fold.append(event.event_id)
+        self._calls.note("step")
+
+    def keep(self, fold: list[str]) -> bytes:
+        return encode(fold)
+
+    def current(self, customer: Customer) -> list[str]:
+        return customer.rules
+
+    def finish(self, customer: Customer, fold: list[str], stamp: int) -> None:
+        self._change(customer, "finish", *fold)
 
     def leave(self, customer: Customer) -> bytes:
         self._calls.note("leave")
         return encode(customer.rules)
 
-    def join(self, customer: Customer, state: bytes, stamp: int) -> None:
+    def join(self, customer: Customer, state: bytes) -> tuple[int, str]:
         self._change(customer, "join")
+        return END
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:
         self._change(customer, "share")
@@ -172,8 +195,10 @@ class Place:
         effects = Effects(self._send, self.calls)
         rules = Rules(self.calls)
         labels = Labels(POLICY, KEY)
-        limits = Limits(rows=3)
-        self.components = Components(POLICY, KEY, rows, effects, labels, rules, limits=limits)
+        limits, folding = Limits(rows=3), FoldLimits(events=3, turn=1, every=2)
+        self.components = Components(
+            POLICY, KEY, rows, effects, labels, rules, limits=limits, folding=folding
+        )
 
     def _send(self, topic: Topic, key: str, message: Message) -> None:
         if not isinstance(message, Repoint):
@@ -183,11 +208,15 @@ class Place:
         """Handle a message and commit; return what it has sent."""
         self.sent = []
         self.calls.names.clear()
-        self.components.handle(decode_component(raw))
+        self._epoch(raw)
         assert self.left() == set()
         for table in self.kept.values():
             table.commit()
         return self.sent
+
+    def _epoch(self, raw: bytes) -> None:
+        self.components.handle(decode_component(raw))
+        self.components.flush()
 
     def left(self) -> set[tuple[str, bytes]]:
         """Return rows that were changed and not put."""
@@ -198,7 +227,7 @@ class Place:
         self.calls.names.clear()
         self.calls.fails_at = call
         with pytest.raises(PlantedError):
-            self.components.handle(decode_component(raw))
+            self._epoch(raw)
         self.calls.fails_at = None
         return self.left()
 

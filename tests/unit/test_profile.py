@@ -6,19 +6,14 @@ from typing import Any
 
 import pytest
 
-from stream_app.domain.cart import MAX_CARTS, MAX_LINES
 from stream_app.domain.event import Context, Event
-from stream_app.domain.profile import (
-    MAX_ANSWERS,
-    MAX_CURRENCIES,
-    MAX_TRAITS,
-    MAX_VIEWED,
-    Profile,
-    Seen,
-    apply,
-    consent_for,
-    fold,
-)
+from stream_app.domain.profile import Profile, apply, consent_for, fold, zone_of
+from stream_app.domain.profile.carts import MAX_CARTS, MAX_LINES
+from stream_app.domain.profile.consent import MAX_ANSWERS
+from stream_app.domain.profile.orders import MAX_CURRENCIES
+from stream_app.domain.profile.seen import Seen
+from stream_app.domain.profile.traits import MAX_TRAITS
+from stream_app.domain.profile.viewed import MAX_VIEWED
 
 
 def event(kind: str, time: int, *, name: str = "", channel: str = "web", **properties: Any) -> Event:
@@ -36,7 +31,7 @@ def test_visits_are_counted_by_channel_with_first_and_last() -> None:
     profile = fold(
         [event("Page Viewed", 5), event("Page Viewed", 9, channel="app"), event("Page Viewed", 20)]
     )
-    assert profile.seen == {"web": Seen(5, 20, 2), "app": Seen(9, 9, 1)}
+    assert profile.seen == {"web": Seen(5, 20, 2, 2), "app": Seen(9, 9, 1, 1)}
     assert (profile.events, profile.first, profile.last) == (3, (5, "e5"), (20, "e20"))
 
 
@@ -94,8 +89,9 @@ def test_orders_and_revenue_are_summed_exactly_by_currency() -> None:
     ]
     orders += [event("Order Completed", 40, revenue="a lot")]
     profile = fold(orders)
-    assert profile.revenue == {"EUR": 1_000_000, "USD": 5_500_000, "XXX": 2_000_000}
-    assert (profile.orders, profile.first_order, profile.last_order) == (13, 0, 40)
+    revenue = {code: money.revenue for code, money in profile.orders.money.items()}
+    assert revenue == {"EUR": 1_000_000, "USD": 5_500_000, "XXX": 2_000_000}
+    assert (profile.orders.count, profile.orders.first, profile.orders.last) == (13, 0, 40)
 
 
 def test_recently_viewed_keeps_the_latest_views_each_item_once() -> None:
@@ -121,9 +117,8 @@ def test_locale_and_time_zone_are_those_of_the_latest_event_that_has_one() -> No
     profile = fold(
         [context(1, locale="fr-FR", timezone="Europe/Paris"), context(2, locale="en-GB"), context(3)]
     )
-    assert profile.locale is not None
-    assert profile.timezone is not None
-    assert (profile.locale.value, profile.timezone.value) == ("en-GB", "Europe/Paris")
+    assert profile.where.locale is not None
+    assert (profile.where.locale.value, zone_of(profile)) == ("en-GB", "Europe/Paris")
 
 
 def answer(time: int, granted: Any, **about: str) -> Event:
@@ -175,7 +170,7 @@ def test_what_producers_choose_freely_is_bounded() -> None:
     profile = fold([*traits, *answers, *orders])
     assert {*profile.traits} == {f"t{n}" for n in range(9, MAX_TRAITS + 9)}
     assert len(profile.consent) == MAX_ANSWERS
-    assert {*profile.revenue} == {*codes[:MAX_CURRENCIES]}
+    assert {*profile.orders.money} == {*codes[:MAX_CURRENCIES]}
 
 
 def test_values_without_meaning_are_passed_over() -> None:
@@ -191,4 +186,4 @@ def test_values_without_meaning_are_passed_over() -> None:
     profile = fold(events)
     assert profile.viewed == []
     assert profile.carts == {}
-    assert profile.revenue == {}
+    assert sum(money.revenue for money in profile.orders.money.values()) == 0

@@ -1,4 +1,4 @@
-"""Large components: rows move a bounded step at a time, and what adds no evidence touches nothing else."""
+"""Large components: rows move, and are folded, a bounded step at a time; what adds no evidence touches nothing else."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.event import Event
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.labels import Labels
-from stream_app.domain.messages import CommandTo, EventTo, Repair, decode_component, encode
+from stream_app.domain.messages import CommandTo, EventTo, Fold, Repair, decode_component, encode
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.ports import ComponentTables
 from stream_app.domain.repair import Limits
@@ -68,11 +69,15 @@ class CountingTable(MemoryTable):
 class Place:
     """One partition of components, whose messages to themselves wait until they are asked for."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, folding: FoldLimits | None = None) -> None:
         self.tables = {spec.name: CountingTable(spec) for spec in customer_tables()}
         self.waiting: deque[bytes] = deque()
         self.effects = Recorder(lambda _topic, _key, message: self.waiting.append(encode(message)))
         self.limits = Limits(rows=STEP) if limits is None else limits
+        rows = self.limits.rows
+        self.folding = (
+            FoldLimits(events=rows, turn=rows // 4, every=rows // 2) if folding is None else folding
+        )
         self.components: Components
         self.start()
 
@@ -80,7 +85,9 @@ class Place:
         """Begin with nothing but the rows, as after a crash."""
         labels = Labels(POLICY, KEY)
         rows: Any = ComponentTables(**self.tables)
-        self.components = Components(POLICY, KEY, rows, self.effects, labels, limits=self.limits)
+        self.components = Components(
+            POLICY, KEY, rows, self.effects, labels, limits=self.limits, folding=self.folding
+        )
 
     def restore(self) -> None:
         """Lose the memory, and have the tables back from their bytes."""
@@ -99,12 +106,14 @@ class Place:
         else:
             message = EventTo(label, msgspec.Raw(encode(one)), one.event_id.encode(), one.received)
         self.components.handle(decode_component(encode(message)))
+        self.components.flush()
 
-    def step(self) -> Repair:
-        """Handle the component's next message to itself."""
+    def step(self) -> Repair | Fold:
+        """Handle the component's next message to itself; each is an epoch."""
         message = decode_component(self.waiting.popleft())
-        assert isinstance(message, Repair)
+        assert isinstance(message, Repair | Fold)
         self.components.handle(message)
+        self.components.flush()
         return message
 
     def counts(self, table: str) -> Counter[str]:
@@ -170,15 +179,15 @@ def test_a_split_takes_many_steps_each_of_which_looks_at_a_bounded_number_of_row
     split(place, ROWS * 2)
     steps = 0
     while place.waiting:
-        assert len(place.waiting) == 1
+        assert len(place.waiting) <= 2  # the repair's next step, or one turn for each of the two to be folded
         place.forget_counts()
         place.step()
         steps += 1
         if place.waiting:
-            assert place.counts("timeline")["row"] <= STEP + 1
+            assert place.counts("timeline")["row"] <= 2 * STEP + 1  # so many may move, and so many be folded
             assert place.counts("timeline")["put"] <= STEP
             assert place.counts("events")["put"] <= STEP
-    assert steps >= ROWS * 2 // STEP
+    assert steps >= ROWS * 4 // STEP  # each row is looked at, and then folded
     assert place.timelines(ANA) == expected(ROWS * 2)
 
 
@@ -284,8 +293,8 @@ def touched(shape: Callable[[int], list[tuple[str, ...]]], size: int) -> dict[st
             place.step()
     for again in range(2):
         place.forget_counts()
-        place.give(ANA, event(200_000 + again, *combinations[-1]))
-        place.give(ANA, event(300_000 + again, *combinations[-1][1:]))
+        place.give(ANA, event(200_000 + 2 * again, *combinations[-1]))
+        place.give(ANA, event(200_001 + 2 * again, *combinations[-1][1:]))
     assert not place.waiting
     return {name: table.counts for name, table in place.tables.items()}
 

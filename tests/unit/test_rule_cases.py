@@ -26,7 +26,8 @@ EXAMPLES = Path(__file__).parents[3] / "shared" / "cases" / "trigger_examples.js
 
 
 def cases(text: str) -> list[Any]:
-    return [pytest.param(case, id=case["id"]) for case in map(json.loads, text.splitlines())]
+    found = map(json.loads, text.splitlines())
+    return [pytest.param(case, id=f"{case['rules'][0]}: {case['id']}") for case in found]
 
 
 def check_case(case: dict[str, Any]) -> list[str]:
@@ -36,7 +37,12 @@ def check_case(case: dict[str, Any]) -> list[str]:
 OWN = (RULES / "abandoned_cart.cases.jsonl").read_text("utf-8")
 
 
-@pytest.mark.parametrize("case", cases(OWN))
+ALL_OWN = "".join(
+    file.read_text("utf-8") for file in sorted(RULES.iterdir(), key=str) if file.name.endswith(".cases.jsonl")
+)
+
+
+@pytest.mark.parametrize("case", cases(ALL_OWN))
 def test_the_shipped_rules_cases_pass(case: dict[str, Any]) -> None:
     assert check_case(case) == []
 
@@ -89,7 +95,10 @@ def test_a_wrong_expectation_fails_and_is_told(expect: dict[str, Any], told: str
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"rules": ["unheard_of"]}, "there is no rule `unheard_of`; there are: abandoned_cart"),
+        (
+            {"rules": ["unheard_of"]},
+            "there is no rule `unheard_of`; there are: abandoned_browse, abandoned_cart, ",
+        ),
         ({"rules": [{"name": "x", "opens": {"evnt": "A"}}]}, "rule x in the case:1:"),
         ({"rules": [7]}, "$.rules[0]"),
         ({"policy": {"colour": "red"}}, "policy.colour: unknown field"),
@@ -111,13 +120,15 @@ def test_a_case_that_cannot_be_run_fails_and_says_why(change: dict[str, Any], to
     assert told in problem
 
 
-def test_reference_data_that_no_rule_of_the_case_sees_are_no_obstacle() -> None:
+def test_the_catalogues_price_stands_in_for_one_that_no_event_named() -> None:
     reference = {"products": [{"sku": "X", "price": 12.0}], "stores": [{"id": "s"}]}
     assert check_case(first() | {"reference": reference}) == []
     unpriced = json.loads(json.dumps(first()))
-    del unpriced["events"][0]["properties"]["price"]
-    (problem,) = check_case(unpriced | {"reference": reference})
-    assert "reference: prices of products are not supported by this version" in problem
+    properties = unpriced["events"][0]["properties"]
+    del properties["price"]
+    for price, problems in ((5.0, 1), (80, 0)):
+        products = {"products": [{"sku": properties["sku"], "price": price}]}
+        assert len(check_case(unpriced | {"reference": products})) == problems, price
     near = {"name": "x", "near": {"radius_m": 300}}
     (problem,) = check_case(first() | {"reference": reference, "rules": [near]})
     assert "rule x in the case:1:15: rule: `near` is not supported by this version" in problem

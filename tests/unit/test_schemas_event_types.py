@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import schemas
+from stream_app.domain.profile import NAMES
 
 RULES = schemas.files("rules", ".yaml")
 CASES = schemas.files("rules", ".cases.jsonl")
@@ -61,6 +62,12 @@ def test_a_shipped_rule_names_documented_event_types_only(path):
 def test_a_shipped_rules_conditions_name_documented_properties_only(path):
     named = set(re.findall(r"\b(?:event|opened|first|last)\.([a-z_]+)", schemas.read_text(path)))
     assert named <= schemas.read_yaml("event_types.yaml")["properties"].keys()
+
+
+@pytest.mark.parametrize("path", RULES)
+def test_what_a_shipped_rule_wants_to_know_of_the_customer_is_in_the_profile_or_told(path):
+    named = set(re.findall(r"\bcustomer\.([a-z_]+)", schemas.read_text(path)))
+    assert named <= NAMES | schemas.event_types()["Identify"].properties.keys()
 
 
 @pytest.mark.parametrize("path", CASES)

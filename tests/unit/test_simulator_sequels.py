@@ -65,6 +65,8 @@ def test_sequels_add_events_and_move_none(usual: list[ChannelEvent]):
     without = play(NONE)
     assert len(without) < len(usual)
     for event in without:
+        if event.type == "Consent Changed":
+            continue  # what she agreed to is passed on with the first act that names her account, sequel or not
         same = everything[event.event_id]
         assert (same.time, same.type, same.identifiers) == (event.time, event.type, event.identifiers)
         assert event.properties.items() <= same.properties.items()
@@ -196,9 +198,9 @@ def test_a_few_live_across_the_border(usual: list[ChannelEvent]):
     assert 0.01 < zones["Europe/London"] / zones.total() < 0.12
 
 
-def test_a_members_tier_changes_once_in_sixty_days_and_up_more_often_than_down():
+def test_a_members_tier_changes_once_in_thirty_days_and_up_more_often_than_down():
     habits = msgspec.structs.replace(NONE, visits=0.0)
-    changes = of(play(habits, shoppers=60, days=240), "Loyalty Tier Changed")
+    changes = of(play(habits, shoppers=60, days=120), "Loyalty Tier Changed")
     hers = defaultdict(list)
     for event in changes:
         hers[event.identifiers["loyalty"]].append(event)

@@ -11,9 +11,20 @@ import msgspec
 import pytest
 
 import schemas
-from stream_app.domain.cart import Cart, Line
 from stream_app.domain.event import ChannelEvent
-from stream_app.domain.profile import Answer, Latest, Profile, Seen, Viewed
+from stream_app.domain.profile import Profile
+from stream_app.domain.profile.carts import Cart, Line
+from stream_app.domain.profile.consent import Answer, Said
+from stream_app.domain.profile.loyalty import Loyalty
+from stream_app.domain.profile.orders import Money, Order, Orders, Return
+from stream_app.domain.profile.preferences import Count
+from stream_app.domain.profile.ratings import Ratings
+from stream_app.domain.profile.seen import Device, Seen
+from stream_app.domain.profile.service import Request, Service
+from stream_app.domain.profile.values import Latest
+from stream_app.domain.profile.viewed import Viewed
+from stream_app.domain.profile.whereabouts import Fix, Whereabouts
+from stream_app.domain.profile.wishes import Wish
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire import (
     Encoder,
@@ -93,17 +104,42 @@ PROFILE = Profile(
     events=3,
     first=(1, "e-1"),
     last=(9, "e-3"),
-    seen={"web": Seen(1, 9, 2), "app": Seen(2, 2, 1)},
-    orders=1,
-    revenue={"EUR": 12_500_000},
-    first_order=2,
-    last_order=3,
+    seen={"web": Seen(1, 9, 2, 1), "app": Seen(2, 2, 1)},
+    devices={"device:d": Device(2, 2, 1), "cookie:c": Device(1, 9, 2)},
+    active=[0],
+    orders=Orders(
+        1,
+        1,
+        1,
+        {"USD": Money(0, 0, 0), "EUR": Money(1, 12_500_000, 2_500_000)},
+        [
+            Order(
+                "o-1",
+                3,
+                "store",
+                "s-1",
+                placed=True,
+                amount=12_500_000,
+                currency="EUR",
+                refunds={"": 2_500_000},
+            ),
+            Order("", 4, "web", placed=True, cancelled=True),
+            Order("o-3", 5, "web", amount=1),
+        ],
+        [Return("o-1", 7, "web", None, 2_500_000, "EUR")],
+    ),
+    wishes=[Wish("S-1", "", 2), Wish("S-9", "w-1", 3, 9_990_000, "EUR")],
+    service=Service(3, 2, [Request("k-1", "complaint", "app", 5, 6), Request("", "request", "web", 7)]),
+    satisfaction=Ratings(3, 10_000_000, Latest(5, 8, "e-2")),
+    loyalty=Loyalty(Latest("gold", 4, "e-1"), Latest(120, 4, "e-1"), 2),
+    history=[Said(1, "e-1", "marketing", None, granted=True, through="store")],
+    stores={"s-1": Count(1, 3)},
+    categories={"shoes": Count(2, 3), "hats": Count(2, 4)},
     carts={
         "cart-1": Cart(
             (9, "e-3"), {"S-2": Line(2, 0.1, "EUR"), "S-1": Line(1, None, "EUR"), "S-3": Line(1, 0.2)}
         )
     },
-    cart_last=(9, "e-3"),
     viewed=[Viewed("S-1", 4, "e-1"), Viewed("S-2", 5, "e-2")],
     traits={
         "size": Latest(42, 1, "e-1"),
@@ -111,7 +147,7 @@ PROFILE = Profile(
         "city": Latest(None, 2, "e-2"),
     },
     consent={"marketing/*": Answer(granted=True, time=1)},
-    locale=Latest("fr-FR", 1, "e-1"),
+    where=Whereabouts(Latest("fr-FR", 1, "e-1"), None, Fix(48.85, 2.35, None, 4, "e-1")),
 )
 PROFILE_FIELDS = {
     "customer_id": "c-1",
@@ -143,7 +179,76 @@ PROFILE_FIELDS = {
     "traits": {"first_name": "Ana", "size": 42},
     "consent": {"marketing/*": True},
     "locale": "fr-FR",
-    "timezone": None,
+    "timezone": "Europe/Paris",
+    "first_order_at": 3,
+    "cancelled_orders": 1,
+    "returns": 1,
+    "refunded": {"EUR": 2.5},
+    "monetary_value": {"EUR": 10.0},
+    "currency": "EUR",
+    "lifetime_value": 10.0,
+    "recent_orders": [
+        {
+            "order_id": None,
+            "time": 4,
+            "channel": "web",
+            "store_id": None,
+            "amount": None,
+            "currency": None,
+            "refunded": 0.0,
+            "state": "cancelled",
+        },
+        {
+            "order_id": "o-1",
+            "time": 3,
+            "channel": "store",
+            "store_id": "s-1",
+            "amount": 12.5,
+            "currency": "EUR",
+            "refunded": 2.5,
+            "state": "partly_refunded",
+        },
+    ],
+    "recent_returns": [
+        {"order_id": "o-1", "time": 7, "channel": "web", "store_id": None, "amount": 2.5, "currency": "EUR"}
+    ],
+    "wishlist": [
+        {"sku": "S-9", "wishlist_id": "w-1", "time": 3, "price": 9.99, "currency": "EUR"},
+        {"sku": "S-1", "wishlist_id": None, "time": 2, "price": None, "currency": None},
+    ],
+    "devices": {
+        "cookie:c": {"first_seen": 1, "last_seen": 9, "events": 2},
+        "device:d": {"first_seen": 2, "last_seen": 2, "events": 1},
+    },
+    "service_requests": 3,
+    "complaints": 2,
+    "recent_requests": [
+        {"case_id": None, "kind": "request", "channel": "web", "opened_at": 7, "closed_at": None},
+        {"case_id": "k-1", "kind": "complaint", "channel": "app", "opened_at": 5, "closed_at": 6},
+    ],
+    "satisfaction": {"count": 3, "average": 10 / 3, "last": 5.0, "last_at": 8},
+    "reviews": None,
+    "loyalty_tier": "gold",
+    "loyalty_points": 120.0,
+    "loyalty_joined_at": 2,
+    "preferred_channel": "web",
+    "preferred_store": "s-1",
+    "preferred_category": "hats",
+    "preferred_size": "42",
+    "preferred_hour": 1,
+    "position": {"latitude": 48.85, "longitude": 2.35, "accuracy_m": None, "time": 4},
+    "consent_history": [
+        {"purpose": "marketing", "channel": None, "granted": True, "time": 1, "through": "store"}
+    ],
+    "segments": ["lapsing", "vip"],
+}
+SEGMENT = {
+    "customer_id": "c-1",
+    "segment": "vip",
+    "version": 2,
+    "action": "entered",
+    "time": 5,
+    "values": {"customer.orders": 3, "customer.wishlist": ["a"], "customer.consent": {"marketing/*": True}},
 }
 EVENT = ChannelEvent("e-1", 1, "web", "Page Viewed", {"cookie": "c"}, {"path": "/"})
 
@@ -151,7 +256,10 @@ EVENT = ChannelEvent("e-1", 1, "web", "Page Viewed", {"cookie": "c"}, {"path": "
 def all_of(encoder: Encoder) -> dict[Output, bytes]:
     return {
         Output.TIMELINE: encoder.timeline("c-1", 1, "c-2", "remove", encode_payload(EVENT)),
-        Output.PROFILE: encoder.profile("c-1", 7, ["cookie:1", "email:a@example.org"], PROFILE),
+        Output.PROFILE: encoder.profile(
+            "c-1", 7, ["cookie:1", "email:a@example.org"], PROFILE, {"vip", "lapsing"}
+        ),
+        Output.SEGMENT: encoder.segment(SEGMENT),
         Output.IDENTITY_CHANGE: encoder.identity_change(CHANGE),
         Output.TRIGGER: encoder.trigger(TRIGGER),
         Output.DECISION: encoder.decision(DECISION),
@@ -161,6 +269,7 @@ def all_of(encoder: Encoder) -> dict[Output, bytes]:
 
 def check(read: dict[Output, dict[str, Any]]) -> None:
     assert read[Output.PROFILE] == PROFILE_FIELDS
+    assert read[Output.SEGMENT] == SEGMENT
     assert read[Output.IDENTITY_CHANGE] == CHANGE
     assert read[Output.TRIGGER] == TRIGGER
     assert read[Output.DECISION] == DECISION

@@ -1,9 +1,9 @@
 """What a customer has in the basket: a pure fold over the events that fill and empty it.
 
 Price x quantity added less removed, by `cart_id` (events without one share a basket of their own). A missing
-price is the product's: the one last seen with it. Ordered or emptied, by `cart_id` or all, a basket is empty.
-Prices and quantities are numbers; anything else is as if absent (quantity 1). Money is rounded to 4 decimals
-when it is asked for, so that sums of floats compare as people expect.
+price is the product's: the one last seen with it, else the catalogue's. Ordered or emptied, by `cart_id` or all,
+a basket is empty. Prices and quantities are numbers; anything else is as if absent (quantity 1). Money is rounded
+to 4 decimals when it is asked for, so that sums of floats compare as people expect.
 
 Bounded: 32 baskets (the one untouched longest goes first), 200 products each (what comes on top shares one
 line), 256 prices. The bounds depend on the events alone, so folding again gives the same.
@@ -12,9 +12,13 @@ line), 256 prices. The bounds depend on the events alone, so folding again gives
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_CARTS = 32
 MAX_LINES = 200
@@ -28,6 +32,7 @@ SHOWS_PRICE = frozenset({"Product Viewed", "Product Clicked"})
 EVENT_TYPES = frozenset({ADDS, REMOVES}) | EMPTIES | SHOWS_PRICE
 """The event types that this fold wants to see."""
 _OTHER = "\x00other"
+_NO_PRICES: Mapping[str, float] = MappingProxyType({})
 
 
 class Line(msgspec.Struct, array_like=True):
@@ -72,8 +77,10 @@ class Baskets(msgspec.Struct, array_like=True):
         if not cart.lines:
             del self.carts[cart_id]
 
-    def view(self, cart_id: str) -> dict[str, Any]:
+    def view(self, cart_id: str, prices: Mapping[str, float] = _NO_PRICES) -> dict[str, Any]:
         """Return what `cart` means in a condition and a payload: the basket `cart_id`, or all of them if "".
+
+        `prices` are the catalogue's.
 
         `value` in the basket's currency, `items` is the number of pieces, `currency` is absent where no event
         named one, `products` lists item, quantity and amount.
@@ -84,7 +91,7 @@ class Baskets(msgspec.Struct, array_like=True):
         view: dict[str, Any] = {}
         for cart in carts:
             for item, line in cart.lines.items():
-                amount = line.amount + line.unpriced * self.prices.get(item, 0.0)
+                amount = line.amount + line.unpriced * self._price(item, prices)
                 value += amount
                 items += line.quantity
                 name = "" if item == _OTHER else item
@@ -93,6 +100,11 @@ class Baskets(msgspec.Struct, array_like=True):
                 view["currency"] = cart.currency
         view.update(value=_money(value), items=_count(items), products=products)
         return view
+
+    def _price(self, item: str, prices: Mapping[str, float]) -> float:
+        """Return a product's price: as last seen with it, else as the catalogue has it, else 0."""
+        seen = self.prices.get(item)
+        return prices.get(item, 0.0) if seen is None else seen
 
     def _touch(self, cart_id: str) -> Cart:
         """Return the basket, made the most recently touched, and make room for it if need be."""

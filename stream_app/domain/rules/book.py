@@ -5,21 +5,25 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+import msgspec
 
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.model import FOREVER
 from stream_app.domain.rules.sending import SendingPolicy
 from stream_app.domain.rules.settle import Moment, Settler
+from stream_app.domain.rules.state import Ledger, RulesState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_app.domain.event import Event
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.decision import Decision
     from stream_app.domain.rules.model import Rule
-    from stream_app.domain.rules.state import Ledger, RulesState
+
+_NO_LEDGER = Ledger()
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(RulesState).decode
 
 
 class RuleBook:
@@ -27,11 +31,17 @@ class RuleBook:
 
     Per event that is in order: `elapse`, then the profile takes it in, then `step`. Otherwise `refold` the timeline
     with the state's ledger. Then `settle` unless `settled`; then a timer at `next_due`. When a timer is due:
-    `settle`.
+    `settle`. A long timeline need not be folded from its beginning: `keep` the fold now and then, and
+    `resume` from what was kept before the change.
     """
 
-    def __init__(self, rules: Sequence[Rule], policy: SendingPolicy | None = None) -> None:
-        """Compile the rules; without a policy everything may be sent."""
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        policy: SendingPolicy | None = None,
+        prices: Mapping[str, float] | None = None,
+    ) -> None:
+        """Compile the rules; without a policy everything may be sent. `prices` are the catalogue's, by item."""
         highest: dict[str, Rule] = {}
         for rule in rules:
             known = highest.get(rule.name)
@@ -41,7 +51,8 @@ class RuleBook:
         self.policy = SendingPolicy() if policy is None else policy
         ids = "\n".join([self.policy.digest, *(rule.id for rule in self.rules)])
         self.fingerprint = blake2b(ids.encode(), digest_size=8).hexdigest()
-        self._fold = Fold(self.rules, self.fingerprint, self.policy)
+        self.prices = prices or {}
+        self._fold = Fold(self.rules, self.fingerprint, self.policy, self.prices)
         self._settler = Settler(self._fold.plans, self.policy)
         self.elapse = self._fold.elapse
         """elapse(state, time, profile): judge what is due before the event that comes next, in place."""
@@ -57,7 +68,7 @@ class RuleBook:
         return [
             rule
             for rule in other.rules
-            if rule.id in ours and replace(ours[rule.id], description="") != replace(rule, description="")
+            if rule.id in ours and _decided_by(ours[rule.id]) != _decided_by(rule)
         ]
 
     def new_state(self) -> RulesState:
@@ -78,6 +89,32 @@ class RuleBook:
         `ledgers` are those of every state that this one replaces: the customer's own, of both in a merge.
         """
         return self._fold.refold(events, ledgers)
+
+    def keep(self, state: RulesState) -> bytes:
+        """Return a fold as bytes for `resume`: without the ledger, which no event can give back."""
+        return _encode(msgspec.structs.replace(state, ledger=_NO_LEDGER))
+
+    def resume(self, kept: bytes, ledgers: Iterable[Ledger] = ()) -> RulesState | None:
+        """Return a kept fold to `step` on from; None if other rules made it.
+
+        With the ledgers as in `refold`, and as if it had been folded with them: what they have made history
+        since is left out.
+        """
+        state = _decode(kept)
+        if not self.fits(state):
+            return None
+        empty = self._fold.refold((), ledgers)
+        state.ledger, state.judged = empty.ledger, empty.judged
+        state.stale, state.next_at = empty.stale, empty.next_at
+        for rule, elapsed in list(state.elapsed.items()):
+            silent = state.ledger.silent.get(rule)
+            if silent is not None:
+                state.elapsed[rule] = [one for one in elapsed if one.latest > silent]
+                if not state.elapsed[rule]:
+                    del state.elapsed[rule]
+        for trigger in state.closed.keys() - state.ledger.rows.keys():
+            del state.closed[trigger]
+        return state
 
     def next_due(self, state: RulesState) -> int | None:
         """Return a time (ms) at or before the next one about which there is something to decide."""
@@ -106,3 +143,8 @@ class RuleBook:
             identifiers: Gives the customer's identifiers.
         """
         return self._settler.settle(state, Moment(clock, stood, profile, identifiers))
+
+
+def _decided_by(rule: Rule) -> Rule:
+    """Return a rule without what nothing is decided by."""
+    return msgspec.structs.replace(rule, description="")

@@ -17,7 +17,7 @@ import cel
 from stream_app.domain.rules.syntax import RELATIONS, CelSyntaxError, Node, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     Test = Callable[[Mapping[str, Any], dict[str, Any] | None], bool]
     """(variables, where to note the values seen) -> verdict."""
@@ -47,9 +47,13 @@ class Path(tuple[str, ...]):
 
 
 class Condition:
-    """A compiled condition. `paths`: every property it names; `roots`: the variables they start from."""
+    """A compiled condition.
 
-    __slots__ = ("_test", "paths", "roots", "source")
+    `paths`: every property it names; `roots`: the variables they start from; `customer`: the names right below
+    `customer`, None for all of them.
+    """
+
+    __slots__ = ("_test", "customer", "paths", "roots", "source")
 
     def __init__(self, source: str, allowed: Collection[str]) -> None:
         """Compile; `allowed` are the variables that the place of this condition has.
@@ -62,6 +66,7 @@ class Condition:
         self.source = source
         self.paths = frozenset(_paths(tree, frozenset()))
         self.roots = frozenset(path[0] for path in self.paths)
+        self.customer = names_below(self.paths, "customer")
         try:
             self._test = _compile(tree)
         except ValueError as fault:  # the package's own parser has the last word
@@ -78,6 +83,12 @@ class Condition:
     def holds(self, variables: Mapping[str, Any], seen: dict[str, Any] | None = None) -> bool:
         """Judge. The values that were looked at are noted in `seen`, by their path."""
         return self._test(variables, seen)
+
+
+def names_below(paths: Iterable[tuple[str, ...]], root: str) -> frozenset[str] | None:
+    """Return the names right below a variable that paths go by; None where one stops at the variable itself."""
+    found = [path for path in paths if path[0] == root]
+    return None if any(len(path) == 1 for path in found) else frozenset(path[1] for path in found)
 
 
 def resolve(path: tuple[str, ...], variables: Mapping[str, Any]) -> Any:

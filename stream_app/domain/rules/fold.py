@@ -31,7 +31,7 @@ from stream_app.domain.rules.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stream_app.domain.event import Event
     from stream_app.domain.rules.sending import SendingPolicy
@@ -48,9 +48,12 @@ _encode = msgspec.json.Encoder().encode
 class _Step:
     """One event on its way through the rules: its variables, built when a condition first wants them."""
 
-    __slots__ = ("_base", "event", "profile", "state")
+    __slots__ = ("_base", "_prices", "event", "profile", "state")
 
-    def __init__(self, state: RulesState, event: Event, profile: Profile | None) -> None:
+    def __init__(
+        self, state: RulesState, event: Event, profile: Profile | None, prices: Mapping[str, float]
+    ) -> None:
+        self._prices = prices
         self.state = state
         self.event = event
         self.profile = profile
@@ -76,9 +79,9 @@ class _Step:
             variables["time"] = _EPOCH + dt.timedelta(milliseconds=event.time)
         if "cart" in roots:
             cart_id = instance.cart_id if instance is not None else baskets.cart_of(event.properties)
-            variables["cart"] = self.state.baskets.view(cart_id)
+            variables["cart"] = self.state.baskets.view(cart_id, self._prices)
         if "customer" in roots:
-            variables["customer"] = view_of(self.profile, event.time)
+            variables["customer"] = view_of(self.profile, event.time, condition.customer)
         if instance is not None:
             variables["opened"], variables["last"], first = instance.facts, instance.last, instance.first
         variables["first"] = first
@@ -92,9 +95,12 @@ class _Step:
 class Fold:
     """The fold of all rules of a book."""
 
-    def __init__(self, rules: Sequence[Rule], fingerprint: str, policy: SendingPolicy) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], fingerprint: str, policy: SendingPolicy, prices: Mapping[str, float]
+    ) -> None:
         """Index the rules by the event types that they listen to."""
-        self.plans = {rule.id: Plan(rule, policy) for rule in rules}
+        self.plans = {rule.id: Plan(rule, policy, prices) for rule in rules}
+        self._prices = prices
         self._policy = policy
         self._fingerprint = fingerprint
         self._with_baskets = any(rule.uses("cart") for rule in rules)
@@ -134,11 +140,11 @@ class Fold:
             if self._with_baskets and event.type in baskets.EVENT_TYPES:
                 state.baskets.apply(event.type, event.properties)
             if listeners:
-                step = _Step(state, event, profile)
+                step = _Step(state, event, profile, self._prices)
                 for plan in listeners:
                     _apply(plan, step)
         for plan in self._by_profile:
-            _watch_profile(plan, _Step(state, event, profile))
+            _watch_profile(plan, _Step(state, event, profile, self._prices))
         state.time = time
         state.event_id = event.event_id
 
@@ -149,7 +155,7 @@ class Fold:
             self.elapse(state, event.time, profile)
             apply(profile, event)
             self.step(state, event, profile)
-        state.stale = True
+        state.stale, state.next_at = True, _NEVER  # settling works out when there is something to decide
         return state
 
     # -- due times that have passed ---------------------------------------------------------------------
@@ -414,7 +420,10 @@ def _watch_profile(plan: Plan, step: _Step) -> None:
     """Open an instance when the condition over the profile becomes true."""
     condition, state, event = plan.rule.opens.profile, step.state, step.event
     seen: dict[str, Any] = {}
-    if condition is None or not condition.holds({"customer": view_of(step.profile, event.time)}, seen):
+    if condition is None:
+        return
+    customer = view_of(step.profile, event.time, condition.customer)
+    if not condition.holds({"customer": customer}, seen):
         state.true.discard(plan.id)
         return
     if plan.id not in state.true:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.rules.conditions import Condition  # noqa: TC001 - msgspec reads it at run time
+from stream_app.domain.rules.conditions import Condition, names_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,11 +151,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     def names(self, variable: str) -> frozenset[str] | None:
         """Return the properties of a variable that conditions and payload name; None: all of them."""
         paths: set[tuple[str, ...]] = {path for one in self.conditions() for path in one.paths}
-        paths |= {tuple(name.split(".")) for name in self.payload}
-        paths = {path for path in paths if path[0] == variable}
-        if any(len(path) == 1 for path in paths):
-            return None
-        return frozenset(path[1] for path in paths)
+        return names_below(paths | {tuple(name.split(".")) for name in self.payload}, variable)
 
     def uses(self, variable: str) -> bool:
         """Tell whether a condition or the payload names a variable."""

@@ -6,10 +6,10 @@ All of it is read from the profile, so it is as of the last event that was folde
 from __future__ import annotations
 
 import datetime as dt
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from stream_app.domain.profile import consent_for
+from stream_app.domain.profile import consent_for, customer_zone, view
+from stream_app.domain.profile.traits import trait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,25 +17,21 @@ if TYPE_CHECKING:
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.sending import SendingPolicy
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 TRAIT_EVENTS = frozenset({"Identify", "Signed Up"})
 """The types of event that may change a trait."""
 PREFERENCE = "preferred_channel"
 """The trait by which customers say on which channel they want to hear from us."""
 
 
-def view_of(profile: Profile | None, now: int) -> Mapping[str, Any]:  # noqa: ARG001
-    """Return what `customer` means in a condition at a time (ms)."""
-    if profile is None:
-        return _NOTHING
-    return {name: trait.value for name, trait in profile.traits.items()}
+def view_of(profile: Profile | None, now: int, names: frozenset[str] | None) -> Mapping[str, Any]:
+    """Return what `customer` means at a time (ms): these names of it, or all."""
+    return {} if profile is None else view(profile, now, names=names)
 
 
 def zone_of(profile: Profile | None, policy: SendingPolicy) -> str:
     """Return the customer's time zone: the latest event's that has one, else the policy's."""
-    if profile is None or profile.timezone is None:
-        return policy.timezone
-    return str(profile.timezone.value)
+    zone = None if profile is None else customer_zone(profile)
+    return policy.timezone if zone is None else zone
 
 
 def allowed(
@@ -45,14 +41,12 @@ def allowed(
 
     Of a rule without channels: one without a name, or none.
     """
-    answers = None if profile is None else profile
-    wanted = channels or ("",)
-    found = [
-        channel
-        for channel in wanted
-        if policy.consents(purpose, None if answers is None else consent_for(answers, purpose, channel))
-    ]
-    preferred = _trait(profile, PREFERENCE)
+    found = []
+    for channel in channels or ("",):
+        answer = None if profile is None else consent_for(profile, purpose, channel)
+        if policy.consents(purpose, answer):
+            found.append(channel)
+    preferred = None if profile is None else trait(profile.traits, PREFERENCE)
     if preferred in found:
         found.remove(preferred)
         found.insert(0, preferred)
@@ -61,7 +55,7 @@ def allowed(
 
 def date_of(profile: Profile | None, name: str) -> tuple[int, int] | None:
     """Return month and day of a trait that is a date: 1990-02-28, 1990-02-28T.., --02-28 or 02-28."""
-    value = _trait(profile, name)
+    value = None if profile is None else trait(profile.traits, name)
     if not isinstance(value, str):
         return None
     text = value.strip().partition("T")[0].removeprefix("--")
@@ -71,8 +65,3 @@ def date_of(profile: Profile | None, name: str) -> tuple[int, int] | None:
     except ValueError:
         return None
     return date.month, date.day
-
-
-def _trait(profile: Profile | None, name: str) -> Any:
-    trait = None if profile is None else profile.traits.get(name)
-    return None if trait is None else trait.value

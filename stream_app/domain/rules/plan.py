@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stream_app.domain.rules.conditions import names_below
 from stream_app.domain.rules.due import local_due, named_due
 from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.person import allowed, date_of, view_of, zone_of
@@ -23,10 +24,11 @@ MAX_AT_ONCE = 256
 
 
 class Plan:
-    """A rule, and the policy by which it is sent."""
+    """A rule, the policy by which it is sent, and the catalogue's prices."""
 
     __slots__ = (
-        "customer_names",
+        "customer_judged",
+        "customer_sent",
         "first_names",
         "id",
         "is_local",
@@ -35,21 +37,26 @@ class Plan:
         "needs_cart",
         "opened_names",
         "policy",
+        "prices",
         "rule",
         "sees_customer",
+        "sends_customer",
     )
 
-    def __init__(self, rule: Rule, policy: SendingPolicy) -> None:
+    def __init__(self, rule: Rule, policy: SendingPolicy, prices: Mapping[str, float]) -> None:
         """Work out what the rule names."""
         self.rule = rule
         self.policy = policy
+        self.prices = prices
         self.id = rule.id
         self.opened_names = rule.names("opened")
         self.last_names = rule.names("last")
         self.first_names = rule.names("first")
-        self.customer_names = tuple(
-            name.partition(".")[2] for name in rule.payload if name.split(".")[0] == "customer"
-        )
+        payload = [tuple(name.split(".")) for name in rule.payload]
+        self.sends_customer = any(path[0] == "customer" for path in payload)
+        self.customer_sent = names_below(payload, "customer")
+        judged = [] if rule.condition is None else rule.condition.paths
+        self.customer_judged = names_below([*payload, *judged], "customer")
         self.needs_cart = rule.condition is not None and "cart" in rule.condition.roots
         self.keeps_cart = any(name.split(".")[0] == "cart" for name in rule.payload)
         self.is_local = rule.due_at is not None and rule.due_at.is_local
@@ -182,8 +189,11 @@ class Plan:
         """Take in the state of things, and judge the rule's `if` by it."""
         rule, instance = self.rule, occurrence.instance
         condition = rule.condition
-        cart = state.baskets.view(instance.cart_id) if self.needs_cart or self.keeps_cart else None
-        customer = view_of(profile, occurrence.at) if self.sees_customer or self.customer_names else {}
+        cart = None
+        if self.needs_cart or self.keeps_cart:
+            cart = state.baskets.view(instance.cart_id, self.prices)
+        names = self.customer_judged
+        customer = {} if names is not None and not names else view_of(profile, occurrence.at, names)
         occurrence.values = dict(instance.values)
         occurrence.passed = True
         if condition is not None:
@@ -196,7 +206,10 @@ class Plan:
             }
             occurrence.passed = condition.holds(variables, occurrence.values)
         occurrence.cart = cart if self.keeps_cart else None
-        occurrence.customer = _named(customer, self.customer_names)
+        occurrence.customer = {}
+        if self.sends_customer:
+            sent = self.customer_sent
+            occurrence.customer = {name: v for name, v in customer.items() if sent is None or name in sent}
         occurrence.channels = allowed(profile, self.policy, rule.purpose, rule.channel)
         occurrence.zone = zone_of(profile, self.policy)
 
@@ -210,11 +223,3 @@ def skip(rule: Rule, due: int, number: int, since: int, until: int) -> tuple[int
     if rule.repeat_within is not None:
         return due, number  # the loader sees to it that there are few
     return due + passed * repeat, number + passed
-
-
-def _named(customer: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the part of the view that a payload names; all of it for `customer` alone."""
-    if "" in names:
-        return dict(customer)
-    found = {name.split(".")[0] for name in names}
-    return {name: customer[name] for name in found if name in customer}

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 MAX_ELAPSED = 256
 """Elapsed instances per rule and customer; of more, the oldest become history."""
 _NEVER = -FOREVER
-_FOR_GOOD = frozenset({HeldBack.CAP, HeldBack.PRIORITY})
-"""What is held back for these is not looked at again, even if there is room later."""
 
 
 class Moment(msgspec.Struct):
@@ -104,11 +102,11 @@ class _Settlement:
         self.decisions.sort(key=lambda decision: decision.sent)
         return self.decisions
 
-    def order(self, finding: _Finding) -> tuple[int, float, str, int, str]:
+    def order(self, finding: _Finding) -> tuple[int, float, str, int, int, str, int]:
         """Return the order in which triggers are judged: by sending time, then the more important rule."""
         rule, one = finding.plan.rule, finding.occurrence
-        at = self.clock if one.at < self.stood else one.at
-        return (at, -rule.priority, rule.name, one.due, one.trigger_id)
+        at, opened = self.clock if one.at < self.stood else one.at, one.instance.opened
+        return (at, -rule.priority, rule.name, one.due, opened.time, opened.event_id, one.number)
 
     def findings(self) -> Iterator[_Finding]:
         """Yield what is due before the clock; an open instance is judged as if it elapsed, and stays open.
@@ -183,9 +181,9 @@ class _Settlement:
             if self.was_sent(plan, one):
                 return
             row = self.new_row(plan, one)
-        elif row.due == one.due and not _FOR_GOOD.isdisjoint(row.reasons):
+        elif row.status == HELD and row.due == one.due and not row.wake and not self.is_news(row, one):
             return
-        waited = row.wake if row.due == one.due else 0
+        waited = row.wake
         known, row.due, row.wake = waited > 0, one.due, 0
         row.until = max(row.until, one.latest + plan.memory)
         # What quiet hours held was known in time, and is late only if the end of these is.
@@ -205,6 +203,13 @@ class _Settlement:
             if at > one.due and not late and not known:  # the clock has leapt over the quiet hours
                 self.hold_back(finding, row, one.due, HeldBack.QUIET_HOURS)
             self.send(finding, row, at)
+
+    def is_news(self, row: Row, one: Occurrence) -> bool:
+        """Tell whether what was held back must be looked at again: late events have changed the verdict of `if`.
+
+        Whatever else held it back did so for good, even if there is consent or room later.
+        """
+        return one.passed and not set(row.reasons) - {HeldBack.CONDITION}
 
     def was_sent(self, plan: Plan, one: Occurrence) -> bool:
         """Tell whether a trigger is history, or another version of the rule sent it."""

@@ -36,6 +36,8 @@ NOT_DUE = "not_due"
 """Reason of a side that never came to decide: no instance, or one that was closed before it was due."""
 TAKEN_BACK = "retracted"
 """Reason of a side that took its trigger back before the other one fired."""
+_encode = msgspec.msgpack.Encoder().encode
+_decode_kept = msgspec.msgpack.Decoder(tuple[dict[str, int], bytes]).decode
 
 
 class Outcome(StrEnum):
@@ -115,15 +117,15 @@ class Shadow:
     """The shadow of a live book.
 
     Per customer: `fits`, else `refold` with whatever states it replaces; then the book's own `elapse`, `step` and
-    `settle` beside the live book's; then `compare`.
+    `settle` beside the live book's; then `compare`. `keep` and `resume` as the book's.
     """
 
     def __init__(self, rules: Sequence[Rule], live: RuleBook) -> None:
         """Take the shadow's rules; of several versions the highest counts, whatever the live one's is."""
-        self.own = RuleBook(rules, live.policy)
+        self.own = RuleBook(rules, live.policy, live.prices)
         self.versions = {rule.name: rule.version for rule in self.own.rules}
         others = [rule for rule in live.rules if rule.name not in self.versions]
-        self.book = RuleBook([*self.own.rules, *others], live.policy)
+        self.book = RuleBook([*self.own.rules, *others], live.policy, live.prices)
         self._live = {rule.name: rule for rule in live.rules}
         self._shadow = {rule.name: rule for rule in self.book.rules}
 
@@ -139,10 +141,25 @@ class Shadow:
         self, events: Iterable[Event], parts: Iterable[tuple[Ledger, ShadowState | None]]
     ) -> ShadowState:
         """Fold a whole timeline; `parts` are the live ledger and the shadow of every state that is replaced."""
-        carried = [self._carried(live, shadow) for live, shadow in parts]
-        state = self.book.refold(events, (ledger for ledger, _ in carried))
-        said = {key: one for _, part in carried for key, one in part.items()}
-        return ShadowState(state, self.versions, said)
+        ledgers, said = self._brought(parts)
+        return ShadowState(self.book.refold(events, ledgers), self.versions, said)
+
+    def keep(self, shadow: ShadowState) -> bytes:
+        """Return a fold as bytes for `resume`: without what was sent and said, which no event can give back."""
+        return _encode((shadow.versions, self.book.keep(shadow.state)))
+
+    def resume(self, kept: bytes, parts: Iterable[tuple[Ledger, ShadowState | None]]) -> ShadowState | None:
+        """Return a kept fold to go on from, with parts as in `refold`; None if another shadow made it.
+
+        Other rules of the shadow's own begin with another ledger, though all in all the rules may be the same:
+        what the fold has left out by its ledger may not be history by that one.
+        """
+        versions, fold = _decode_kept(kept)
+        if versions != self.versions:
+            return None
+        ledgers, said = self._brought(parts)
+        state = self.book.resume(fold, ledgers)
+        return None if state is None else ShadowState(state, self.versions, said)
 
     def only(self, shadow: ShadowState, event_ids: Collection[str]) -> ShadowState:
         """Return the part that a split gives to whoever owns these opening events."""
@@ -171,6 +188,14 @@ class Shadow:
             return []
         sides = _Side(live, self._live, decided, clock), _Side(shadow.state, self._shadow, would, clock)
         return _Comparison(*sides, shadow.said).run()
+
+    def _brought(
+        self, parts: Iterable[tuple[Ledger, ShadowState | None]]
+    ) -> tuple[list[Ledger], dict[str, Said]]:
+        """Return what all parts bring along."""
+        carried = [self._carried(live, shadow) for live, shadow in parts]
+        said = {key: one for _, part in carried for key, one in part.items()}
+        return [ledger for ledger, _ in carried], said
 
     def _carried(self, live: Ledger, shadow: ShadowState | None) -> tuple[Ledger, Mapping[str, Said]]:
         """Return what a state brings along: its own sends, but the live ones of rules that are new in the shadow."""

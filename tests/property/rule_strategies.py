@@ -1,0 +1,213 @@
+"""Small worlds for rules: a few event types, properties and minutes, so that coincidences are many.
+
+A world is a case without an expectation: rules, policy, events in order of arrival, until. Drawn are rules
+that the design reads one way only: what the case files call ambiguous is left out where a rule can be written
+without it (a rule that repeats or waits for `then` is `per_event`, so nothing opens again while it is open).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+World = dict[str, Any]
+Raw = dict[str, Any]
+
+TYPES = ("A", "B", "C", "D")
+KEYS = ("k", "l")
+START = datetime(2026, 3, 2, 10, tzinfo=UTC)
+"""A Monday."""
+MINUTES = 12
+MINUTE = st.integers(0, MINUTES)
+SHORT = st.sampled_from(("0s", "1m", "2m", "3m", "90s"))
+LONG = st.sampled_from(("1m", "2m", "3m", "5m"))
+UNTIL = (START + timedelta(days=9, milliseconds=1)).isoformat()
+IDENTIFIERS = {"user_id": "u", "email": "u@example.org", "phone": "+33639981234", "device": "d"}
+
+
+def timestamp(minute: float) -> str:
+    """Return a time of these worlds as text."""
+    return (START + timedelta(minutes=minute)).isoformat()
+
+
+def _sometimes(draw: st.DrawFn, among: int = 3) -> bool:
+    return draw(st.integers(1, among)) == among
+
+
+@st.composite
+def patterns(draw: st.DrawFn, *, opened: bool = False) -> Raw:
+    """Draw a pattern; with `opened`, its condition may compare with the opening event."""
+    types = draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=2, unique=True))
+    pattern: Raw = {"event": types if len(types) > 1 else types[0]}
+    conditions = ["event.n >= 1", "event.n != 1", "!(event.n > 0)", "has(event.n)", "event.n == 'x'"]
+    if opened:
+        conditions.append("event.n >= opened.n")
+    if _sometimes(draw):
+        pattern["if"] = draw(st.sampled_from(conditions))
+    return pattern
+
+
+@st.composite
+def openings(draw: st.DrawFn, *, keyed: bool) -> Raw:
+    """Draw `opens`, but for a sequence with `every`."""
+    kind = draw(st.sampled_from(("event", "event", "event", "sequence", "profile", "first", "quiet")))
+    if kind == "sequence":
+        steps = draw(st.lists(patterns(), min_size=2, max_size=3))
+        return {"sequence": steps} | ({"within": draw(LONG)} if draw(st.booleans()) else {})
+    if kind == "profile":
+        return {"profile": draw(st.sampled_from(("customer.n >= 1", "customer.n == 0 && has(customer.n)")))}
+    if kind == "first":
+        return {"event": draw(st.sampled_from(TYPES)), "first": True}
+    opens = draw(patterns())
+    if kind == "quiet" and not keyed:
+        opens["quiet_before"] = draw(patterns()) | {"for": draw(st.sampled_from(("1m", "2m", "90s")))}
+        if draw(st.booleans()):
+            opens["quiet_before"] |= {"for": "90s", "and_before": True}
+    return opens
+
+
+@st.composite
+def rules(draw: st.DrawFn, name: str = "r", priority: int = 0) -> Raw:
+    """Draw a rule of the whole language, `near` and `reference` aside."""
+    keyed = draw(st.booleans())
+    rule: Raw = {"name": name, "channel": ["email", "push"], "priority": priority}
+    if keyed:
+        rule["key"] = "k"
+    special = draw(st.sampled_from(("", "", "", "repeat", "then", "due_at", "every")))
+    rule["opens"] = draw(openings(keyed=keyed))
+    if special == "every":
+        step = draw(patterns())
+        rule["opens"] = {"sequence": [step] * draw(st.integers(2, 3)), "every": True}
+    if special == "due_at":
+        rule["due_at"] = draw(due_times())
+    else:
+        rule["after"] = draw(SHORT)
+    if special == "repeat":
+        rule |= {"repeat": draw(LONG), "repeat_within": draw(LONG)}
+    if special == "then":
+        rule["then"] = draw(patterns(opened=True))
+    if special or draw(st.booleans()):
+        rule["instances"] = "per_event"
+    elif draw(st.booleans()):
+        rule["keeps_open"] = draw(patterns(opened=True))
+    return rule | draw(conditions_and_limits(keyed=keyed))
+
+
+@st.composite
+def due_times(draw: st.DrawFn) -> Raw:
+    """Draw `due_at`; a local time on the grid of the events."""
+    clock = f"10:{draw(MINUTE):02}"
+    return draw(
+        st.sampled_from(
+            (
+                {"property": "at"},
+                {"property": "at", "offset": "-2m"},
+                {"days": 1, "local_time": clock},
+                {"weekday": "tuesday", "local_time": clock},
+                {"weekday": "monday", "local_time": clock},
+            )
+        )
+    )
+
+
+@st.composite
+def conditions_and_limits(draw: st.DrawFn, *, keyed: bool) -> Raw:
+    """Draw what closes a rule, what it is judged by, and how often it may be sent."""
+    found: Raw = {}
+    if draw(st.booleans()):
+        found["closes"] = draw(patterns(opened=True)) | ({"match": "k"} if draw(st.booleans()) else {})
+    if _sometimes(draw):
+        found["if"] = draw(st.sampled_from(("opened.n >= 1", "customer.n != 1", "!(customer.n > 0)")))
+    if _sometimes(draw):
+        found["at_most"] = {"times": draw(st.integers(1, 2))}
+        found["at_most"] |= {"per": draw(LONG)} if draw(st.booleans()) else {}
+        found["at_most"] |= {"per_key": True} if keyed and draw(st.booleans()) else {}
+    if _sometimes(draw, 4):
+        found |= {
+            "active_from": timestamp(draw(st.integers(0, 4))),
+            "active_until": timestamp(draw(st.integers(5, 12))),
+        }
+    for name in ("grace", "retract_within"):
+        if draw(st.booleans()):
+            found[name] = draw(st.sampled_from(("0s", "1m", "2m", "3m")))
+    if _sometimes(draw, 6):
+        found["ignore_caps"] = True
+    return found
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Raw:
+    """Draw a policy whose quiet hours and caps lie amid the events."""
+    policy: Raw = {"consent_default": draw(st.sampled_from((True, True, False, {"marketing": True})))}
+    if draw(st.booleans()):
+        begins, ends = draw(st.tuples(MINUTE, MINUTE).filter(lambda pair: pair[0] != pair[1]))
+        policy["quiet_hours"] = {"from": f"10:{begins:02}", "to": f"10:{ends:02}"}
+        if _sometimes(draw, 4):
+            policy["quiet_hours"]["days"] = ["tuesday"]
+    if draw(st.booleans()):
+        policy["caps"] = draw(st.lists(caps(), min_size=1, max_size=2))
+    return policy
+
+
+@st.composite
+def caps(draw: st.DrawFn) -> Raw:
+    """Draw a cap."""
+    cap: Raw = {"times": draw(st.integers(1, 2))}
+    cap |= draw(st.sampled_from(({"window": "calendar", "per": "1d"}, {"window": "rolling", "per": "3m"})))
+    return cap | draw(st.sampled_from(({}, {}, {"channel": "email"}, {"purpose": "marketing"})))
+
+
+@st.composite
+def events(draw: st.DrawFn, number: int) -> Raw:
+    """Draw an event; its id has a place of its own among those of equal times."""
+    minute = draw(MINUTE)
+    kind = draw(st.sampled_from((*TYPES, *TYPES, "Identify", "Consent Changed")))
+    properties: Raw = {}
+    if kind == "Consent Changed":
+        properties["consent"] = draw(st.booleans())
+        properties |= draw(st.sampled_from(({}, {"purpose": "marketing"}, {"channel": "email"})))
+    elif kind == "Identify" or draw(st.booleans()):
+        properties["n"] = draw(st.integers(0, 2))
+    if kind in TYPES and draw(st.booleans()):
+        properties["k"] = draw(st.sampled_from(KEYS))
+    if kind in TYPES and draw(st.booleans()):
+        properties["at"] = timestamp(minute + draw(st.integers(-1, 5)))
+    return {
+        "event_id": f"e{number}",
+        "time": timestamp(minute + draw(st.sampled_from((0, 0, 0, 1 / 60_000)))),
+        "channel": "web",
+        "type": kind,
+        "identifiers": IDENTIFIERS,
+        "properties": properties,
+    }
+
+
+@st.composite
+def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False) -> World:
+    """Draw a world: events in the order of their times, or, when `late`, in any order and with leaps of the clock.
+
+    `plain`: without what depends on when a thing is found out: policy, consent, limits, closing events,
+    conditions.
+    """
+    drawn = [
+        draw(rules(name, priority)) for name, priority in (("r", 1), ("s", 2))[: draw(st.integers(1, 2))]
+    ]
+    world: World = {"rules": drawn, "policy": {} if plain else draw(policies())}
+    count = draw(st.integers(1, 9))
+    numbers = draw(st.permutations(range(count)))
+    happened = [draw(events(number)) for number in numbers]
+    if not late:
+        happened.sort(key=lambda event: (datetime.fromisoformat(event["time"]), event["event_id"]))
+    elif draw(st.booleans()):
+        leaps = draw(st.lists(st.tuples(st.integers(0, count), MINUTE), max_size=3))
+        for place, minute in leaps:
+            happened.insert(place, {"advance_to": timestamp(minute)})
+    if plain:
+        happened = [event for event in happened if event.get("type") != "Consent Changed"]
+        for rule in drawn:
+            for name in ("closes", "if", "at_most"):
+                rule.pop(name, None)
+            rule |= {"grace": "99d", "retract_within": "99d"}
+    return world | {"events": happened, "until": UNTIL}

@@ -1,0 +1,139 @@
+"""The pipeline's own rules against the oracle, on random rules, policies and timelines: resolver, components and all.
+
+On time, every message and every decision must be the same. Late, in any order and with leaps of the clock: what is
+left at the end, under rules whose outcome doesn't depend on when something was found out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from stream_app.domain.rules import Action
+from stream_app.domain.rules.fold import Fold
+from stream_app.domain.rules.plan import Plan
+from stream_app.domain.rules.settle import _Settlement
+from stream_app.runs.rule_cases import Case, Runner
+from tests.property.rule_strategies import World, worlds
+from tests.property.rules_oracle import Answer, answer
+
+if TYPE_CHECKING:
+    from stream_app.runs.rule_expectations import Outcome
+
+RUNNER = Runner({})
+
+
+def played(world: World) -> list[Outcome]:
+    outcomes, _ = RUNNER.run(msgspec.convert({**world, "expect": {}}, Case))
+    return outcomes
+
+
+def told(world: World) -> Answer:
+    return answer(world["rules"], world["events"], world["until"], world["policy"])
+
+
+def check_on_time(world: World) -> None:
+    expected, messages, held = told(world), [], set()
+    for outcome in played(world):
+        one = outcome.decision
+        if one.action == Action.HELD_BACK:
+            held.add((one.rule, one.opened_by, one.due, one.number, str(one.reason)))
+        else:
+            messages.append(
+                (one.sent, str(one.action), one.rule, one.opened_by, one.due, (*one.channel, None)[0])
+            )
+    assert sorted(messages, key=repr) == sorted(
+        (
+            (one.sent, one.action, one.firing.rule["name"], one.firing.opened.event_id, one.due, one.channel)
+            for one in expected.messages
+        ),
+        key=repr,
+    )
+    assert held == {
+        (one.firing.rule["name"], one.firing.opened.event_id, one.due, one.firing.number, one.reason)
+        for one in expected.held_back
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds())
+def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -> None:
+    check_on_time(world)
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(late=True, plain=True))
+def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> None:
+    last = {
+        one.decision.trigger_id: one.decision
+        for one in played(world)
+        if one.decision.action != Action.HELD_BACK
+    }
+    left = sorted((one.rule, one.opened_by, one.number) for one in last.values() if one.action == Action.FIRE)
+    assert left == sorted(
+        (one.firing.rule["name"], one.firing.opened.event_id, one.firing.number) for one in told(world).net
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(late=True))
+def test_messages_alternate_and_no_reason_is_told_twice(world: World) -> None:
+    said: dict[str, str] = {}
+    reasons: list[Any] = []
+    for outcome in played(world):
+        one = outcome.decision
+        if one.action == Action.HELD_BACK:
+            reasons.append((one.trigger_id, one.reason))
+            continue
+        before = said.get(one.trigger_id)
+        assert one.action == (Action.RETRACT if before == Action.FIRE else Action.FIRE)
+        said[one.trigger_id] = one.action
+    assert len(reasons) == len(set(reasons))
+
+
+def ignores_quiet_hours(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Plan, "_hold", lambda *_: None)
+
+
+def forgets_to_elapse(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Fold, "_elapse", lambda *_: None)
+
+
+def sends_without_consent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_Settlement, "unreachable", lambda _, finding: (finding.plan.rule.channel, None))
+
+
+def takes_the_less_important_first(patch: pytest.MonkeyPatch) -> None:
+    order = _Settlement.order
+
+    def wrong(self: _Settlement, finding: Any) -> Any:
+        at, priority, *rest = order(self, finding)
+        return (at, -priority, *rest)
+
+    patch.setattr(_Settlement, "order", wrong)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [ignores_quiet_hours, forgets_to_elapse, sends_without_consent, takes_the_less_important_first],
+)
+def test_a_planted_bug_is_caught(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+
+    @settings(
+        max_examples=1500,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(worlds())
+    def wanted(world: World) -> None:
+        check_on_time(world)
+
+    with pytest.raises((AssertionError, IndexError)):
+        wanted()

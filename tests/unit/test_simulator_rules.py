@@ -1,0 +1,43 @@
+"""A day of simulated shoppers shows what the shipped rules do, through the real identities and rules, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+import schemas
+from connectors.simulators import Noise, Simulation
+from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.rules import Action, RuleBook, load_rule
+from stream_app.runs.comparison import good_events
+from stream_app.runs.triggers_in_memory import TriggersInMemory
+
+NEEDS_MORE_THAN_A_DAY = {"birthday", "win_back"}
+"""A birthday that somebody just told, and is one of the next days, is rare; nobody is silent for 90 days."""
+CLOSING = 48 * 3_600_000
+"""How far the demo's clock runs on after the last record, ms."""
+
+
+@pytest.fixture(scope="module")
+def decided() -> Counter[tuple[str, Action]]:
+    policy = IdentityPolicy.from_yaml(schemas.read_text("policies/identity.yaml"))
+    rules = [load_rule(schemas.read_text(path), path) for path in schemas.files("rules", ".yaml")]
+    simulation = Simulation(1, shoppers=500, days=1, noise=Noise(too_large=0))
+    run = TriggersInMemory(policy, RuleBook(rules))
+    for event in good_events(simulation.records(), policy):
+        run.give(event)
+    run.advance(simulation.end + CLOSING)
+    return Counter((one.decision.rule, one.decision.action) for one in run.decided)
+
+
+def test_a_day_makes_the_shipped_rules_fire(decided: Counter[tuple[str, Action]]):
+    fired = {rule for rule, action in decided if action == Action.FIRE}
+    shipped = {schemas.read_yaml(path)["name"] for path in schemas.files("rules", ".yaml")}
+    assert fired >= shipped - NEEDS_MORE_THAN_A_DAY
+
+
+def test_what_comes_to_light_late_takes_some_messages_back(decided: Counter[tuple[str, Action]]):
+    retracted = sum(count for (_, action), count in decided.items() if action == Action.RETRACT)
+    fired = sum(count for (_, action), count in decided.items() if action == Action.FIRE)
+    assert 0 < retracted < 0.1 * fired
