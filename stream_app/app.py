@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -367,10 +368,14 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
 
 
 def with_prefixes(specs: Sequence[rows.TableSpec]) -> tuple[TableSpec, ...]:
-    """Give each of the domain's tables its prefix: the first free letter of its name."""
+    """Give each of the domain's tables its prefix: the first free letter of its name, or of the alphabet."""
     taken: dict[bytes, TableSpec] = {}
     for spec in specs:
-        prefix = next(bytes([letter]) for letter in spec.name.encode() if bytes([letter]) not in taken)
+        prefix = next(
+            bytes([letter])
+            for letter in (spec.name + ascii_lowercase).encode()
+            if bytes([letter]) not in taken
+        )
         taken[prefix] = TableSpec(spec.name, prefix, spec.encode, spec.decode)
     return tuple(taken.values())
 

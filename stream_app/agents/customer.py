@@ -17,7 +17,8 @@ from stream_app.agents.publish import (
 from stream_app.agents.rules import Compare, Publish, Rules
 from stream_app.agents.segments import Segments
 from stream_app.domain.component import Components
-from stream_app.domain.keys import membership_of, timer_of
+from stream_app.domain.identities import NOBODY
+from stream_app.domain.keys import membership_of, timer_key, timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode
 from stream_app.domain.ports import ComponentTables
 from stream_app.wire import encode_payload, format_timestamp, frame_single_object
@@ -71,7 +72,9 @@ class CustomerStage:
         self._addresses: dict[str, str] = {}
         in_force.follow(self)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
-        self.components = Components(policy, key, tables, self.output, labels, self.rules, folding=folding)
+        self.components = Components(
+            policy, key, tables, self.output, labels, self.rules, folding=folding, clock=StageClock(task)
+        )
 
     def adopt(self, terms: Terms) -> None:
         """Go by other rules from now on; between two epochs."""
@@ -89,17 +92,21 @@ class CustomerStage:
             handle(decode_component(record.value))
 
     def fire(self, due: int, key: bytes) -> None:
-        """Take a customer's timer; `key` is a `timer_key`, or a `membership_key`."""
+        """Take a timer of a customer, a component or a membership; `key` says whose it is."""
         if membership_of(key):
             customer = self.segments.fire(due, key, self.components.customer)
             if customer is not None:
                 self.output.profile(customer)
             return
-        customer = self.components.customer(*timer_of(key))
+        label, slot = timer_of(key)
+        if slot == NOBODY:
+            self.components.wake(label)
+            return
+        customer = self.components.customer(label, slot)
         if customer is not None and self.rules.fire(customer, due):
-            if not self.rules.fits(customer):
-                # The rules have changed since: what is pending is judged by the new ones.
-                self.components.fold_again(customer, due - 1)
+            since = self.rules.waits(customer)
+            if since is not None:
+                self.components.fold_again(customer, since, due - 1)
             self.components.save(customer)
 
     def flush(self) -> None:
@@ -146,6 +153,22 @@ class _Leaving(Rules):
         if customer.at.header.redirect:
             self._segments.gone(customer.id)
         return super().leave(customer)
+
+
+class StageClock:
+    """Implements the domain's `Clock`: the watermark that timers go by, and the timers."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    @property
+    def now(self) -> int:
+        """The watermark."""
+        return self.task.clock
+
+    def wake(self, label: str, due: int) -> None:
+        """Set a timer of a component's own."""
+        self.task.timers.set(due, timer_key(label, NOBODY))
 
 
 class Outputs:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from stream_app.domain.keys import timer_key
-from stream_app.domain.profile import END
+from stream_app.domain.profile import BEGINNING, END
 from stream_app.domain.rules import RulesState, ShadowState  # noqa: TC001 - msgspec reads them at run time
 
 if TYPE_CHECKING:
@@ -141,11 +141,6 @@ class Rules:
         self._settle(customer, row, stamp, stamp)
         return True
 
-    def fits(self, customer: Customer) -> bool:
-        """Tell whether the rules in force, and those in the shadow, made the customer's folds."""
-        row = customer.rules
-        return row is None or self._fits(row)
-
     # -- folding again ----------------------------------------------------------------------------------
 
     def begin(self, customer: Customer, kept: bytes | None) -> FoldPair | None:
@@ -248,13 +243,19 @@ class Rules:
             return False
         for side in fired:
             side.timer = None
-        if customer.settled and self._fits(row):
+        if self.waits(customer) is None:
             live, beside = (due - 1 if side in fired else self.task.clock for side in (row, row.shadow))
             self._settle(customer, row, live, beside)
         else:
             for side in fired:
                 side.held = due if side.held is None else min(side.held, due)
         return True
+
+    def waits(self, customer: Customer) -> Place | None:
+        """Return from where on the customer must be folded again before anything is decided; None: it needn't."""
+        if not self._fits(customer.rules):
+            return BEGINNING  # the rules have changed since: what is pending is judged by the new ones
+        return None if customer.settled else END
 
     def _row(self, customer: Customer) -> RulesRow:
         row: RulesRow | None = customer.rules

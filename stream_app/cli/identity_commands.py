@@ -85,7 +85,10 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase the customer that holds an identifier, with all events up to the command's time, for good."""
+    """Erase the customer that holds an identifier, with all events up to the command's time, for good.
+
+    The workers act once their clock has passed that time.
+    """
     _give(
         Op.ERASE,
         {"ID": identifier},

@@ -1,7 +1,8 @@
 """Operators' commands: evidence that a person gives (design: IDENTITY, "Operators").
 
 Commands are ordered by their own time, never by arrival; at one instant the more careful one counts. So a
-replay of all topics arrives at the same customers. Erasure is the exception: it acts when it arrives.
+replay of all topics arrives at the same customers. Erasure is the exception: what it takes is what has come by
+the time that it acts (see `erasing`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ The component's side of the protocol, as a pure state machine. A component only 
 message    at         redirected to r             otherwise
 -------    --         ---------------             ---------
 EVENT      component  forward to r                take it in.  If it was forwarded: REPOINT its identifiers
-COMMAND    component  forward to r                follow it.   If it was forwarded: REPOINT its identifiers
+COMMAND    component  forward to r                follow it, or, to erase, have it wait (see `erasing`).  If it
+                                                  was forwarded: REPOINT its identifiers
 UNION      loser      r is the winner: nothing.   not granted: OFFER to the winner.
                       Else UNION of r and winner  granted: redirect; send MERGE, and DRAIN to itself if more
 OFFER      winner     forward to r                room for the loser: UNION, granted.  None: refuse, report
@@ -35,6 +36,7 @@ import msgspec
 from stream_app.domain.commands import Op
 from stream_app.domain.customer import At, Customers, NoRules
 from stream_app.domain.drain import Drains
+from stream_app.domain.erasing import Erasing
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.identities import links_between
 from stream_app.domain.keys import label_key
@@ -54,7 +56,6 @@ from stream_app.domain.messages import (
     decode_event,
 )
 from stream_app.domain.operators import Operators
-from stream_app.domain.profile import BEGINNING
 from stream_app.domain.repair import Limits, Repairs
 from stream_app.domain.rows import Header
 
@@ -67,7 +68,8 @@ if TYPE_CHECKING:
     from stream_app.domain.labels import Labels
     from stream_app.domain.messages import ComponentMessage, Message
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.ports import ComponentTables
+    from stream_app.domain.ports import Clock, ComponentTables
+    from stream_app.domain.profile import Place
 
 
 class Components:
@@ -84,8 +86,9 @@ class Components:
         *,
         limits: Limits | None = None,
         folding: FoldLimits | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """Serve `tables`. `key` is the secret of the customer ids."""
+        """Serve `tables`. `key` is the secret of the customer ids; where there is no clock, nothing waits for it."""
         limits = Limits() if limits is None else limits
         self._policy = policy
         self._headers = tables.components
@@ -95,7 +98,9 @@ class Components:
         )
         self._repairs = Repairs(self._customers, limits)
         self._drains = Drains(self._customers, limits)
-        self._operators = Operators(policy, self._customers)
+        self._operators = Operators(self._customers)
+        self._erasing = Erasing(policy, self._customers, clock)
+        self._repairs.rested = self._erasing.rested
         self._transitions: dict[type, Callable[[Any], None]] = {
             EventTo: self._event,
             CommandTo: self._command,
@@ -114,6 +119,12 @@ class Components:
     def flush(self) -> None:
         """End an epoch: fold again whoever must be, as far as an epoch goes."""
         self._customers.folds.flush(self.customer)
+
+    def wake(self, label: str) -> None:
+        """Take a timer that was set by the clock's `wake`; a component that has joined another has sent on all."""
+        at = self._at(label)
+        if not at.header.redirect:
+            self._erasing.wake(at)
 
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
@@ -154,9 +165,12 @@ class Components:
         """Write a customer whose rules' state was changed outside of `handle`."""
         self._customers.save(customer)
 
-    def fold_again(self, customer: Customer, stamp: int) -> None:
-        """Have a customer folded again from the beginning: other rules made the fold."""
-        self._customers.folds.again(customer, BEGINNING, stamp)
+    def fold_again(self, customer: Customer, since: Place, stamp: int) -> None:
+        """Have a customer folded again from a place on, and so its rules decide; when its rows are at rest."""
+        if customer.whole:
+            self._customers.folds.again(customer, since, stamp)
+        else:
+            self._customers.touch(customer.at, customer.slot, stamp, since)
 
     # -- transitions ------------------------------------------------------------------------------------
 
@@ -179,7 +193,10 @@ class Components:
         if message.origin:
             linked = message.labels if message.command.op is Op.ASSERT else message.labels[:1]
             self._repoint(linked, message.label, message.origin, message.stamp)
-        self._operators.follow(at, message.command, message.stamp)
+        if message.command.op is Op.ERASE:
+            self._erasing.take(at, message.command, message.labels, message.stamp)
+        else:
+            self._operators.follow(at, message.command, message.stamp)
 
     def _pass_on(self, message: EventTo | CommandTo, at: At) -> None:
         winner = at.header.redirect

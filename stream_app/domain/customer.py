@@ -14,11 +14,12 @@ import msgspec
 
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.effects import Cause, Change, IdentityChange
+from stream_app.domain.erasures import Erasures
 from stream_app.domain.evidence import Evidence
 from stream_app.domain.folding import Folds
 from stream_app.domain.identities import NOBODY
-from stream_app.domain.keys import label_key, names_key, slot_key, slot_of
-from stream_app.domain.messages import decode_brief, decode_event, encode
+from stream_app.domain.keys import label_key, names_key, slot_key
+from stream_app.domain.messages import decode_event, encode
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import BEGINNING, END, apply
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
@@ -239,7 +240,8 @@ class Customers:
         limits: FoldLimits,
     ) -> None:
         """Serve `tables`; `key` is the secret of the customer ids."""
-        self.evidence = Evidence(LinkRules(policy), tables, policy.digest)
+        self.erasures = Erasures(tables, labels)
+        self.evidence = Evidence(LinkRules(policy), tables, self.erasures, policy.digest)
         self.timelines = Timelines(tables.events, tables.timeline)
         self.tables = tables
         self.effects = effects
@@ -250,12 +252,26 @@ class Customers:
         self.folds = Folds(self, limits)
         self.repair: Callable[[At, Home, Mapping[int, int | None], int], None]
         """repair(at, home, slots, stamp): look through the rows of slots, each from a time (ms) on or all."""
+        self.look: Callable[[At, EventPlace, str, int], EventPlace]
+        """look(at, place, event id, stamp): see at once to a row that a repair may have to; return its place."""
 
     def open(self, at: At, slot: int) -> Customer:
         """Return a customer of a component that isn't redirected."""
         row = self.tables.customers.get(slot_key(at.prefix, slot))
         row = CustomerRow() if row is None else row
         return Customer(at, slot, row, self.timelines, self.tables, self.folds.queue)
+
+    def ids(self, at: At, home: Home, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the ids of the customers that hold identifiers."""
+        groups = home.identities.all.groups
+        return tuple(sorted({self.open(at, groups[name].slot).id for name in names if name in groups}))
+
+    def end(self, at: At, slot: int) -> None:
+        """Let go of a customer that has no identifiers any more."""
+        customer = self.open(at, slot)
+        self.rules.leave(customer)
+        self.folds.leave(customer.prefix, customer.row)
+        self.tables.customers.delete(customer.prefix)
 
     def save(self, customer: Customer) -> None:
         """Write the customer's row, and have the profile published unless it is about to change.
@@ -281,7 +297,7 @@ class Customers:
 
     def take_in(self, at: At, event: Event, raw: bytes, payload: bytes, stamp: int) -> None:
         """Take in one event as it came from its channel. `raw` is its MessagePack."""
-        place = self.timelines.place(at.prefix, event.event_id)
+        place = self.standing(at, event.event_id, stamp)
         if place is not None:
             self._take_in_again(at, place, event, raw, stamp)
             return
@@ -377,24 +393,28 @@ class Customers:
 
     def bury(self, at: At, event: Event, customer: str, revision: int) -> None:
         """Keep nothing of an event, which was `customer`'s if anybody's, but that its id is taken."""
-        left = bare(event)
+        self.keep_bare(at, bare(event), revision)
+        self.effects.removed(customer, bare(event), revision)
+
+    def keep_bare(self, at: At, left: Event, revision: int) -> None:
+        """Keep what is left of an event that is gone, and published as gone."""
+        self.erasures.taken(at.prefix, left.event_id)
         row = TimelineRow(encode(left), "", revision)
-        self.timelines.put(at.prefix, ERASED, event.time, event.event_id, row)
-        self.effects.removed(customer, left, revision)
+        self.timelines.put(at.prefix, ERASED, left.time, left.event_id, row)
 
     def cut(self, at: At, event: Event) -> Event:
         """Return an event without the identifiers that were erased up to its time."""
         if not at.header.erased:
             return event
-        left = tuple(name for name in event.identifiers if event.time > self.erased_until(at, name))
-        return (
-            event if len(left) == len(event.identifiers) else msgspec.structs.replace(event, identifiers=left)
-        )
+        left = self.erasures.left(at.prefix, event.identifiers, event.time)
+        return event if left is event.identifiers else msgspec.structs.replace(event, identifiers=left)
 
-    def erased_until(self, at: At, name: str) -> int:
-        """Return up to which time (ms) events must not name an identifier."""
-        time = self.tables.erasures.get(at.prefix + self.labels.of(name).encode())
-        return -(1 << 62) if time is None else time
+    def standing(self, at: At, event_id: str, stamp: int) -> EventPlace | None:
+        """Return where an event is, or None; what an erasure has still to do to it is done first."""
+        place = self.timelines.place(at.prefix, event_id)
+        if place is None or not (at.header.erased and at.header.repairing) or place.slot == ERASED:
+            return place
+        return self.look(at, place, event_id, stamp)
 
     # -- copies and conflicts ---------------------------------------------------------------------------
 
@@ -447,7 +467,10 @@ class Customers:
         self.recount(at, home)
 
     def recount(self, at: At, home: Home) -> None:
-        """Count sightings again from the rows, unless some of these are still on their way."""
+        """Count sightings again from the rows, unless some of these are still on their way.
+
+        Read are the customers whose these events may be, and those whose rows are still to be looked at.
+        """
         header = at.header
         if not header.recount or header.incoming:
             self.put_header(at)
@@ -455,10 +478,11 @@ class Customers:
         found: dict[Names, list[tuple[int, str]]] = {tuple(names): [] for names in header.recount}
         header.recount = []
         self.put_header(at)
-        for _, row in self.timelines.rows(at.prefix):
-            event = decode_brief(row.event)
-            if event.identifiers in found:
-                found[event.identifiers].append((event.time, event.event_id))
+        slots = self.evidence.moving(at.prefix) if header.repairing else set()
+        slots.update(*map(home.owners.places, found))
+        for names, time, event_id in self.evidence.events(at.prefix, slots):
+            if names in found:
+                found[names].append((time, event_id))
         for names, orders in found.items():
             home.identities.count_again(names, sorted(orders))
         home.identities.compute()
@@ -472,42 +496,12 @@ class Customers:
             self.recount(at, home)
             self.changed(at, home, Cause(stamp), stamp, thorough=True)
 
-    def count_all(self, at: At, home: Home) -> None:
-        """Count all evidence again from the rows: events went, or lost identifiers. `changed` must follow."""
-        every = dict.fromkeys(home.identities.sightings)
-        for _, row in self.timelines.rows(at.prefix):
-            if names := decode_brief(row.event).identifiers:
-                every[names] = None
-        at.header.recount = [*every]
-        self.recount(at, home)
-        home.identities.compute()  # verdicts may have gone too, where there was no event at all
-
-    def cut_all(self, at: At, home: Home, stamp: int) -> None:
-        """Take erased identifiers out of the events that must not name them."""
-        for key, row in list(self.timelines.rows(at.prefix)):
-            event = decode_event(row.event)
-            cut = self.cut(at, event)
-            if cut is event:
-                continue
-            slot = slot_of(at.prefix, key)
-            self.touch(at, slot, stamp, event.order)
-            at.header.recount += [names for names in (event.identifiers, cut.identifiers) if names]
-            if not cut.identifiers:
-                self.timelines.remove(at.prefix, slot, event.time, event.event_id)
-                self.bury(at, event, row.customer, row.revision + 1)
-                continue
-            again = TimelineRow(encode(cut), row.customer, row.revision + 1)
-            self.timelines.rewrite(key, again)
-            if row.customer:
-                self.effects.moved(row.customer, row.customer, cut, again.revision)
-        self.recount(at, home)
-
     def note_verdict(self, at: At, home: Home, names: Names, verdict: Verdict) -> bool:
         """Keep a verdict; return whether it stands. If so, `compute` and `changed` must follow.
 
         One about a pair that names who was erased since is not kept.
         """
-        if len(names) > 1 and any(verdict.time <= self.erased_until(at, name) for name in names):
+        if len(names) > 1 and any(verdict.time <= self.erasures.until(at.prefix, name) for name in names):
             return False
         key = names_key(at.prefix, names)
         before = self.tables.verdicts.get(key) or []
@@ -529,7 +523,7 @@ class Customers:
     def forget_verdicts(self, at: At, home: Home) -> None:
         """Drop the verdicts about pairs that name who was erased since; `compute` must follow."""
         for pair in list(home.identities.verdicts):
-            until = max(self.erased_until(at, name) for name in pair)
+            until = max(self.erasures.until(at.prefix, name) for name in pair)
             key = names_key(at.prefix, pair)
             left = [verdict for verdict in self.tables.verdicts.get(key) or [] if verdict.time > until]
             if left:
@@ -538,8 +532,13 @@ class Customers:
                 self.tables.verdicts.delete(key)
                 del home.identities.verdicts[pair]
 
-    def touch(self, at: At, slot: int, stamp: int, since: Place = BEGINNING) -> None:
-        """Have a customer's profile and rules folded again from a place on, once `repair` has come to its end."""
+    def touch(
+        self, at: At, slot: int, stamp: int, since: Place = BEGINNING, *, erased: int | None = None
+    ) -> None:
+        """Have a customer's profile and rules folded again from a place on, once `repair` has come to its end.
+
+        `erased`: see `RepairRow`.
+        """
         key = slot_key(at.prefix, slot)
         row = self.tables.repairs.get(key)
         if row is None:
@@ -548,6 +547,7 @@ class Customers:
             row = RepairRow(None, False, stamp)
         row.touch(since)
         row.stamp = min(row.stamp, stamp)
+        row.erased = row.erased if erased is None else erased
         self.tables.repairs.put(key, row)
 
     def put_header(self, at: At) -> None:
@@ -564,6 +564,7 @@ class Customers:
         stamp: int,
         *,
         arrived: Collection[Arrived] | None = None,
+        also: Collection[int] = (),
         thorough: bool = False,
     ) -> None:
         """Bring rows and ids into agreement with the evidence.
@@ -574,6 +575,7 @@ class Customers:
             cause: for `identity.changes`.
             stamp: where the clock stood at the source, ms.
             arrived: who has come with another component.
+            also: slots whose rows must be looked through whatever has changed.
             thorough: look through the rows of everybody whom a dispute is about, and was.
         """
         identities = home.identities
@@ -589,10 +591,10 @@ class Customers:
         for name in outcome.toggled:
             home.owners.forget()
             self.effects.shared(name.partition(":")[0], released=name not in identities.shared)
-        if not outcome.members and not outcome.groups and not thorough and not arrived:
+        if not (outcome.members or outcome.groups or thorough or arrived or also):
             return
         fresh = None if arrived is not None else cause.evidence
-        slots = self._slots_to_look_at(home, outcome, fresh, thorough=thorough)
+        slots = self._slots_to_look_at(home, outcome, fresh, thorough=thorough).union(also)
         slots |= self._announce(at, home, outcome, cause, self._with_strangers(at, home, arrived or ()))
         self._tell(at, {group.slot for group in outcome.groups} - slots, stamp)
         if slots:
@@ -655,12 +657,16 @@ class Customers:
     def _announce(
         self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Collection[Arrived]
     ) -> set[int]:
-        """Give customers their ids and publish what became of the old ones; return slots that got another id."""
+        """Give customers their ids and publish what became of the old ones.
+
+        Returns:
+            The slots that got another id, or one that another slot had: its profile is this one's now.
+        """
         groups, customers = home.identities.all.groups, self.tables.customers
         became: dict[str, set[str]] = {}
         before: dict[int, str] = {}
         renamed: set[int] = set()
-        fresh: list[str] = []
+        fresh: dict[str, int] = {}
         ids: dict[Group, str] = {}
         for group in sorted(outcome.groups, key=lambda group: group.slot):
             customer = self.open(at, group.slot)
@@ -673,7 +679,7 @@ class Customers:
                 if row.id != now:
                     renamed.add(group.slot)
             else:
-                fresh.append(now)
+                fresh[now] = group.slot
             row.id, row.contested, row.version = now, group.contested, row.version + 1
             customers.put(customer.prefix, row)
         for name, (slot, _) in outcome.members.items():
@@ -688,7 +694,7 @@ class Customers:
         for old, targets in self._what_became(at, groups, ids, arrived).items():
             became.setdefault(old, set()).update(targets)
         self._publish(became, () if UNDER_WAY in at.header.incoming else fresh, cause)
-        return renamed
+        return renamed.union(slot for new, slot in fresh.items() if new in became)
 
     def _what_became(
         self, at: At, groups: Mapping[str, Group], ids: Mapping[Group, str], arrived: Collection[Arrived]

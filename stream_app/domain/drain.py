@@ -17,9 +17,11 @@ import msgspec
 from stream_app.domain.commands import Op
 from stream_app.domain.customer import UNDER_WAY
 from stream_app.domain.effects import Cause
+from stream_app.domain.erasing import cut_evidence
 from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import names_key, names_of, slot_of
 from stream_app.domain.messages import (
+    CommandTo,
     Drain,
     Merge,
     Moved,
@@ -32,7 +34,7 @@ from stream_app.domain.messages import (
 )
 from stream_app.domain.profile import END
 from stream_app.domain.rows import Header, TimelineRow
-from stream_app.domain.timeline import arrived_before, same_content
+from stream_app.domain.timeline import arrived_before, bare, same_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +64,7 @@ class Drains:
     def begin(self, at: At, winner: str, stamp: int) -> None:
         """Join another component: the redirect, and the first part of what is held."""
         held = at.header
-        gone = Header(redirect=winner)
+        gone = Header(redirect=winner, erased=held.erased)
         at = at._replace(header=gone)
         self._customers.evidence.forget(at.label)
         self._customers.put_header(at)
@@ -92,8 +94,10 @@ class Drains:
             found = take(at.prefix, at, left)
             merge[name] = tuple(found)
             left -= len(found)
+        plain = held is not None and not (held.repairing or held.erased or held.waiting)
+        commands = self._waiting(at, left) if left > 0 and not plain else []
+        left -= len(commands)
         if left > 0:
-            plain = held is not None and not held.repairing and not held.erased
             left -= self._sweep(at.prefix, left, plain=plain)
         last = left > 0
         header = at.header
@@ -104,6 +108,8 @@ class Drains:
         if any(merge.values()) or incoming or not last or header.chunk:
             message = Merge(winner, at.label, header.chunk, last, stamp, incoming, recount, **merge)
             self._customers.effects.send(Topic.COMPONENTS, winner, message)
+        for command in commands:
+            self._customers.effects.send(Topic.COMPONENTS, winner, command)
         header.chunk += 1  # a step that was asked for twice is made once
         self._customers.put_header(at)
         if not last:
@@ -153,15 +159,25 @@ class Drains:
             self._tables.sightings.delete(key)
         return [MovedSighting(names_of(prefix, key), row) for key, row in found]
 
-    def _events(self, prefix: bytes, _at: At, limit: int) -> list[Moved]:
+    def _events(self, prefix: bytes, at: At, limit: int) -> list[Moved]:
         timelines = self._customers.timelines
         rows, _ = timelines.part(prefix, None, limit, self._limits.size)
         found = []
         for key, row in rows:
-            event = decode_event(row.event)
-            timelines.remove(prefix, slot_of(prefix, key), event.time, event.event_id)
-            found.append(Moved(msgspec.Raw(row.event), row.customer, row.revision))
+            event, slot, raw = decode_event(row.event), slot_of(prefix, key), row.event
+            if at.header.erased and self._customers.erasures.takes(prefix, slot, event):
+                raw = encode(bare(event))  # it goes with who was erased: the winner publishes that
+            timelines.remove(prefix, slot, event.time, event.event_id)
+            found.append(Moved(msgspec.Raw(raw), row.customer, row.revision))
         return found
+
+    def _waiting(self, at: At, limit: int) -> list[CommandTo]:
+        """Take the erasures that wait: they are sent on as the commands that they are."""
+        found = list(islice(self._tables.waiting.scan(at.prefix), limit))
+        for key, _ in found:
+            self._tables.waiting.delete(key)
+        winner = at.header.redirect
+        return [CommandTo(winner, row.command, row.labels, row.stamp, at.label) for _, row in found]
 
     def _sweep(self, prefix: bytes, limit: int, *, plain: bool) -> int:
         """Delete what doesn't travel; return how much there was, all of `limit` if rows are left that do.
@@ -169,12 +185,13 @@ class Drains:
         `plain`: nothing but that can be left.
         """
         tables = self._tables
-        if any(next(table.scan(prefix), None) is not None for table in (tables.customers, tables.timeline)):
+        travel: tuple[Any, ...] = (tables.customers, tables.timeline, tables.waiting)
+        if any(next(table.scan(prefix), None) is not None for table in travel):
             return limit
         if plain:
             return 0
         gone = 0
-        others: tuple[Any, ...] = (tables.repairs, tables.events, tables.members)
+        others: tuple[Any, ...] = (tables.repairs, tables.events, tables.members, tables.going)
         for table in others:
             keys = [key for key, _ in islice(table.scan(prefix), limit - gone)]
             for key in keys:
@@ -235,16 +252,14 @@ class Drains:
             tables.sightings.put(names_key(at.prefix, moved.names), identities.sightings[moved.names])
             home.owners.moved(moved.names, ())
         for label, time in message.erasures:
-            key = at.prefix + label.encode()
-            known = tables.erasures.get(key)
-            tables.erasures.put(key, time if known is None else max(time, known))
+            self._customers.erasures.add(at.prefix, label, time)
             at.header.erased = True
         changed = False
         for one in message.verdicts:
             changed |= self._customers.note_verdict(at, home, one.names, one.verdict)
         if message.erasures:
             self._customers.forget_verdicts(at, home)
-            self._customers.cut_all(at, home, message.stamp)
+            cut_evidence(self._customers, at, home, {label for label, _ in message.erasures})
         if changed or message.erasures:
             identities.compute()
         return changed or bool(message.erasures)
@@ -282,13 +297,21 @@ class Drains:
             customers.unsee(at, home, event.identifiers)
             customers.unsee(at, home, cut.identifiers)
             event, row.event = cut, encode(cut)
-        place = customers.timelines.place(at.prefix, event.event_id)
+        place = customers.standing(at, event.event_id, stamp)
         if place is not None:
             self._meet(at, home, place, event, row, stamp)
             return
-        if not event.identifiers:
-            customers.bury(at, event, row.customer, row.revision + is_cut)
+        if not event.identifiers and not row.customer and not is_cut:
+            customers.keep_bare(at, event, row.revision)
             return
+        if not event.identifiers:
+            customers.bury(at, event, row.customer, row.revision + 1)
+            return
+        self._put(at, home, event, row, stamp, another=is_cut)
+
+    def _put(self, at: At, home: Home, event: Event, row: TimelineRow, stamp: int, *, another: bool) -> None:
+        """Put an event where it belongs. `another`: with another content than was published last."""
+        customers = self._customers
         if event.identifiers not in home.identities.sightings:
             # Its evidence goes another way, through a component that has moved on in between: count again later.
             home.identities.see(event.identifiers, event.time, event.event_id)
@@ -296,7 +319,7 @@ class Drains:
             customers.changed(at, home, Cause(event.time, event.identifiers, event.event_id), stamp)
         customers.logged_in(at, home, event.identifiers, event.time, stamp)
         slot = home.owners.slot(event.identifiers, event.time)
-        customers.receive(at, slot, event, row, another=is_cut)
+        customers.receive(at, slot, event, row, another=another)
         customers.touch(at, slot, stamp, event.order)
 
     def _meet(
@@ -308,11 +331,16 @@ class Drains:
         standing = decode_event(here.event)
         revision = max(here.revision, row.revision)
         if not event.identifiers or not standing.identifiers:  # erased there or here
-            customers.timelines.remove(at.prefix, place.slot, place.time, event.event_id)
-            customers.touch(at, place.slot, stamp, standing.order)
             customers.unsee(at, home, event.identifiers)
             customers.unsee(at, home, standing.identifiers)
-            customers.bury(at, standing, here.customer or row.customer, revision + 1)
+            customers.timelines.remove(at.prefix, place.slot, place.time, event.event_id)
+            customers.touch(at, place.slot, stamp)
+            first = event if arrived_before(event, standing) else standing
+            if first.identifiers:
+                again = TimelineRow(encode(first), here.customer or row.customer, revision)
+                self._put(at, home, first, again, stamp, another=True)
+            else:
+                customers.bury(at, first, here.customer or row.customer, revision + 1)
             return
         if same_content(event, standing):
             customers.effects.duplicate(event)

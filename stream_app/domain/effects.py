@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from stream_app.domain.commands import Command
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
     from stream_app.domain.messages import Message, Topic
@@ -50,6 +51,17 @@ class Cause(msgspec.Struct, frozen=True):
     command_id: str | None = None
     operator: str | None = None
     reason: str | None = None
+
+
+def cause_of(command: Command, evidence: tuple[str, ...]) -> Cause:
+    """Return a command as a cause."""
+    return Cause(
+        command.time,
+        evidence,
+        command_id=command.command_id,
+        operator=command.operator,
+        reason=command.reason,
+    )
 
 
 class IdentityChange(msgspec.Struct, frozen=True):

@@ -14,10 +14,12 @@ from stream_app.domain.identities import NOBODY, Identities, Outcome, load
 from stream_app.domain.keys import names_key, names_of, slot_key, slot_of
 from stream_app.domain.messages import decode_brief
 from stream_app.domain.ownership import Owners
+from stream_app.domain.timeline import ERASED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from stream_app.domain.erasures import Erasures
     from stream_app.domain.identities import Names
     from stream_app.domain.partition import LinkRules
     from stream_app.domain.ports import ComponentTables
@@ -46,8 +48,9 @@ class Home:
 class Evidence:
     """The evidence of one partition's components."""
 
-    def __init__(self, rules: LinkRules, tables: ComponentTables, digest: str) -> None:
+    def __init__(self, rules: LinkRules, tables: ComponentTables, erasures: Erasures, digest: str) -> None:
         """Serve `tables`; `digest` is the policy's."""
+        self._erasures = erasures
         self._digest = digest
         self._rules = rules
         self._tables = tables
@@ -120,11 +123,24 @@ class Evidence:
             if now is not None:
                 tables.members.put(slot_key(prefix, now) + name.encode(), identities.since[name])
 
-    def _seen(self, prefix: bytes, slots: set[int], known: set[int]) -> Iterator[tuple[Names, int]]:
-        """Yield what is on the timelines of customers, and of those whose events are being moved."""
-        repairing = {slot_of(prefix, key) for key, _ in self._tables.repairs.scan(prefix)} - known
-        known |= repairing
-        for slot in slots | repairing:
+    def events(self, prefix: bytes, slots: Iterable[int]) -> Iterator[tuple[Names, int, str]]:
+        """Yield the events of slots, as (identifiers, time, id), without what an erasure has still to take."""
+        header = self._tables.components.get(prefix)
+        erased = header is not None and header.erased
+        for slot in slots:
             for _, row in self._tables.timeline.scan(slot_key(prefix, slot)):
                 event = decode_brief(row.event)
-                yield event.identifiers, event.time
+                names = self._erasures.kept(prefix, slot, event) if erased else event.identifiers
+                if names:
+                    yield names, event.time, event.event_id
+
+    def moving(self, prefix: bytes) -> set[int]:
+        """Return the slots that may hold events of others, since these are still to be looked at."""
+        return {slot_of(prefix, key) for key, _ in self._tables.repairs.scan(prefix)} - {ERASED}
+
+    def _seen(self, prefix: bytes, slots: set[int], known: set[int]) -> Iterator[tuple[Names, int]]:
+        """Yield what is on the timelines of customers, and of those whose events are being moved."""
+        moving = self.moving(prefix) - known
+        known |= moving
+        for names, time, _ in self.events(prefix, slots | moving):
+            yield names, time

@@ -128,6 +128,13 @@ class Identities:
             if not self.naming[name]:
                 del self.naming[name]
 
+    def cut(self, names: Names, left: Names) -> None:
+        """Have all events of a sighting have carried what is left of it, or nothing; `compute` must follow."""
+        row = self.sightings[names]
+        self.remove(names)
+        if left:
+            self.add(left, row)
+
     def take(self, names: Names, row: SightingRow) -> None:
         """Take in a sighting as another component counted it."""
         known = self.sightings.get(names)
@@ -146,12 +153,18 @@ class Identities:
 
     def count_again(self, names: Names, orders: list[tuple[int, str]]) -> None:
         """Replace a sighting's count by these events' (time, id), ascending; `compute` must follow."""
+        known = self.sightings.get(names)
         if orders:
-            self.sightings[names] = SightingRow(orders[0][0], orders[-1][0], len(orders), orders[:SAMPLE])
+            row = SightingRow(orders[0][0], orders[-1][0], len(orders), orders[:SAMPLE])
+            if known is not None:
+                row.slot = known.slot
+            if row == known:
+                return
+            self.sightings[names] = row
             self._written.add(names)
             for name in names:
                 self.naming.setdefault(name, {})[names] = None
-        elif names in self.sightings:
+        elif known is not None:
             self.remove(names)
 
     def _name(self, names: Names, time: int) -> None:

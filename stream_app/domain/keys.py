@@ -63,8 +63,13 @@ def names_of(prefix: bytes, key: bytes) -> tuple[str, ...]:
     return _names_of(key[len(prefix) :])
 
 
+def waiting_key(prefix: bytes, time: int, command_id: str) -> bytes:
+    """Return the place of a command among those that wait, the earliest first; `prefix` is a component's."""
+    return prefix + _TIME.pack(time + _SHIFT) + command_id.encode()
+
+
 def timer_key(label: str, slot: int) -> bytes:
-    """Return what a customer's timers are set with."""
+    """Return what a customer's timers are set with; with the slot of nobody, the component's own."""
     return _SLOT.pack(slot) + label.encode()
 
 

@@ -150,6 +150,29 @@ class Owners:
         groups = self._identities.all.groups
         return {groups[name].slot for name in self._identities.all.cluster(next(iter(slot_of.members)))}
 
+    def places(self, names: Names) -> set[int]:
+        """Return the slots that events with these identifiers may be in; none: there are no such events."""
+        groups = self._identities.all.groups
+        star = self._identities.effective(names)
+        if not star:
+            left = next((name for name in names if name not in self._identities.blocked), None)
+            return {NOBODY} if left is None else {groups[left].slot} if left in groups else set()
+        group = groups.get(star[0])
+        if group is None:
+            return set()
+        return self._rivals(star) if group.contested and self._by_login(star) else {group.slot}
+
+    def by_login_beside(self, names: Names) -> set[Names]:
+        """Return the combinations on the devices of these whose owner a login tells."""
+        identities = self._identities
+        return {
+            other
+            for device in names
+            if not self._policy.is_person(device)
+            for other in identities.naming.get(device, ())
+            if self._by_login(identities.effective(other))
+        }
+
     # -- what else a change concerns --------------------------------------------------------------------
 
     def follows(self, name: str, fresh: Names | None) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         RepairRow,
         SightingRow,
         TimelineRow,
+        WaitingRow,
     )
 
 V = TypeVar("V")
@@ -41,6 +42,17 @@ class Table(Protocol[V]):
         """Yield the rows whose key begins with `prefix`, ascending, from `start` (a whole key) on if given."""
 
 
+class Clock(Protocol):
+    """Event time at one partition of components, for what must not happen too early."""
+
+    @property
+    def now(self) -> int:
+        """No event with a time below this one is outstanding (ms)."""
+
+    def wake(self, label: str, due: int) -> None:
+        """Have `Components.wake(label)` called when `now` has passed `due` (ms), after a restart too."""
+
+
 class ComponentTables(NamedTuple):
     """The tables of one partition of the customer stage (see `rows.customer_tables`)."""
 
@@ -54,3 +66,5 @@ class ComponentTables(NamedTuple):
     customers: Table[CustomerRow[Any]]
     repairs: Table[RepairRow]
     checkpoints: Table[CheckpointRow]
+    waiting: Table[WaitingRow]
+    going: Table[bool]

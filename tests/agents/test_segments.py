@@ -109,7 +109,7 @@ def test_a_split_gives_each_what_is_hers(road):
 def test_erasure_leaves_nobody_in_a_segment(road):
     road.play(added("e1", 0, ANA))
     road.say("erase", "email:ana@example.org", time=5)
-    road.play()
+    road.play(clock=at(6))
     told = crossings(road)
     assert [action for _, _, action in told] == ["entered", "left"]
     assert inside(told) == live(road) == {}
@@ -133,7 +133,7 @@ def test_who_is_erased_leaves_no_timer_and_no_row(road):
     road.play(ordered("o1", 0, ANA), ordered("o2", 1, ANA), clock=at(2))
     assert len(list(road.customer.table("segments").scan(b""))) == 1
     road.say("erase", "email:ana@example.org", time=5)
-    road.play()
+    road.play(clock=at(6))
     assert list(road.customer.table("segments").scan(b"")) == []
     assert road.customer.timers.due(at(500 * DAY), 100) == []
 

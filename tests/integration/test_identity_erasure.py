@@ -137,6 +137,7 @@ def erased(bootstrap_servers, tmp_path_factory) -> Iterator[Erased]:
             "--operator", "zoe", "--time", ERASED_AT, "--yes",
         )  # fmt: skip
         assert given.returncode == 0, given.stderr
+        pipeline.mark(START + 61 * MINUTE)
         pipeline.drain()
         second = told(pipeline)
         changes = pipeline.outputs(pipeline.topics.changes)

@@ -204,6 +204,7 @@ def said(pipeline) -> Said:
     pipeline._feed.play([*planned, *refused], FAST, markers=False)
     pipeline.drain()
     pipeline.command(*COMMANDS)
+    pipeline.mark(NOW + 60_000)  # an erasure waits for the clock
     pipeline.write(topics.commands, *wrong)
     for topic, value in poisoned:
         pipeline.write(getattr(topics, topic), value)
@@ -243,6 +244,7 @@ def test_all_of_it_has_happened_so_that_this_shows_something(said):
     refused = {dict(headers)["raccord-reason"].decode() for headers in said.letters}
     assert refused >= {"conflict", "poison", "no_identifier", "invalid_field", "missing_field", "undecodable"}
     assert "handler_failed" in said.log
+    assert 'raccord_identity_changes_total{change="erased"}' in counted
 
 
 def test_no_value_is_in_the_log(said):

@@ -27,12 +27,12 @@ def timestamp(minute: int) -> str:
 
 
 def value(namespace: str, index: int) -> str:
-    """Return a value of a namespace, as normalising leaves it."""
+    """Return a value of a namespace, as normalising leaves it; none is a part of another one, or of a hash."""
     if namespace == "email":
-        return f"v{index}@example.org"
+        return f"v{index:02}@example.org"
     if namespace == "phone":
         return f"+336123456{index:02}"
-    return f"v{index}"
+    return f"{namespace}.{index:02}"
 
 
 def spelling(namespace: str, text: str) -> str:
@@ -82,6 +82,7 @@ def arrivals(
     conflicts: bool = False,
     commands: bool = True,
     erasures: bool = False,
+    most: int = 25,
 ) -> list[Arrival]:
     """Draw what arrives in a small world, in an order that has nothing to do with its times.
 
@@ -91,9 +92,10 @@ def arrivals(
         conflicts: other contents under the same event id, too.
         commands: of operators, too: assert, deny, withdraw, block, release.
         erasures: of operators, too; they need no other commands.
+        most: so many events, copies and other contents not counted.
     """
     people = draw(st.integers(3, 6))
-    count = draw(st.integers(1, 25))
+    count = draw(st.integers(1, most))
     events = [draw(_events(policy, f"e{index}", people)) for index in range(count)]
     extra: list[Arrival] = draw(st.lists(st.sampled_from(events), max_size=3))
     if conflicts:
@@ -193,4 +195,6 @@ def _controls(draw: st.DrawFn, known: Sequence[str]) -> Arrival:
 
 @st.composite
 def _erasures(draw: st.DrawFn, known: Sequence[str]) -> Arrival:
-    return {"op": "erase", "time": timestamp(draw(MINUTES)), "id": draw(st.sampled_from(known))}
+    """Draw an erasure, of some time or of the end: then there is nothing after it."""
+    minute = draw(st.one_of(MINUTES, st.just(10)))
+    return {"op": "erase", "time": timestamp(minute), "id": draw(st.sampled_from(known))}

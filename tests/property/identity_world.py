@@ -23,7 +23,10 @@ from stream_app.domain.keys import label_key
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
     CommandAt,
+    Drain,
     EventAt,
+    Fold,
+    Repair,
     Topic,
     decode_component,
     decode_event,
@@ -166,6 +169,17 @@ class Recorder:
         self.counts["released" if released else "quarantined"] += 1
 
 
+class SimulatedClock:
+    """The clock of one partition of components; timers are rows, so they are kept and rolled back as rows are."""
+
+    def __init__(self) -> None:
+        self.now = -(1 << 62)
+        self.timers: set[tuple[int, str]] = set()
+
+    def wake(self, label: str, due: int) -> None:
+        self.timers.add((due, label))
+
+
 Queue = tuple[str, str]
 
 MERGE = 14
@@ -189,6 +203,11 @@ class World:
     components: type[Components] = Components
     lazy: float = 0.0
     """How often an epoch of a component's partition doesn't end with a message."""
+    recorder: type[Recorder] = Recorder
+    own_pace: bool = False
+    """Whether components' steps of long work are queued apart, so that `step` may leave them waiting."""
+    timed: bool = False
+    """Whether there is a clock: it stands before all time until `advance` is called."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -196,13 +215,18 @@ class World:
         self.handled = 0
         self._source = "input"
         self._open: set[int] = set()
-        self.effects = Recorder(self.send)
+        self.effects = self.recorder(self.send)
         self.lookup_tables = [tables(RESOLVER_TABLES) for _ in range(self.partitions)]
         self.component_tables = [tables(self.component_specs) for _ in range(self.partitions)]
         self.labels = Labels(self.policy, KEY)
         self.resolvers = [
             self.resolver(rows["identifiers"], rows["neighbours"], self.send) for rows in self.lookup_tables
         ]
+        self.clocks = [SimulatedClock() for _ in range(self.partitions)]
+        self.start()
+
+    def start(self) -> None:
+        """Begin with nothing in memory but what the rows say."""
         self.homes = [
             self.components(
                 self.policy,
@@ -213,8 +237,9 @@ class World:
                 self.rules_of(place),
                 limits=self.limits,
                 folding=self.folding,
+                clock=clock if self.timed else None,
             )
-            for place, rows in enumerate(self.component_tables)
+            for place, (rows, clock) in enumerate(zip(self.component_tables, self.clocks, strict=True))
         ]
 
     def rules_of(self, place: int) -> RuleFold | None:
@@ -226,7 +251,8 @@ class World:
         return crc32(key.encode()) % self.partitions
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
-        self.queues[self._source, f"{topic}/{self.partition(key)}"].append(encode(message))
+        pace = "/slow" if self.own_pace and isinstance(message, Repair | Drain | Fold) else ""
+        self.queues[self._source + pace, f"{topic}/{self.partition(key)}"].append(encode(message))
 
     def give(self, event: Event | Command) -> None:
         """Send an event or a command to the row of its first identifier."""
@@ -239,9 +265,16 @@ class World:
             at = EventAt(msgspec.Raw(encode(event)), labels, event.event_id.encode(), event.received)
         self.send(Topic.LOOKUP, labels[0], at)
 
-    def step(self) -> bool:
-        """Handle one message, or end all epochs; return False where there is nothing to do."""
-        waiting = [queue for queue, messages in self.queues.items() if messages]
+    def step(self, *, slow: bool = True) -> bool:
+        """Handle one message, or end all epochs; return False where there is nothing to do.
+
+        `slow`: components' steps of long work too.
+        """
+        waiting = [
+            queue
+            for queue, messages in self.queues.items()
+            if messages and (slow or not queue[0].endswith("/slow"))
+        ]
         if not waiting:
             any_open = bool(self._open)
             for place in sorted(self._open):
@@ -279,6 +312,16 @@ class World:
         limit = self.handled + 3000 * (len(events) + 10)
         while self.step():
             assert self.handled < limit, "messages go round in circles"
+
+    def advance(self, time: int) -> None:
+        """Have the clock reach a time, and fire the timers that it has passed, as they are due."""
+        for partition, (home, clock) in enumerate(zip(self.homes, self.clocks, strict=True)):
+            clock.now = time
+            due = sorted(timer for timer in clock.timers if timer[0] < time)
+            clock.timers -= {*due}
+            self._source = f"{Topic.COMPONENTS}/{partition}"
+            for _, label in due:
+                home.wake(label)
 
     def home(self, label: str) -> Components:
         return self.homes[self.partition(label)]

@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.domain.commands import Op
-from stream_app.domain.component import Components
-from stream_app.domain.repair import Limits
-from tests.property.identity_rest import expected, found, given_of, inputs, one_component_at_a_time
-from tests.property.identity_strategies import arrivals, policies, timestamp
-from tests.property.identity_world import POLICY, World
+from tests.property.identity_play import SMALL, Forgetful, Unlucky, agree, deployment, examples, worlds
+from tests.property.identity_rest import found, given_of, inputs
+from tests.property.identity_strategies import timestamp
+from tests.property.identity_world import POLICY
 
 if TYPE_CHECKING:
-    from stream_app.domain.messages import ComponentMessage
     from stream_app.domain.policy import IdentityPolicy
     from tests.property.identity_rest import Given
     from tests.property.identity_strategies import Arrival
-
-SMALL = Limits(rows=3, size=400)
-
-
-def examples(number: int) -> settings:
-    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-@st.composite
-def worlds(
-    draw: st.DrawFn, *, conflicts: bool = False, commands: bool = False, erasures: bool = False
-) -> tuple[IdentityPolicy, Given]:
-    policy = draw(policies())
-    arrived = draw(arrivals(policy, conflicts=conflicts, commands=commands, erasures=erasures))
-    return policy, given_of(policy, arrived)
-
-
-def deployment(
-    policy: IdentityPolicy, seed: int, components: type[Components] = Components, *, small: bool = True
-) -> World:
-    """Return one with 1 to 3 partitions, with and without order between them."""
-    return World(
-        seed,
-        partitions=1 + seed % 3,
-        ordered=bool(seed % 2),
-        policy=policy,
-        limits=SMALL if small else Limits(),
-        components=components,
-    )
-
-
-def agree(world: World, policy: IdentityPolicy, given: Given) -> None:
-    held, wanted = found(world, given), expected(policy, given)
-    assert held.customers == wanted.customers, held.customers ^ wanted.customers
-    assert held.owners == wanted.owners, held.owners ^ wanted.owners
-
-
-def one_by_one(world: World, given: Given) -> None:
-    for one in inputs(given):
-        world.give(one)
-        while world.step():
-            pass
 
 
 @examples(100)
@@ -87,26 +40,6 @@ def test_commands_and_conflicting_contents_in_any_interleaving_come_to_the_oracl
     agree(world, policy, given)
 
 
-@examples(80)
-@given(worlds(conflicts=True, commands=True, erasures=True), st.integers(0, 10**6), st.booleans())
-def test_what_erasures_leave_is_what_the_oracle_leaves(
-    drawn: tuple[IdentityPolicy, Given], seed: int, small: bool
-) -> None:
-    policy, given = drawn
-    given = one_component_at_a_time(given)
-    world = deployment(policy, seed, small=small)
-    one_by_one(world, given)
-    agree(world, policy, given)
-
-
-class Forgetful(Components):
-    """Has nothing in memory when a message comes."""
-
-    def handle(self, message: ComponentMessage) -> None:
-        self.reset()
-        super().handle(message)
-
-
 @examples(60)
 @given(worlds(conflicts=True, commands=True), st.integers(0, 10**6))
 def test_work_that_is_interrupted_between_any_two_messages_goes_on_from_the_rows(
@@ -116,34 +49,6 @@ def test_work_that_is_interrupted_between_any_two_messages_goes_on_from_the_rows
     world = deployment(policy, seed, Forgetful)
     world.run(inputs(given))
     agree(world, policy, given)
-
-
-class Unlucky(World):
-    """Rolls epochs back: a message is handled, all of that is undone, and it is handled again."""
-
-    def step(self) -> bool:
-        if self.random.random() < 0.4:
-            kept = deepcopy((self.queues, self.tables_now(), self.effects.__dict__ | {"_send": None}))
-            generator = self.random.getstate()
-            super().step()
-            self.queues, rows, effects = kept
-            self.restore(rows)
-            self.effects.__dict__.update(effects | {"_send": self.send})
-            self.random.setstate(generator)
-            for home in self.homes:
-                home.reset()
-        return super().step()
-
-    def tables_now(self) -> list[dict[str, tuple[dict[bytes, bytes], list[bytes]]]]:
-        return [
-            {name: (table._rows, table._keys) for name, table in tables.items()}
-            for tables in self.lookup_tables + self.component_tables
-        ]
-
-    def restore(self, kept: list[dict[str, tuple[dict[bytes, bytes], list[bytes]]]]) -> None:
-        for tables, rows in zip(self.lookup_tables + self.component_tables, kept, strict=True):
-            for name, table in tables.items():
-                table._rows, table._keys = rows[name]
 
 
 @examples(30)
@@ -204,42 +109,3 @@ def test_a_denial_that_comes_afterwards_leaves_what_one_that_came_first_leaves(
     early, late = found(first, denial + given), found(last, given + denial)
     assert (early.customers, early.owners) == (late.customers, late.owners)
     assert first.effects.profiles == last.effects.profiles
-
-
-# -- erasure -------------------------------------------------------------------------------------------------
-
-
-def texts(world: World) -> list[tuple[str, bytes]]:
-    """Return all rows of all tables, and what of the published events counts, as bytes."""
-    rows: list[tuple[str, bytes]] = [
-        (name, key + raw)
-        for tables in world.lookup_tables + world.component_tables
-        for name, table in tables.items()
-        for key, raw in table._rows.items()
-    ]
-    encode: Any = msgspec.msgpack.encode
-    return rows + [("published", encode(last[2])) for last in world.effects.published.values()]
-
-
-@examples(80)
-@given(worlds(), st.data(), st.integers(0, 10**6), st.booleans())
-def test_after_an_erasure_nothing_holds_the_erased_values_any_more(
-    drawn: tuple[IdentityPolicy, Given], data: st.DataObject, seed: int, late: bool
-) -> None:
-    """`late`: the same events come once more, as when an input topic is replayed; they stay away."""
-    policy, given = drawn
-    names = sorted({name for _, one in given for name in one.identifiers})
-    if not names:
-        return
-    name = data.draw(st.sampled_from(names))
-    erasure = given_of(policy, [{"op": Op.ERASE.value, "time": timestamp(30), "id": name}])
-    world = deployment(policy, seed)
-    world.run(inputs(given))
-    erased = next(customer for customer in found(world, given).customers if name in customer)
-    world.run(inputs(erasure + given if late else erasure))
-    left = found(world, given)
-    assert not any(erased & customer for customer in left.customers)
-    others = {one for one in names if one not in erased}
-    for one in erased:  # labels are hashes: a short value alone may stand in one by chance
-        if not any(one in other for other in others):
-            assert not [table for table, row in texts(world) if one.encode() in row]

@@ -261,8 +261,9 @@ class Shop(Crashing):
         for when, key in due:
             customer = home.customer(*timer_of(key))
             if customer is not None and rules.fire(customer, when):
-                if not rules.fits(customer):
-                    home.fold_again(customer, when - 1)
+                since = rules.waits(customer)
+                if since is not None:
+                    home.fold_again(customer, since, when - 1)
                 home.save(customer)
             self.end_epoch(place)
         return bool(due)
@@ -328,6 +329,23 @@ def folded_right(world: Shop, book: RuleBook) -> None:
     alternates(world.decisions)
     last = {one.trigger_id: one for one in world.decisions if one.action != Action.HELD_BACK}
     assert {one.opened_by for one in last.values() if one.action == Action.FIRE} == justified
+
+
+def test_a_timer_that_goes_off_while_a_merge_is_under_way_is_heeded_though_no_row_of_its_customer_moves() -> (
+    None
+):
+    def added(number: int, *names: str) -> Event:
+        event = make(number, Drawn(0, "Product Added", "k1", "A"))
+        return msgspec.structs.replace(event, identifiers=names, received=number, source=f"web/0/{number}")
+
+    said = [
+        Command(f"c{time}", op, (ANA, ONE), START + time, "operator", "because", f"commands/0/{time}")
+        for time, op in ((1, Op.DENY), (0, Op.ASSERT))
+    ]
+    shops = [added(0, ANA, TWO), *(added(number, ONE) for number in (1, 2, 3)), added(4, BEN, TWO)]
+    for seed in range(20):
+        world = play([*said, *shops], seed, FoldLimits(), 0.0)
+        assert [one.opened_by for one in world.decisions if one.action == Action.FIRE] == ["e07"]
 
 
 def play(arrived: Sequence[Event | Command], seed: int, folding: FoldLimits, lazy: float) -> Shop:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
 from stream_app.domain.customer import Customer, NoRules
 from stream_app.domain.customer_id import customer_id
@@ -15,6 +16,7 @@ from stream_app.domain.event import Event
 from stream_app.domain.keys import label_key, names_of
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
+    CommandTo,
     ComponentMessage,
     Drain,
     EventTo,
@@ -455,3 +457,18 @@ def test_evidence_counts_events_and_names_the_earliest() -> None:
     assert names == LINK
     assert (seen.first, seen.last, seen.count) == (10, 50, 5)
     assert seen.sample == [(10, "e10"), (20, "e20"), (30, "e30")]
+
+
+def say(op: Op, one: str, other: str, time: int) -> CommandTo:
+    command = Command(f"c{time}", op, (one, other), time, "operator", "because", f"c/0/{time}")
+    return CommandTo(of("user_id:ana"), command, (), time)
+
+
+def test_a_profile_ends_whose_id_passes_to_identifiers_that_no_event_names() -> None:
+    place = Place()
+    place.give("user_id:ana", event("e1", 1, "email:a", "device:1", "cookie:1"))
+    place.run(say(Op.ASSERT, "user_id:ana", "loyalty:1", 2))
+    place.run(say(Op.ASSERT, "loyalty:1", "email:a", 3))
+    assert place.effects.profiles.keys() == {ANA}
+    place.run(say(Op.DENY, "user_id:ana", "email:a", 4))
+    assert place.effects.profiles.keys() == {customer_id("email:a", KEY)}
