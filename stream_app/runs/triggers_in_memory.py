@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stream_app.domain.commands import Command
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.rules import Decision, Difference, RuleBook, Shadow
     from stream_app.runs.in_memory import WhoIsWho
@@ -81,13 +82,19 @@ class TriggersInMemory:
         differed: all differences between shadow and live rules, the same.
     """
 
-    def __init__(self, policy: IdentityPolicy, book: RuleBook, shadow: Shadow | None = None) -> None:
-        """Begin empty."""
+    def __init__(
+        self,
+        policy: IdentityPolicy,
+        book: RuleBook,
+        shadow: Shadow | None = None,
+        folding: FoldLimits | None = None,
+    ) -> None:
+        """Begin empty; `folding` as in `InMemory`."""
         self.decided: list[Decided] = []
         self.differed: list[Difference] = []
         self._time = Timekeeper()
         self._rules = Rules(self._time, book, self._publish, shadow, self._compare)
-        self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES)
+        self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES, folding=folding)
 
     @property
     def clock(self) -> int:

@@ -1,7 +1,8 @@
 """Shadow rules beside live ones, under any order of arrival, merges and splits.
 
 The oracle of the comparison is two deployments: one with the live rules, one in which the shadow's rules are live. What
-they were left with must differ by what was said, and by nothing else.
+they were left with must differ by what was said, and by nothing else. Folds that are made in turns and kept are held
+against the same ones made at once.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from stream_app.agents.rules import Rules
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.event import Event
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.policy import IdentityPolicy
-from stream_app.domain.rules import Action, Outcome, RuleBook, Shadow, load_rule
+from stream_app.domain.rules import Action, Outcome, RuleBook, RulesState, Shadow, load_rule
 from stream_app.domain.rules import shadow as shadow_module
 from stream_app.domain.rules.sending_loader import load_sending_policy
+from stream_app.domain.timeline import Timelines
 from stream_app.runs.triggers_in_memory import TriggersInMemory
 
 if TYPE_CHECKING:
@@ -86,6 +90,8 @@ OTHERS = (
     "name: viewed\nversion: 1\nopens: {event: Cart Viewed}\ngrace: 2d\npriority: 2\n",
 )
 Key = tuple[str, int, str]
+SMALL = FoldLimits(events=1, turn=1, every=2)
+"""A checkpoint at every second event, and an epoch for every event that is folded again."""
 
 
 class Happening(NamedTuple):
@@ -174,12 +180,14 @@ def test_a_shadow_of_the_same_rules_never_differs(arrivals: Any, copies: set[Rul
     assert run.differed == []
 
 
-def check_against_two_deployments(arrivals: Any, shadows: Sequence[Rule]) -> None:
+def check_against_two_deployments(
+    arrivals: Any, shadows: Sequence[Rule], folding: FoldLimits | None = None
+) -> None:
     book = RuleBook(LIVE, POLICY)
     shadow = Shadow(shadows, book)
-    alone = play(arrivals, TriggersInMemory(IDENTITY, book))
-    instead = play(arrivals, TriggersInMemory(IDENTITY, shadow.book))
-    both = play(arrivals, TriggersInMemory(IDENTITY, book, shadow))
+    alone = play(arrivals, TriggersInMemory(IDENTITY, book, folding=folding))
+    instead = play(arrivals, TriggersInMemory(IDENTITY, shadow.book, folding=folding))
+    both = play(arrivals, TriggersInMemory(IDENTITY, book, shadow, folding=folding))
     assert [one.decision for one in both.decided] == [one.decision for one in alone.decided]
     found = said(both)
     for outcomes in found.values():
@@ -192,11 +200,61 @@ def check_against_two_deployments(arrivals: Any, shadows: Sequence[Rule]) -> Non
 
 
 @examples(200)
-@given(worlds(), st.sampled_from(OTHERS))
+@given(worlds(), st.sampled_from(OTHERS), st.sampled_from([None, SMALL]))
 def test_what_is_said_is_how_two_deployments_would_differ_and_what_is_live_is_as_without_a_shadow(
-    arrivals: Any, other: str
+    arrivals: Any, other: str, folding: FoldLimits | None
 ) -> None:
-    check_against_two_deployments(arrivals, [load_rule(other)])
+    check_against_two_deployments(arrivals, [load_rule(other)], folding)
+
+
+def change_the_shadow(arrivals: Any, shadows: Sequence[str | None], folding: FoldLimits | None) -> Any:
+    """Let the shadow be each of these (None: there is none) for a part of the arrivals; return what is left."""
+    book = RuleBook(LIVE, POLICY)
+    run = TriggersInMemory(IDENTITY, book, folding=folding)
+    part = -(-len(arrivals) // len(shadows))
+    for index, text in enumerate(shadows):
+        run._rules.shadow = Shadow([load_rule(text)], book) if text is not None else None
+        for minute, one in arrivals[index * part : (index + 1) * part]:
+            run.advance(START + minute * MINUTE)
+            run.give(one)
+    folded_right(run)
+    last = {key: outcomes[-1] for key, outcomes in said(run).items()}
+    return net(run), {key: one for key, one in last.items() if one != Outcome.NO_DIFFERENCE}
+
+
+def folded_right(run: TriggersInMemory) -> None:
+    """Hold every fold that today's rules made against one from the beginning."""
+    book, shadow = run._rules.book, run._rules.shadow
+    for store in run._deployment._stores:
+        timelines = Timelines(store.events, store.timeline)
+        for prefix, row in store.customers.scan(b""):
+            if row.rules is None:
+                continue
+            events, side = list(timelines.history(prefix)), row.rules.shadow
+            folds = [(book, row.rules.state)]
+            if shadow is not None and side is not None and shadow.fits(side.side):
+                folds.append((shadow.book, side.side.state))
+            for by, state in folds:
+                assert without_history(state) == without_history(by.refold(events, (state.ledger,)))
+
+
+def without_history(state: RulesState) -> dict[str, Any]:
+    """Return what of a fold is a function of the events."""
+    whole = msgspec.to_builtins(state)
+    names = [field.name for field in msgspec.structs.fields(state)]
+    history = {"ledger", "judged", "stale", "next_at"}
+    return {name: one for name, one in zip(names, whole, strict=True) if name not in history}
+
+
+CHANGES = st.lists(st.sampled_from([None, *OTHERS]), min_size=2, max_size=3)
+
+
+@examples(200)
+@given(worlds(), CHANGES)
+def test_a_shadow_that_changes_says_the_same_whether_folds_are_kept_and_made_in_turns_or_not(
+    arrivals: Any, shadows: list[str | None]
+) -> None:
+    assert change_the_shadow(arrivals, shadows, SMALL) == change_the_shadow(arrivals, shadows, None)
 
 
 def in_order(arrivals: Any) -> list[tuple[int, Event]]:
@@ -252,6 +310,50 @@ def test_a_planted_bug_is_caught(
     def wanted(arrivals: Any, other: str) -> None:
         check_against_two_deployments(arrivals, [load_rule(other)])
         check_that_nothing_is_taken_back(in_order(arrivals), [load_rule(other)])
+
+    with pytest.raises(AssertionError):
+        wanted()
+
+
+def trusts_any_kept_fold(patch: pytest.MonkeyPatch) -> None:
+    """Go on from a fold that another shadow made."""
+
+    def wrong(self: Shadow, kept: bytes, parts: Any) -> Any:
+        _, raw = shadow_module._decode_kept(kept)
+        fold = msgspec.msgpack.decode(raw, type=RulesState)
+        raw = msgspec.msgpack.encode(msgspec.structs.replace(fold, book=self.book.fingerprint))
+        return resume(self, msgspec.msgpack.encode((self.versions, raw)), parts)
+
+    resume = Shadow.resume
+    patch.setattr(Shadow, "resume", wrong)
+
+
+def goes_on_without_history(patch: pytest.MonkeyPatch) -> None:
+    """Lose what was sent and said where a fold goes on."""
+    resume = Shadow.resume
+    patch.setattr(Shadow, "resume", lambda self, kept, _: resume(self, kept, ()))
+
+
+def keeps_half(patch: pytest.MonkeyPatch) -> None:
+    """Fold the live rules only, where a timeline is folded again."""
+
+    def wrong(self: Rules, fold: Any, event: Event, profile: Any) -> None:
+        self.book.step(fold.live, event, profile)
+
+    patch.setattr(Rules, "step", wrong)
+
+
+@pytest.mark.parametrize("plant", [trusts_any_kept_fold, goes_on_without_history, keeps_half])
+def test_a_bug_planted_into_kept_folds_is_caught(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+
+    @examples(300, derandomize=True, database=None, phases=[Phase.generate])
+    @given(worlds(), CHANGES)
+    def wanted(arrivals: Any, shadows: list[str | None]) -> None:
+        check_against_two_deployments(arrivals, [load_rule(OTHERS[1])], SMALL)
+        assert change_the_shadow(arrivals, shadows, SMALL) == change_the_shadow(arrivals, shadows, None)
 
     with pytest.raises(AssertionError):
         wanted()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from stream_app.agents.in_force import Terms, Written
-from stream_app.agents.rules import RulesRow
+from stream_app.agents.rules import Rules, RulesRow, ShadowRow
+from stream_app.domain.event import Event
 from stream_app.domain.keys import membership_of
+from stream_app.domain.profile import Profile
 from stream_app.domain.rules import RuleBook, Shadow, load_rule
 from stream_app.settings import Settings
 from tests.agents.road import Road, at, event
@@ -191,3 +194,36 @@ def test_the_timer_of_the_shadow_leaves_when_the_customer_does(shop):
     assert (road.said(), road.fired()) == ([], [])
     timers = (key[8:] for key, _ in road.customer.table("timers").scan(b""))
     assert [key for key in timers if not membership_of(key)] == []
+
+
+def rules_of(shadow: str | None) -> tuple[Rules, Any]:
+    """Return rules with a shadow, and a customer of theirs who has put something into the basket."""
+    book = RuleBook([load_rule(cart(1))])
+    beside = None if shadow is None else Shadow([load_rule(shadow)], book)
+    rules, customer = Rules(Road().customer, book, lambda *_: None, beside), SimpleNamespace(rules=None)
+    fold = rules.begin(customer, None)
+    added = Event("e1", at(0), "web", "Product Added", ("user_id:ana",), BASKET, at(0), "here")
+    rules.step(fold, added, Profile())
+    customer.rules = RulesRow(fold.live, shadow=None if fold.beside is None else ShadowRow(fold.beside))
+    return rules, customer
+
+
+def test_without_a_shadow_a_kept_fold_is_that_of_the_live_rules_and_nothing_else():
+    rules, customer = rules_of(None)
+    assert rules.keep(rules.current(customer)) == rules.book.keep(customer.rules.state)
+
+
+def test_when_the_shadow_ends_the_live_rules_go_on_from_the_fold_that_was_kept_with_it():
+    rules, customer = rules_of(cart(2))
+    kept = rules.keep(rules.current(customer))
+    live, beside = rules_of(None)[0].begin(customer, kept)
+    assert (live.open, beside) == (customer.rules.state.open, None)
+    assert live.open
+
+
+@pytest.mark.parametrize("before", [None, cart(3)])
+def test_a_fold_that_was_kept_without_the_shadow_of_now_is_not_gone_on_from(before):
+    rules, customer = rules_of(before)
+    kept = rules.keep(rules.current(customer))
+    assert rules.begin(customer, kept) is not None
+    assert rules_of(cart(2))[0].begin(customer, kept) is None
