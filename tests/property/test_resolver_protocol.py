@@ -234,6 +234,6 @@ def test_a_planted_bug_is_noticed(bug: type) -> None:
         try:
             world.run(events)
             check(world, events)
-        except AssertionError:
+        except (AssertionError, LookupError):  # rows whose evidence is nowhere: the handler fails
             return
     pytest.fail("nobody noticed")
