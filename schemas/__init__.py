@@ -21,6 +21,7 @@ SUBJECTS = (
     "identity_change",
     "trigger",
     "trigger_decision",
+    "shadow_decision",
 )
 """Every Avro schema's name: the file is avro/<name>.avsc, its versions avro/history/<name>/<n>.avsc."""
 

@@ -13,7 +13,9 @@ from stream_app import metrics
 from stream_app.agents.commands import Commands
 from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
+from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
+from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
 from stream_app.domain.folding import FoldLimits
@@ -22,18 +24,28 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
 from stream_app.domain.policy import IdentityPolicy, PolicyError
 from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, SEGMENT_TABLES, customer_tables
-from stream_app.domain.rules import RuleBook, RuleError, SendingPolicy, load_rule
+from stream_app.domain.rules import Rule, RuleBook, RuleError, SendingPolicy, Shadow, load_rule
 from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.domain.segments import SegmentBook, load_segment
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.engine import Pace
+from stream_app.engine.errors import FatalError
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig
 from stream_app.errors import UserError
 from stream_app.settings import DEVELOPMENT_KEY, NO_POLICY
-from stream_app.topology import Topics
-from stream_app.wire import CommandDecoder, Decoder, Encoder, Limits, Output, open_registry, subject_of
+from stream_app.topology import TAKEN, Topics
+from stream_app.wire import (
+    CommandDecoder,
+    Decoder,
+    Encoder,
+    Limits,
+    Output,
+    RegistryUnavailable,
+    open_registry,
+    subject_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,14 +65,50 @@ def load_rules(settings: Settings) -> RuleBook:
     Raises:
         UserError: a file is wrong; the message says which, where (line and column) and what to do.
     """
+    return read_rules(settings, load_policy(settings)).book
+
+
+def read_rules(settings: Settings, identity: IdentityPolicy) -> Written:
+    """Read the same, and the shadow rules if the settings name a folder of them.
+
+    Raises:
+        UserError: a file is wrong; the message says which, where (line and column) and what to do.
+    """
     try:
-        rules = [load_rule(text, source) for source, text in rule_files(settings.rules)]
-        return RuleBook(rules, _sending_policy(settings))
+        rules = _rules_in(settings.rules)
+        beside = [] if settings.shadow_rules is None else _rules_in(settings.shadow_rules)
+        policy = _sending_policy(settings, identity)
     except RuleError as error:
         raise UserError(str(error)) from error
+    except UnicodeDecodeError as error:
+        msg = f"a file of {settings.rules or 'the rules'} or the sending policy is no UTF-8 text: save it as such"
+        raise UserError(msg) from error
+    except OSError as error:
+        msg = f"{error.filename} can't be read: {error.strerror}"
+        raise UserError(msg) from error
+    if not rules:
+        msg = f"there is no rule file (*.yaml) in {settings.rules}"
+        raise UserError(msg)
+    book = RuleBook(rules, policy)
+    return Written(book, Shadow(beside, book) if beside else None)
 
 
-def _sending_policy(settings: Settings) -> SendingPolicy:
+def _rules_in(folder: Path | None) -> list[Rule]:
+    """Read the rules of a folder.
+
+    Raises:
+        RuleError: one is wrong, or has a name that it can't have.
+    """
+    rules = []
+    for source, text in rule_files(folder):
+        rule = load_rule(text, source)
+        if rule.name in TAKEN:
+            raise RuleError(source, 1, 1, f"name: triggers.{rule.name} is another topic; take another name")
+        rules.append(rule)
+    return rules
+
+
+def _sending_policy(settings: Settings, identity: IdentityPolicy) -> SendingPolicy:
     path = settings.sending_policy
     if path == NO_POLICY:
         return SendingPolicy()
@@ -68,7 +116,6 @@ def _sending_policy(settings: Settings) -> SendingPolicy:
     policy = load_sending_policy(
         schemas.read_text(shipped) if path is None else path.read_text("utf-8"), str(path or shipped)
     )
-    identity = load_policy(settings)
     identifier, addresses = identifier_of(settings, identity), policy.addresses
     suppressed = (identifier.one(name) for name in policy.suppressed)
     return replace(
@@ -134,7 +181,7 @@ def identifier_of(settings: Settings, policy: IdentityPolicy) -> Identifier:
 
 def topics_of(settings: Settings) -> Topics:
     """Return the topics of a deployment."""
-    return Topics.of(settings, tuple(rule.name for rule in load_rules(settings).rules))
+    return _topics(settings, load_rules(settings))
 
 
 def build(settings: Settings) -> Worker:
@@ -145,25 +192,88 @@ def build(settings: Settings) -> Worker:
         FatalError: no broker answers.
         RegistryUnavailable: no schema registry answers.
     """
-    book, policy = load_rules(settings), load_policy(settings)
-    topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
+    policy = load_policy(settings)
+    written = read_rules(settings, policy)
+    topics = _topics(settings, written.book)
     kafka_topics.check(settings.bootstrap_servers, topics.specs(settings))
-    stages = _stages(settings, book, policy, topics)
+    in_force = InForce(_terms(settings, written, topics))
+    stages = _stages(settings, in_force, policy)
+    reload = Reload(_watched(settings), RuleFiles(settings, policy), in_force)
     return Worker(
         _config(settings, topics),
         [stage for stage in stages if stage.name in settings.stages],
         dispatcher=DeadLetters(topics.dead_letters, VERSION),
         observer=metrics.EngineMetrics(),
+        on_ready=reload.start,
+        between_epochs=reload.take_over,
     )
 
 
-def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: Topics) -> tuple[Stage, ...]:
+class RuleFiles:
+    """Where a running worker's rules come from: the files that its settings name."""
+
+    def __init__(self, settings: Settings, identity: IdentityPolicy) -> None:
+        """Read what these settings name; the identity policy stays the one that the worker runs."""
+        self._settings = settings
+        self._identity = identity
+
+    def read(self) -> Written:
+        """Read the files.
+
+        Raises:
+            UserError: one is wrong; the message says which, where and what to do.
+        """
+        return read_rules(self._settings, self._identity)
+
+    def terms(self, written: Written) -> Terms:
+        """Return what is needed to go by what is written.
+
+        Raises:
+            UserError: a topic is missing or wrongly configured, or nobody answers who could tell.
+        """
+        settings, topics = self._settings, _topics(self._settings, written.book)
+        needed = [spec for spec in topics.specs(settings) if spec.name in topics.triggers.values()]
+        try:
+            kafka_topics.check(settings.bootstrap_servers, needed)
+            return _terms(settings, written, topics)
+        except FatalError as error:
+            raise UserError(str(error)) from error
+        except RegistryUnavailable as error:
+            msg = f"no schema registry answers at {settings.registry_url}: check RACCORD_REGISTRY_URL"
+            raise UserError(msg) from error
+
+
+def _watched(settings: Settings) -> list[Path]:
+    """Return the files and folders that rules are read from, but for those that ship: they change with the program."""
+    named = (settings.rules, settings.shadow_rules, settings.sending_policy)
+    return [path for path in named if path is not None and path != NO_POLICY]
+
+
+def in_force_of(settings: Settings) -> InForce:
+    """Return what the customer stage goes by at first, and ask no broker whether there are topics for it."""
+    written = read_rules(settings, load_policy(settings))
+    return InForce(_terms(settings, written, _topics(settings, written.book)))
+
+
+def _topics(settings: Settings, book: RuleBook) -> Topics:
+    return Topics.of(settings, tuple(rule.name for rule in book.rules))
+
+
+def _terms(settings: Settings, written: Written, topics: Topics) -> Terms:
+    return Terms(written, topics, _encoder(_registry(settings), topics))
+
+
+def _registry(settings: Settings) -> Registry | None:
+    return open_registry(settings.registry_url) if settings.registry_url else None
+
+
+def _stages(settings: Settings, in_force: InForce, policy: IdentityPolicy) -> tuple[Stage, ...]:
     segments = load_segments(settings)
-    registry = open_registry(settings.registry_url) if settings.registry_url else None
+    registry, topics = _registry(settings), in_force.terms.topics
     limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
     decoder, commands = Decoder(registry, limits), CommandDecoder(registry, limits)
     identifier = identifier_of(settings, policy)
-    encoder, dead_letters = _encoder(registry, topics), DeadLetters(topics.dead_letters, VERSION)
+    dead_letters = DeadLetters(topics.dead_letters, VERSION)
     key = settings.customer_key.get_secret_value().encode()
     labels = Labels(policy, key)
     channel_of = {topic: channel for channel, topic in topics.channels.items()}
@@ -200,10 +310,8 @@ def _stages(settings: Settings, book: RuleBook, policy: IdentityPolicy, topics: 
             policy=policy,
             key=key,
             labels=labels,
-            book=book,
+            in_force=in_force,
             segments=segments,
-            topics=topics,
-            encoder=encoder,
             dead_letters=dead_letters,
             folding=folding,
         )
@@ -254,6 +362,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
         Output.IDENTITY_CHANGE: [topics.changes],
         Output.TRIGGER: list(topics.triggers.values()),
         Output.DECISION: [topics.decisions],
+        Output.SHADOW: [topics.shadow],
     }
     return Encoder(registry, names)
 

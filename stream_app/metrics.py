@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from stream_app.engine.observer import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from stream_app.engine.changelog import Progress
     from stream_app.engine.task import Task
@@ -60,11 +60,47 @@ SEGMENTS = Counter(
     "raccord_segments", "Customers that entered or left a segment", ["segment", "action"], registry=REGISTRY
 )
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
+SHADOW_DIFFERENCES = Counter(
+    "raccord_shadow_differences",
+    "Triggers that shadow rules would have sent, or not: see the schema shadow_decision",
+    ["rule", "outcome"],
+    registry=REGISTRY,
+)
 EVENT_TO_TRIGGER = Histogram(
     "raccord_event_to_trigger_seconds",
     "From a trigger's due time to its being sent (on-time fires only)",
     ["rule"],
     buckets=_SECONDS,
+    registry=REGISTRY,
+)
+
+RULE_IN_FORCE = Gauge(
+    "raccord_rule_in_force",
+    "Always 1; the labels say which version of a rule runs",
+    ["rule", "version"],
+    registry=REGISTRY,
+)
+SHADOW_RULE_IN_FORCE = Gauge(
+    "raccord_shadow_rule_in_force",
+    "Always 1; the labels say which version of a rule runs in the shadow",
+    ["rule", "version"],
+    registry=REGISTRY,
+)
+SENDING_POLICY_IN_FORCE = Gauge(
+    "raccord_sending_policy_in_force",
+    "Always 1; the label says which sending policy runs",
+    ["digest"],
+    registry=REGISTRY,
+)
+RULES_RELOADS = Counter(
+    "raccord_rules_reloads",
+    "Changes of rule files and sending policy: taken, failed",
+    ["outcome"],
+    registry=REGISTRY,
+)
+RULES_RELOAD_FAILED = Gauge(
+    "raccord_rules_reload_failed",
+    "1 while the files of rules and sending policy are not what runs, because they can't be",
     registry=REGISTRY,
 )
 
@@ -124,6 +160,7 @@ COUNTERS = {
     "identity_changes": IDENTITY_CHANGES,
     "segments": SEGMENTS,
     "triggers": TRIGGERS,
+    "shadow_differences": SHADOW_DIFFERENCES,
     "forwarded": FORWARDED,
     "unions_refused": UNIONS_REFUSED,
     "links_refused": LINKS_REFUSED,
@@ -208,6 +245,16 @@ class EngineMetrics(Observer):
         if task.stage.tables and now - self._sized.get(task.id, 0.0) > _SIZE_EVERY_S:
             self._sized[task.id] = now
             STATE_BYTES.labels(task.stage.name, partition).set(task.store.rows.size)
+
+
+def in_force(live: Iterable[tuple[str, int]], shadow: Iterable[tuple[str, int]], policy: str) -> None:
+    """Say which rules (name, version) run, live and in the shadow, and the digest of which sending policy."""
+    for metric, rules in ((RULE_IN_FORCE, live), (SHADOW_RULE_IN_FORCE, shadow)):
+        metric.clear()
+        for rule, number in rules:
+            metric.labels(rule, number).set(1)
+    SENDING_POLICY_IN_FORCE.clear()
+    SENDING_POLICY_IN_FORCE.labels(policy).set(1)
 
 
 def serve(host: str, port: int, labels: Mapping[str, str]) -> int:

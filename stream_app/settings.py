@@ -101,6 +101,10 @@ class Settings(BaseSettings):
     )
     identity_policy: Path | None = Field(None, description="identity policy file; none: the one that ships")
     rules: Path | None = Field(None, description="folder of rule files; none: the rules that ship")
+    shadow_rules: Path | None = Field(
+        None,
+        description="folder of rule files that run beside the live rules and send nothing; it may be empty",
+    )
     sending_policy: Path | None = Field(
         None,
         description="sending policy file; none: the one that ships; the word `none`: everything may be sent",
@@ -146,9 +150,9 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
-    @field_validator("segments")
+    @field_validator("shadow_rules", "segments")
     @classmethod
-    def _check_segments(cls, value: Path | None) -> Path | None:
+    def _check_folder(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_dir():
             msg = f"there is no folder {value}"
             raise ValueError(msg)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DAY_MS = 24 * 3600 * 1000
 INTERNAL_RETENTION_MS = 2 * DAY_MS
+TAKEN = frozenset({"decisions", "shadow"})
+"""Names that no rule may have: triggers.<name> is a topic of its own."""
 FOREVER_MS = -1
 """Commands are evidence: without them a replay would not arrive at the same customers."""
 
@@ -37,6 +39,7 @@ class Topics:
     segments: str
     changes: str
     decisions: str
+    shadow: str
     triggers: dict[str, str]
     changelogs: dict[str, str]
 
@@ -55,6 +58,7 @@ class Topics:
             segments=f"{p}customer.segments",
             changes=f"{p}identity.changes",
             decisions=f"{p}triggers.decisions",
+            shadow=f"{p}triggers.shadow",
             triggers={rule: f"{p}triggers.{rule}" for rule in rules},
             changelogs={
                 stage: f"{p}raccord-{stage}-changelog" for stage in ("ingest", "resolve", "customer")
@@ -80,6 +84,7 @@ class Topics:
                 for t in (self.dead_letters, self.timeline, self.segments, self.changes, self.decisions)
             ),
             *(TopicSpec(t, n, kept) for t in self.triggers.values()),
+            *([TopicSpec(self.shadow, n, kept)] if settings.shadow_rules is not None else []),
             *(TopicSpec(t, n, table_topic(size)) for t in (self.profiles, *self.changelogs.values())),
         ]
 

@@ -10,10 +10,11 @@ from stream_app.agents.publish import (
     change_fields,
     channel_event,
     decision_fields,
+    difference_fields,
     segment_fields,
     trigger_fields,
 )
-from stream_app.agents.rules import Publish, Rules
+from stream_app.agents.rules import Compare, Publish, Rules
 from stream_app.agents.segments import Segments
 from stream_app.domain.component import Components
 from stream_app.domain.identities import NOBODY
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream_app.agents.dead_letters import DeadLetters
+    from stream_app.agents.in_force import InForce, Terms, Written
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.folding import FoldLimits
     from stream_app.domain.labels import Labels
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.rules import Decision, RuleBook
+    from stream_app.domain.rules import Decision, Difference
     from stream_app.domain.segments import Crossing, SegmentBook
     from stream_app.engine.task import Task
     from stream_app.topology import Topics
@@ -56,24 +58,32 @@ class CustomerStage:
         policy: IdentityPolicy,
         key: bytes,
         labels: Labels,
-        book: RuleBook,
+        in_force: InForce,
         segments: SegmentBook,
-        topics: Topics,
-        encoder: Encoder,
         dead_letters: DeadLetters,
         folding: FoldLimits,
     ) -> None:
         self.task = task
-        reached = ADDRESSES if book.policy.addresses is None else book.policy.addresses
-        # A hash is no address.
-        self._addresses = {name: channel for name, channel in reached.items() if name not in policy.hashed}
-        self.output = Outputs(task, topics, encoder, dead_letters)
+        terms = in_force.terms
+        self.output = Outputs(task, terms.topics, terms.encoder, dead_letters)
         self.segments = Segments(task, segments, self.output.crossing)
-        self.rules = _Leaving(task, book, self._decided, self.segments)
+        self.rules = _Leaving(task, terms.written, self._decided, self._differed, self.segments)
+        self._hashed = policy.hashed
+        self._addresses: dict[str, str] = {}
+        in_force.follow(self)
         tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
         self.components = Components(
             policy, key, tables, self.output, labels, self.rules, folding=folding, clock=StageClock(task)
         )
+
+    def adopt(self, terms: Terms) -> None:
+        """Go by other rules from now on; between two epochs."""
+        self.rules.book, self.rules.shadow = terms.written
+        self.output.topics, self.output.encoder = terms.topics, terms.encoder
+        reached = terms.written.book.policy.addresses
+        reached = ADDRESSES if reached is None else reached
+        # A hash is no address.
+        self._addresses = {name: channel for name, channel in reached.items() if name not in self._hashed}
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
@@ -125,12 +135,17 @@ class CustomerStage:
             evidence = [{"a": a, "b": b} for a, b in links]
         self.output.decision(customer, decision, reachable, evidence)
 
+    def _differed(self, customer: Customer, difference: Difference) -> None:
+        self.output.difference(customer, difference)
+
 
 class _Leaving(Rules):
     """The rules; and whose component joins another leaves her segments here: she is judged where she comes to."""
 
-    def __init__(self, task: Task, book: RuleBook, publish: Publish, segments: Segments) -> None:
-        super().__init__(task, book, publish)
+    def __init__(
+        self, task: Task, written: Written, publish: Publish, compare: Compare, segments: Segments
+    ) -> None:
+        super().__init__(task, written.book, publish, written.shadow, compare)
         self._segments = segments
 
     def leave(self, customer: Customer) -> bytes:
@@ -267,6 +282,12 @@ class Outputs:
         self._send(self.topics.triggers[decision.rule], value, key, -1, headers)
         if decision.action == "fire" and decision.sent == decision.due:
             self.task.fired.append((decision.rule, decision.due))
+
+    def difference(self, customer: Customer, difference: Difference) -> None:
+        """Publish how the shadow rules differ from the live ones about a trigger."""
+        record = self.encoder.difference(difference_fields(difference, customer.id, self.task.clock))
+        self._send(self.topics.shadow, record, customer.id.encode())
+        self.task.count("shadow_differences", difference.rule, difference.outcome)
 
     def crossing(self, customer_id: str, crossing: Crossing) -> None:
         """Publish that a customer entered or left a segment."""

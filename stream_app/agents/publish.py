@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
-    from stream_app.domain.rules import Decision
+    from stream_app.domain.rules import Decision, Difference
     from stream_app.domain.segments import Crossing
 
 MAX_EVIDENCE = 50
@@ -131,6 +131,24 @@ def decision_fields(decision: Decision, customer_id: str, decided_at: int) -> di
         "outcome": {"fire": "fired", "retract": "retracted"}.get(decision.action, decision.action),
         "reason": decision.reason or None,
         "opened_by": decision.opened_by,
+    }
+
+
+def difference_fields(difference: Difference, customer_id: str, decided_at: int) -> dict[str, Any]:
+    """Return the fields of a record of how shadow rules differ."""
+    return {
+        "rule": difference.rule,
+        "shadow_version": difference.shadow_version,
+        "live_version": difference.live_version,
+        "customer_id": customer_id,
+        "opened_by": difference.opened_by,
+        "number": difference.number,
+        "outcome": difference.outcome.value,
+        "due": difference.due,
+        "sent": difference.sent,
+        "decided_at": decided_at,
+        "reason": difference.reason or None,
+        "values": difference.values,
     }
 
 

@@ -3,17 +3,20 @@
 State travels with the customer's row. One timer per customer, at the earliest due time that was ever wanted:
 when a clock is restarted the timer stays, fires for nothing, and is set anew. That costs one idle call where
 moving it would cost two rows with every event.
+
+Where there are shadow rules, a customer has a second state, and whatever is done to the first is done to it too, at the
+same moments; then the two are compared.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
 from stream_app.domain.keys import timer_key
 from stream_app.domain.profile import BEGINNING, END
-from stream_app.domain.rules import Decision, RulesState
+from stream_app.domain.rules import RulesState, ShadowState  # noqa: TC001 - msgspec reads them at run time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +24,18 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
     from stream_app.domain.profile import Place, Profile
-    from stream_app.domain.rules import RuleBook
+    from stream_app.domain.rules import Decision, Difference, Ledger, RuleBook, Shadow
+
+
+class ShadowRow(msgspec.Struct, array_like=True):
+    """What is kept of the shadow rules for one customer; `timer` and `held` as in `RulesRow`, and the shadow's own.
+
+    They are apart so that what is live is decided as if there were no shadow.
+    """
+
+    side: ShadowState
+    timer: int | None = None
+    held: int | None = None
 
 
 class RulesRow(msgspec.Struct, array_like=True):
@@ -31,15 +45,28 @@ class RulesRow(msgspec.Struct, array_like=True):
         state: the fold and the ledger of what was sent.
         timer: due time of the timer that is set, ms; None: none is.
         held: due time of a timer that fired while the customer wasn't settled, ms: what it stands for isn't late.
+        shadow: the shadow rules' side; None where there are none.
     """
 
     state: RulesState
     timer: int | None = None
     held: int | None = None
+    shadow: ShadowRow | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(RulesState).decode
+_decode = msgspec.msgpack.Decoder(RulesRow).decode
+"""What travels is a row without its timers."""
+_decode_kept = msgspec.msgpack.Decoder(tuple[bytes, bytes]).decode
+BOTH = b"\xc1"
+"""Begins what is kept of both folds; no MessagePack begins with it, and so not what is kept of the live one alone."""
+
+
+class FoldPair(NamedTuple):
+    """The fold of the live rules, and that of the shadow rules, if there are any."""
+
+    live: RulesState
+    beside: ShadowState | None
 
 
 class Timers(Protocol):
@@ -71,57 +98,95 @@ class Publish(Protocol):
         """Publish one."""
 
 
+class Compare(Protocol):
+    """Takes differences between shadow and live rules, in the order in which they were found."""
+
+    def __call__(self, customer: Customer, difference: Difference) -> None:
+        """Publish one."""
+
+
 class Rules:
     """Implements the domain's `RuleFold` for one task."""
 
-    def __init__(self, task: Timed, book: RuleBook, publish: Publish) -> None:
+    def __init__(
+        self,
+        task: Timed,
+        book: RuleBook,
+        publish: Publish,
+        shadow: Shadow | None = None,
+        compare: Compare | None = None,
+    ) -> None:
         self.task = task
         self.book = book
+        self.shadow = shadow
         self.publish = publish
+        self.compare = compare
 
     def before(self, customer: Customer, event: Event) -> None:
         """The timeline's new last event is about to be taken in: judge what is due before it."""
         row = customer.rules
-        if row is not None and self.book.fits(row.state):
+        if row is not None and self._fits(row):
             self.book.elapse(row.state, event.time, customer.profile)
+            if self.shadow is not None and row.shadow is not None:
+                self.shadow.book.elapse(row.shadow.side.state, event.time, customer.profile)
 
     def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
         """Take in the timeline's new last event."""
         row = self._row(customer)
-        if not self.book.fits(row.state):
+        if not self._fits(row):
             return False
         self.book.step(row.state, event, customer.profile)
-        self._settle(customer, row, stamp)
+        if self.shadow is not None and row.shadow is not None:
+            self.shadow.book.step(row.shadow.side.state, event, customer.profile)
+        self._settle(customer, row, stamp, stamp)
         return True
 
     # -- folding again ----------------------------------------------------------------------------------
 
-    def begin(self, customer: Customer, kept: bytes | None) -> RulesState | None:
-        """Return a fold to go on with, and the ledger with it."""
-        ledgers = (self._row(customer).state.ledger,)
-        return self.book.refold((), ledgers) if kept is None else self.book.resume(kept, ledgers)
-
-    def before_step(self, fold: RulesState, event: Event, profile: Profile) -> None:
-        """Judge what is due before the next event."""
-        self.book.elapse(fold, event.time, profile)
-
-    def step(self, fold: RulesState, event: Event, profile: Profile) -> None:
-        """Fold the next event."""
-        self.book.step(fold, event, profile)
-
-    def keep(self, fold: RulesState) -> bytes:
-        """Return a fold as bytes, without the ledger."""
-        return self.book.keep(fold)
-
-    def current(self, customer: Customer) -> RulesState:
-        """Return the fold of a settled customer."""
-        return self._row(customer).state
-
-    def finish(self, customer: Customer, fold: RulesState, stamp: int) -> None:
-        """Take a whole fold, and decide what follows from it."""
+    def begin(self, customer: Customer, kept: bytes | None) -> FoldPair | None:
+        """Return folds to go on with, and the ledgers with them; both, or None: they are folded side by side."""
         row = self._row(customer)
-        row.state = fold
-        self._settle(customer, row, stamp)
+        ledgers = (row.state.ledger,)
+        if kept is None:
+            beside = None if self.shadow is None else self.shadow.refold((), _parts(row))
+            return FoldPair(self.book.refold((), ledgers), beside)
+        lives, shadows = _decode_kept(kept[len(BOTH) :]) if kept.startswith(BOTH) else (kept, None)
+        live = self.book.resume(lives, ledgers)
+        if live is None or self.shadow is None:
+            return None if live is None else FoldPair(live, None)
+        beside = None if shadows is None else self.shadow.resume(shadows, _parts(row))
+        return None if beside is None else FoldPair(live, beside)
+
+    def before_step(self, fold: FoldPair, event: Event, profile: Profile) -> None:
+        """Judge what is due before the next event."""
+        self.book.elapse(fold.live, event.time, profile)
+        if self.shadow is not None and fold.beside is not None:
+            self.shadow.book.elapse(fold.beside.state, event.time, profile)
+
+    def step(self, fold: FoldPair, event: Event, profile: Profile) -> None:
+        """Fold the next event."""
+        self.book.step(fold.live, event, profile)
+        if self.shadow is not None and fold.beside is not None:
+            self.shadow.book.step(fold.beside.state, event, profile)
+
+    def keep(self, fold: FoldPair) -> bytes:
+        """Return folds as bytes, without the ledgers."""
+        live = self.book.keep(fold.live)
+        if self.shadow is None or fold.beside is None:
+            return live
+        return BOTH + _encode((live, self.shadow.keep(fold.beside)))
+
+    def current(self, customer: Customer) -> FoldPair:
+        """Return the folds of a settled customer."""
+        row = self._row(customer)
+        return FoldPair(row.state, None if row.shadow is None else row.shadow.side)
+
+    def finish(self, customer: Customer, fold: FoldPair, stamp: int) -> None:
+        """Take whole folds, and decide what follows from them."""
+        row = self._row(customer)
+        row.state = fold.live
+        self._put_beside(customer, row, fold.beside)
+        self._settle(customer, row, stamp, stamp)
 
     # -- customers that move ----------------------------------------------------------------------------
 
@@ -130,79 +195,157 @@ class Rules:
         row = customer.rules
         if row is None:
             return b""
-        if row.timer is not None:
-            self.task.timers.cancel(row.timer, timer_key(*customer.key))
-        return _encode(row.state)
+        for side in _sides(row):
+            self._set_timer(customer, row, side, None)
+        beside = row.shadow
+        return _encode(RulesRow(row.state, shadow=None if beside is None else ShadowRow(beside.side)))
 
     def join(self, customer: Customer, state: bytes) -> Place:
         """Another's state has come: what it sent counts here from now on."""
         if not state:
             return END
-        row, theirs = self._row(customer), _decode(state).ledger
-        row.state = self.book.refold((), (row.state.ledger, theirs))
+        row, other = self._row(customer), _decode(state)
+        if self.shadow is not None:
+            # First: it may begin with what the live ledger says, each of its own customer's.
+            self._put_beside(customer, row, self.shadow.refold((), (*_parts(row), *_parts(other))))
+        row.state = self.book.refold((), (row.state.ledger, other.state.ledger))
         # An event that closes what was opened says so in the fold only where the ledger knows of it.
-        return min(((sent.opened.time, "") for sent in theirs.rows.values()), default=END)
+        theirs = (sent for ledger in _ledgers(other) for sent in ledger.rows.values())
+        return min(((sent.opened.time, "") for sent in theirs), default=END)
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> dict[int, bytes]:
         """Give away what was sent about events that are another customer's now."""
         row = customer.rules
-        if row is None or not row.state.ledger.rows:
+        if row is None:
             return {}
-        ledger = row.state.ledger
+        opened = {sent.opened.event_id for ledger in _ledgers(row) for sent in ledger.rows.values()}
         owners: dict[int, set[str]] = {}
-        for sent in ledger.rows.values():
-            slot = slot_of(sent.opened.event_id)
+        for event_id in opened:
+            slot = slot_of(event_id)
             if slot is not None and slot != customer.slot:
-                owners.setdefault(slot, set()).add(sent.opened.event_id)
+                owners.setdefault(slot, set()).add(event_id)
         if not owners:
             return {}
-        parts = {slot: self.book.refold((), (ledger.only(events),)) for slot, events in owners.items()}
-        given = set().union(*owners.values())
-        kept = {sent.opened.event_id for sent in ledger.rows.values()} - given
-        row.state = self.book.refold((), (ledger.only(kept),))
+        parts = {slot: self._only(row, events) for slot, events in owners.items()}
+        kept = self._only(row, opened.difference(*owners.values()))
+        row.state = kept.state
+        if row.shadow is not None and kept.shadow is not None:
+            row.shadow.side = kept.shadow.side
         return {slot: _encode(part) for slot, part in parts.items()}
 
     # -- deciding ---------------------------------------------------------------------------------------
 
     def fire(self, customer: Customer, due: int) -> bool:
         """The customer's timer has gone off; return whether anything may have changed."""
-        row = customer.rules
-        if row is None or row.timer != due:
+        row: RulesRow | None = customer.rules
+        fired = [] if row is None else [side for side in _sides(row) if side.timer == due]
+        if row is None or not fired:
             return False
-        row.timer = None
+        for side in fired:
+            side.timer = None
         if self.waits(customer) is None:
-            self._settle(customer, row, due - 1)
+            live, beside = (due - 1 if side in fired else self.task.clock for side in (row, row.shadow))
+            self._settle(customer, row, live, beside)
         else:
-            row.held = due if row.held is None else min(row.held, due)
+            for side in fired:
+                side.held = due if side.held is None else min(side.held, due)
         return True
 
     def waits(self, customer: Customer) -> Place | None:
         """Return from where on the customer must be folded again before anything is decided; None: it needn't."""
-        if not self.book.fits(customer.rules.state):
+        if not self._fits(customer.rules):
             return BEGINNING  # the rules have changed since: what is pending is judged by the new ones
         return None if customer.settled else END
 
     def _row(self, customer: Customer) -> RulesRow:
         row: RulesRow | None = customer.rules
         if row is None:
-            row = customer.rules = RulesRow(self.book.new_state())
+            beside = None if self.shadow is None else ShadowRow(self.shadow.new_state())
+            row = customer.rules = RulesRow(self.book.new_state(), shadow=beside)
         return row
 
-    def _settle(self, customer: Customer, row: RulesRow, stood: int) -> None:
-        clock, book = self.task.clock, self.book
-        if row.held is not None:
-            stood, row.held = min(stood, row.held - 1), None
-        if row.timer is not None and row.timer < clock:
+    def _fits(self, row: RulesRow) -> bool:
+        """Tell whether a row was folded by the rules of now."""
+        if not self.book.fits(row.state):
+            return False
+        if self.shadow is None:
+            return row.shadow is None
+        return row.shadow is not None and self.shadow.fits(row.shadow.side)
+
+    def _only(self, row: RulesRow, event_ids: set[str]) -> RulesRow:
+        """Return what a row holds about these opening events."""
+        part = RulesRow(self.book.refold((), (row.state.ledger.only(event_ids),)))
+        if self.shadow is not None and row.shadow is not None:
+            part.shadow = ShadowRow(self.shadow.only(row.shadow.side, event_ids))
+        return part
+
+    def _put_beside(self, customer: Customer, row: RulesRow, side: ShadowState | None) -> None:
+        """Make this the shadow's side, whose timer stays; None: there is no shadow any more, and it ends."""
+        if side is None:
+            if row.shadow is not None:
+                self._set_timer(customer, row, row.shadow, None)
+                row.shadow = None
+        elif row.shadow is None:
+            row.shadow = ShadowRow(side)
+        else:
+            row.shadow.side = side
+
+    def _settle(self, customer: Customer, row: RulesRow, stood: int, beside_stood: int) -> None:
+        """Decide what there is to decide, on both sides, and compare them; each by where its own clock stood."""
+        decided = self._decide(customer, row, row, stood)
+        for decision in decided:
+            self.publish(customer, decision)
+        shadow, beside, compare = self.shadow, row.shadow, self.compare
+        if shadow is None or beside is None or compare is None:
+            return
+        would = self._decide(customer, row, beside, beside_stood)
+        for difference in shadow.compare(row.state, beside.side, self.task.clock, decided, would):
+            compare(customer, difference)
+
+    def _decide(
+        self, customer: Customer, row: RulesRow, side: RulesRow | ShadowRow, stood: int
+    ) -> list[Decision]:
+        """Settle one side, and set its timer."""
+        clock, shadow = self.task.clock, self.shadow
+        book, state = self.book, row.state
+        if isinstance(side, ShadowRow) and shadow is not None:
+            book, state = shadow.book, side.side.state
+        if side.held is not None:
+            stood, side.held = min(stood, side.held - 1), None
+        if side.timer is not None and side.timer < clock:
             # Due before the event that brings us here, and only not fired yet: not found late.
-            stood = min(stood, row.timer - 1)
-        if not book.settled(row.state, clock):
+            stood = min(stood, side.timer - 1)
+        decided: list[Decision] = []
+        if not book.settled(state, clock):
             profile, identifiers = customer.profile, customer.identifiers
-            for decision in book.settle(row.state, clock, min(clock, stood), profile, identifiers):
-                self.publish(customer, decision)
-        due = book.next_due(row.state)
-        if due is not None and (row.timer is None or due < row.timer):
-            key = timer_key(*customer.key)
-            if row.timer is not None:
-                self.task.timers.cancel(row.timer, key)
+            decided = book.settle(state, clock, min(clock, stood), profile, identifiers)
+        due = book.next_due(state)
+        if due is not None and (side.timer is None or due < side.timer):
+            self._set_timer(customer, row, side, due)
+        return decided
+
+    def _set_timer(
+        self, customer: Customer, row: RulesRow, side: RulesRow | ShadowRow, due: int | None
+    ) -> None:
+        """Move a side's timer; one that both sides have set is one."""
+        key = timer_key(*customer.key)
+        before, side.timer = side.timer, due
+        if before is not None and all(one.timer != before for one in _sides(row)):
+            self.task.timers.cancel(before, key)
+        if due is not None:
             self.task.timers.set(due, key)
-            row.timer = due
+
+
+def _sides(row: RulesRow) -> tuple[RulesRow | ShadowRow, ...]:
+    """Return the live side, and the shadow's if there is one."""
+    return (row,) if row.shadow is None else (row, row.shadow)
+
+
+def _ledgers(row: RulesRow) -> list[Ledger]:
+    """Return the ledgers of both sides."""
+    return [row.state.ledger] if row.shadow is None else [row.state.ledger, row.shadow.side.state.ledger]
+
+
+def _parts(row: RulesRow) -> tuple[tuple[Ledger, ShadowState | None]]:
+    """Return what the shadow's side is folded with, as `Shadow.refold` wants it."""
+    return ((row.state.ledger, None if row.shadow is None else row.shadow.side),)

@@ -1,4 +1,4 @@
-"""`raccord rules`: what rules there are, whether they are right, why a trigger was sent or was not.
+"""`raccord rules`: what rules there are, whether they are right, why triggers were sent or not, what a shadow would do.
 
 Each subcommand is a function of a module beside this one.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from stream_app.cli import rules_check, rules_explain, rules_list, rules_validate
+from stream_app.cli import rules_check, rules_explain, rules_list, rules_shadow, rules_validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ SUBCOMMANDS: dict[str, Callable[..., None]] = {
     "list": rules_list.list_rules,
     "check": rules_check.check,
     "validate": rules_validate.validate,
+    "shadow": rules_shadow.shadow,
     "explain": rules_explain.explain,
     "why-not": rules_explain.why_not,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
 def worker() -> None:
     """Run one worker; settings come from the environment (RACCORD_...).
 
-    It finishes its epoch and leaves the group on SIGTERM or Ctrl-C.
+    It finishes its epoch and leaves the group on SIGTERM or Ctrl-C. Rules and sending policy are read again when
+    their files change, and at once on SIGHUP.
     """
     settings = read_settings()
     configure(settings.log_level)
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # "read the rules again": while it starts it reads them anyway
     if os.environ.get(WITH_PARENT):
         threading.Thread(target=end_with_parent, daemon=True).start()
     try:

@@ -7,6 +7,9 @@ last, so an epoch always sees whole batches. What fails is told apart:
 - a delivery or commit fails: rolled back and tried again, a few times, then `FatalError`;
 - the group fenced us: rolled back, and nothing is read before the next assignment;
 - a commit is left unanswered: stores are reopened from their changelogs.
+
+Between two epochs, when nothing is uncommitted, `between_epochs` is called: there, and only there, what all tasks go by
+may be replaced. It must return at once.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from stream_app.engine.task import Task
 from stream_app.engine.watermark import SourceWatermark, TimeMode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from faust.types import TP
 
@@ -91,6 +94,7 @@ class Engine:
         broker_clock: BrokerClock,
         pace: Pace,
         mode: TimeMode,
+        between_epochs: Callable[[], None] | None = None,
     ) -> None:
         self.assignment = assignment
         self.epoch = epoch
@@ -100,6 +104,7 @@ class Engine:
         self.stopping = False
         self._broker_clock = broker_clock
         self._mode = mode
+        self._between_epochs = between_epochs
         self._failures = 0
         self._fenced_at: float | None = None
         self._records = 0
@@ -282,6 +287,11 @@ class Engine:
         ):
             self.commit()
 
+    def pause(self) -> None:
+        """Let what all tasks go by be replaced, unless an epoch is under way."""
+        if self._between_epochs is not None and not any(task.dirty for task in self.assignment.ready()):
+            self._between_epochs()
+
     def _fired(self, task: Task) -> bool:
         """Fire a task's timers outside of a batch; return whether that went well."""
         try:
@@ -406,6 +416,7 @@ class Engine:
             if not self.stopping:
                 self.assignment.check()
                 self.tick()
+                self.pause()
 
     def stop(self) -> None:
         """Finish the epoch and close everything: the worker is leaving the group."""

@@ -92,6 +92,7 @@ class Worker:
         dispatcher: Dispatcher,
         observer: Observer,
         on_ready: Callable[[], None] | None = None,
+        between_epochs: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
         self._lock = _lock(config.folder, config.worker)
@@ -126,6 +127,7 @@ class Worker:
             broker_clock=broker_clock,
             pace=config.pace,
             mode=config.mode,
+            between_epochs=between_epochs,
         )
         self._on_ready = on_ready
         self._wire(stages)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer, RuleFold
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.identities import Identities
     from stream_app.domain.messages import Message
     from stream_app.domain.policy import IdentityPolicy
@@ -74,6 +75,7 @@ class InMemory:
         *,
         rules: RuleFold | None = None,
         tables: tuple[TableSpec, ...] = _CUSTOMER,
+        folding: FoldLimits | None = None,
     ) -> None:
         """Begin empty.
 
@@ -82,6 +84,7 @@ class InMemory:
             partitions: how many there are.
             rules: of all partitions; None: there are none.
             tables: of the customer stage, with the type of the rules' state.
+            folding: how much one epoch folds again; None: as the workers do.
         """
         self._labels = Labels(policy, KEY)
         self._queue: deque[tuple[Topic, int, bytes]] = deque()
@@ -92,7 +95,8 @@ class InMemory:
             Resolver(rows["identifiers"], rows["neighbours"], self._send) for rows in self._lookups
         ]
         self._components = [
-            Components(policy, KEY, store, effects, self._labels, rules) for store in self._stores
+            Components(policy, KEY, store, effects, self._labels, rules, folding=folding)
+            for store in self._stores
         ]
 
     def give(self, one: Event | Command, stamp: int | None = None) -> None:

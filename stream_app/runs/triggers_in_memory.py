@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from stream_app.domain.commands import Command
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.rules import Decision, RuleBook
+    from stream_app.domain.rules import Decision, Difference, RuleBook, Shadow
     from stream_app.runs.in_memory import WhoIsWho
 
 _TABLES = customer_tables(RulesRow)
@@ -78,14 +79,22 @@ class TriggersInMemory:
 
     Attributes:
         decided: all decisions, in the order in which they were made.
+        differed: all differences between shadow and live rules, the same.
     """
 
-    def __init__(self, policy: IdentityPolicy, book: RuleBook) -> None:
-        """Begin empty."""
+    def __init__(
+        self,
+        policy: IdentityPolicy,
+        book: RuleBook,
+        shadow: Shadow | None = None,
+        folding: FoldLimits | None = None,
+    ) -> None:
+        """Begin empty; `folding` as in `InMemory`."""
         self.decided: list[Decided] = []
+        self.differed: list[Difference] = []
         self._time = Timekeeper()
-        self._rules = Rules(self._time, book, self._publish)
-        self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES)
+        self._rules = Rules(self._time, book, self._publish, shadow, self._compare)
+        self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES, folding=folding)
 
     @property
     def clock(self) -> int:
@@ -111,6 +120,9 @@ class TriggersInMemory:
     def who_is_who(self) -> WhoIsWho:
         """Return the customers, and whose every event is, as of now."""
         return self._deployment.who_is_who()
+
+    def _compare(self, customer: Customer, difference: Difference) -> None:  # noqa: ARG002
+        self.differed.append(difference)
 
     def _publish(self, customer: Customer, decision: Decision) -> None:
         self.decided.append(Decided(decision, frozenset(customer.identifiers())))

@@ -46,6 +46,7 @@ class Output(StrEnum):
     IDENTITY_CHANGE = "identity_change"
     TRIGGER = "trigger"
     DECISION = "trigger_decision"
+    SHADOW = "shadow_decision"
 
 
 TOPICS: dict[Output, tuple[str, ...]] = {
@@ -55,6 +56,7 @@ TOPICS: dict[Output, tuple[str, ...]] = {
     Output.IDENTITY_CHANGE: ("identity.changes",),
     Output.TRIGGER: ("triggers.abandoned_cart",),
     Output.DECISION: ("triggers.decisions",),
+    Output.SHADOW: ("triggers.shadow",),
 }
 """Topics under whose subjects an encoder with a registry registers the schemas, unless told otherwise."""
 
@@ -120,6 +122,11 @@ class Encoder:
     def decision(self, record: Mapping[str, Any] | msgspec.Struct) -> bytes:
         """Encode what became of a rule that was due."""
         return self.encode(Output.DECISION, record)
+
+    def difference(self, record: Mapping[str, Any]) -> bytes:
+        """Encode how shadow rules differ from live ones; values are made to fit, see `fitted`."""
+        values = {name: fitted(value) for name, value in record["values"].items()}
+        return self.encode(Output.SHADOW, {**record, "values": values})
 
     def encode(self, output: Output, record: Mapping[str, Any] | msgspec.Struct) -> bytes:
         """Encode a record of any kind, given as its fields; the embedded event of a timeline too."""

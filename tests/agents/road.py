@@ -8,14 +8,13 @@ from typing import Any
 
 from faust.types import TP
 
-from stream_app.app import _stages, load_policy, load_rules
+from stream_app.app import _stages, in_force_of, load_policy
 from stream_app.domain.commands import Op
 from stream_app.domain.event import ChannelEvent
 from stream_app.engine.store import MemoryRows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
 from stream_app.settings import NO_POLICY, Settings
-from stream_app.topology import Topics
 from stream_app.wire import IdentityCommand, OutputReader, encode_command, encode_single_object
 
 NOW = 1_790_000_000_000
@@ -49,14 +48,14 @@ class Road:
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings(partitions=1, sending_policy=NO_POLICY)
-        book, policy = load_rules(settings), load_policy(settings)
-        self.topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
+        self.in_force = in_force_of(settings)
+        self.topics = self.in_force.terms.topics
         self.sent = Sent()
         self.reader = OutputReader()
         clock = Clockwork(TimeMode.EVENTS, 0, 10**15)
         self.tasks: dict[str, Task] = {}
         self.rows: dict[str, MemoryRows] = {}
-        for stage in _stages(settings, book, policy, self.topics):
+        for stage in _stages(settings, self.in_force, load_policy(settings)):
             for topic in stage.topics:
                 task = self.tasks[topic] = Task(stage, TP(topic, 0), ("up",), (), clock)
                 self.rows[topic] = MemoryRows()

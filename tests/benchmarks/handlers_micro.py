@@ -20,13 +20,12 @@ from typing import Any
 from faust.types import TP
 
 from connectors.simulators import Noise, Simulation
-from stream_app.app import _stages, load_policy, load_rules
+from stream_app.app import _stages, in_force_of, load_policy
 from stream_app.engine.store import Rows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
 from stream_app.runs.feed import encoded
 from stream_app.settings import Settings
-from stream_app.topology import Topics
 
 BATCH = 1_000
 
@@ -46,9 +45,9 @@ class Wire:
 def main() -> None:
     shoppers = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
     settings = Settings(bootstrap_servers="none", partitions=1)
-    book, policy = load_rules(settings), load_policy(settings)
-    topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
-    stages = {stage.name: stage for stage in _stages(settings, book, policy, topics)}
+    in_force = in_force_of(settings)
+    topics = in_force.terms.topics
+    stages = {stage.name: stage for stage in _stages(settings, in_force, load_policy(settings))}
     wire, clock = Wire(), Clockwork(TimeMode.EVENTS, 0, 10**15)
     records: dict[str, list[Any]] = defaultdict(list)
     order = []

@@ -37,7 +37,7 @@ from faust.types import TP
 from rich.console import Console
 from rich.table import Table
 
-from stream_app.app import _stages, load_rules
+from stream_app.app import _stages, in_force_of
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.event import Event
 from stream_app.domain.labels import Labels
@@ -47,7 +47,6 @@ from stream_app.engine.store import Rows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
 from stream_app.settings import Settings
-from stream_app.topology import Topics
 
 RESULTS = Path(__file__).parent / "results" / "identity_curve.json"
 SIZES = (10, 100, 1_000, 10_000)
@@ -97,9 +96,9 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         settings = Settings(bootstrap_servers="none", partitions=1)
-        book = load_rules(settings)
-        topics = Topics.of(settings, tuple(rule.name for rule in book.rules))
-        stage = next(one for one in _stages(settings, book, POLICY, topics) if one.name == "customer")
+        in_force = in_force_of(settings)
+        topics = in_force.terms.topics
+        stage = next(one for one in _stages(settings, in_force, POLICY) if one.name == "customer")
         self.labels = Labels(POLICY, settings.customer_key.get_secret_value().encode())
         self.wire = Wire(topics.components)
         self.task = Task(stage, TP(topics.components, 0), (), (), Clockwork(TimeMode.EVENTS, 0, 10**15))

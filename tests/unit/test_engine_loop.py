@@ -467,3 +467,17 @@ def test_a_clock_that_is_years_ahead_fires_nobodys_timers(desk):
     desk.engine.tick()
     assert fired == [(arrival, b"k")]
     assert desk.one.clock == arrival + minute
+
+
+# Between two epochs
+
+
+def test_what_all_tasks_go_by_is_replaced_only_when_nothing_is_uncommitted(desk):
+    calls: list[int] = []
+    desk.engine._between_epochs = lambda: calls.append(1)
+    desk.take(desk.one, 0)
+    desk.engine.pause()
+    assert calls == []
+    assert desk.engine.commit()
+    desk.engine.pause()
+    assert calls == [1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from stream_app.app import _stages, load_policy, load_rules
+import pytest
+
+from stream_app.app import _stages, in_force_of, load_policy, load_rules
 from stream_app.engine.watermark import TimeMode
+from stream_app.errors import UserError
 from stream_app.settings import Settings
 from stream_app.topology import Topics
 
@@ -30,6 +33,18 @@ def test_what_a_replay_reads_keeps_the_timestamps_that_it_came_with():
 
 
 def test_commands_are_read_by_the_first_stage_and_hold_nobodys_time_back():
-    ingest, resolve, _ = _stages(SETTINGS, load_rules(SETTINGS), load_policy(SETTINGS), TOPICS)
+    ingest, resolve, _ = _stages(SETTINGS, in_force_of(SETTINGS), load_policy(SETTINGS))
     assert set(ingest.topics) == {*TOPICS.channels.values(), TOPICS.commands}
     assert set(resolve.upstream) == set(TOPICS.channels.values())
+
+
+def test_the_topic_of_shadow_rules_is_there_only_where_there_may_be_some(tmp_path):
+    shadowed = SETTINGS.model_copy(update={"shadow_rules": tmp_path})
+    without = {spec.name for spec in TOPICS.specs(SETTINGS)}
+    assert {spec.name for spec in TOPICS.specs(shadowed)} - without == {"p.triggers.shadow"}
+
+
+def test_no_rule_takes_a_name_whose_topic_is_another_ones(tmp_path):
+    (tmp_path / "shadow.yaml").write_text("name: shadow\nversion: 1\nopens: {event: Product Viewed}\n")
+    with pytest.raises(UserError, match=r"shadow\.yaml:1:1: name: triggers\.shadow is another topic"):
+        load_rules(Settings(rules=tmp_path))

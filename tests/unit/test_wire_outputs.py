@@ -51,6 +51,20 @@ CHANGE = {
         "reason": None,
     },
 }
+DIFFERENCE = {
+    "rule": "abandoned_cart",
+    "shadow_version": 3,
+    "live_version": None,
+    "customer_id": "c-1",
+    "opened_by": "e-1",
+    "number": 0,
+    "outcome": "would_have_fired",
+    "due": 1_700_000_000_000,
+    "sent": 1_700_000_000_001,
+    "decided_at": 1_700_000_000_002,
+    "reason": "condition",
+    "values": {"cart.value": 40.0},
+}
 DECISION = {
     "trigger_id": "ab",
     "rule": "abandoned_cart",
@@ -249,6 +263,7 @@ def all_of(encoder: Encoder) -> dict[Output, bytes]:
         Output.IDENTITY_CHANGE: encoder.identity_change(CHANGE),
         Output.TRIGGER: encoder.trigger(TRIGGER),
         Output.DECISION: encoder.decision(DECISION),
+        Output.SHADOW: encoder.difference(DIFFERENCE),
     }
 
 
@@ -258,6 +273,7 @@ def check(read: dict[Output, dict[str, Any]]) -> None:
     assert read[Output.IDENTITY_CHANGE] == CHANGE
     assert read[Output.TRIGGER] == TRIGGER
     assert read[Output.DECISION] == DECISION
+    assert read[Output.SHADOW] == DIFFERENCE
     timeline = read[Output.TIMELINE]
     assert (timeline["customer_id"], timeline["revision"], timeline["operation"]) == ("c-1", 1, "remove")
     assert timeline["previous_customer_id"] == "c-2"

@@ -5,6 +5,7 @@ from stream_app.domain.rules.decision import Action, Because, Decision, HeldBack
 from stream_app.domain.rules.loader import load_rule
 from stream_app.domain.rules.model import AtMost, DueAt, Opens, Pattern, Quiet, Rule, RuleError
 from stream_app.domain.rules.sending import SendingPolicy
+from stream_app.domain.rules.shadow import Difference, Outcome, Shadow, ShadowState
 from stream_app.domain.rules.state import EventRef, Ledger, RulesState
 
 __all__ = [
@@ -12,11 +13,13 @@ __all__ = [
     "AtMost",
     "Because",
     "Decision",
+    "Difference",
     "DueAt",
     "EventRef",
     "HeldBack",
     "Ledger",
     "Opens",
+    "Outcome",
     "Pattern",
     "Quiet",
     "Retracted",
@@ -25,5 +28,7 @@ __all__ = [
     "RuleError",
     "RulesState",
     "SendingPolicy",
+    "Shadow",
+    "ShadowState",
     "load_rule",
 ]

@@ -51,12 +51,25 @@ class RuleBook:
         self.policy = SendingPolicy() if policy is None else policy
         ids = "\n".join([self.policy.digest, *(rule.id for rule in self.rules)])
         self.fingerprint = blake2b(ids.encode(), digest_size=8).hexdigest()
-        self._fold = Fold(self.rules, self.fingerprint, self.policy, prices or {})
+        self.prices = prices or {}
+        self._fold = Fold(self.rules, self.fingerprint, self.policy, self.prices)
         self._settler = Settler(self._fold.plans, self.policy)
         self.elapse = self._fold.elapse
         """elapse(state, time, profile): judge what is due before the event that comes next, in place."""
         self.step = self._fold.step
         """step(state, event, profile): fold one event that is in order, in place."""
+
+    def altered(self, other: RuleBook) -> list[Rule]:
+        """Return the rules of `other` that say something else than ours of the same name and version.
+
+        Its description may differ: nothing is decided by it.
+        """
+        ours = {rule.id: rule for rule in self.rules}
+        return [
+            rule
+            for rule in other.rules
+            if rule.id in ours and _decided_by(ours[rule.id]) != _decided_by(rule)
+        ]
 
     def new_state(self) -> RulesState:
         """Return the state of a customer without events."""
@@ -130,3 +143,8 @@ class RuleBook:
             identifiers: Gives the customer's identifiers.
         """
         return self._settler.settle(state, Moment(clock, stood, profile, identifiers))
+
+
+def _decided_by(rule: Rule) -> Rule:
+    """Return a rule without what nothing is decided by."""
+    return msgspec.structs.replace(rule, description="")

@@ -72,6 +72,14 @@ class Condition:
         except ValueError as fault:  # the package's own parser has the last word
             raise CelSyntaxError(str(fault).partition("\n")[0], 0) from fault
 
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other one is written the same."""
+        return isinstance(other, Condition) and self.source == other.source
+
+    def __hash__(self) -> int:
+        """Hash what is written."""
+        return hash(self.source)
+
     def holds(self, variables: Mapping[str, Any], seen: dict[str, Any] | None = None) -> bool:
         """Judge. The values that were looked at are noted in `seen`, by their path."""
         return self._test(variables, seen)
