@@ -145,6 +145,8 @@ class Erasing:
         customers.changed(at, home, cause, stamp, also=slots | holders, thorough=past is not None)
         if past is None and slot is not None:
             customers.end(at, slot)
+        if at.header.waiting and at.header.at_rest:  # no row had to follow
+            self.rested(at, stamp)
 
     def _past(self, at: At, time: int) -> _Past:
         """Return who was who by the evidence up to a time (ms), and all events as they are now."""

@@ -64,10 +64,11 @@ def test_days_are_whole_and_not_below_none(now, days):
     assert seen(event("Order Completed", 10), now=now)["days_since_last_order"] == days
 
 
-def test_traits_go_by_their_own_names_and_never_for_the_profiles():
+def test_traits_go_by_their_own_names_and_stand_in_the_place_of_what_was_counted():
     found = seen(event("Identify", 1, first_name="Ana", orders=99, birthday="1990-04-02", currency="EUR"))
-    assert (found["first_name"], found["birthday"], found["orders"]) == ("Ana", "1990-04-02", 0)
-    assert "currency" not in found
+    assert (found["first_name"], found["birthday"], found["orders"]) == ("Ana", "1990-04-02", 99)
+    assert found["currency"] == "EUR"
+    assert seen(event("Identify", 1, days_since_last_seen=5))["days_since_last_seen"] != 5
 
 
 def test_what_the_customer_said_goes_before_what_was_counted():

@@ -1,8 +1,8 @@
 """What `customer` means in a condition or a payload: the profile's names, and traits by theirs.
 
-What was said goes before what was counted: a trait of the name of something in the profile (CRM's own `lifetime_value`,
-a customer's `preferred_store` or `size`) stands in its place, but for what changes as time goes by. What isn't known is
-absent.
+What was said goes before what was counted: a trait of the name of something in the profile (CRM's own
+`lifetime_value`, a customer's `preferred_store` or `size`) stands in its place, but for what changes as time goes by,
+and for the tier and points that the loyalty programme says. What isn't known is absent.
 
 Times are ms since the epoch; days are whole days of 24 hours up to `now`, 0 for what lies ahead; money is in the main
 currency, that of most orders. Recency, frequency and monetary value are `days_since_last_order`, `orders` and
@@ -147,6 +147,10 @@ _DAYS: dict[str, Callable[[Profile], int | None]] = {
     "days_since_joined": lambda profile: None if profile.loyalty is None else profile.loyalty.joined,
 }
 DAY_NAMES = frozenset(_DAYS)
-NOT_SAID = DAY_NAMES | {"segments"}
-"""What no trait can say: it changes as time goes by."""
+NOT_SAID = (
+    DAY_NAMES
+    | {"segments", "loyalty_tier", "loyalty_points"}
+    | {f"preferred_{name}" for name in ("channel", "store", "category", "size", "hour")}
+)
+"""What no trait stands in the place of: it changes as time goes by, or asks the traits itself (see `conclude`)."""
 NAMES = frozenset(_READ) | DAY_NAMES | {"segments"}
