@@ -242,7 +242,7 @@ def _apply(plan: Plan, step: _Step) -> None:
     if rule.then is not None and event.type in rule.then.event:
         _then(plan, rule.then, step)
     keeps = rule.keeps_open is not None and event.type in rule.keeps_open.event and plan.id in state.open
-    opens = rule.opens.profile is None and event.type in rule.opens.event
+    opens = event.type in plan.opens_types
     if keeps or opens:
         group, key = key_of(rule, event.properties)
         kept: set[str] = set()
@@ -258,6 +258,8 @@ def _apply(plan: Plan, step: _Step) -> None:
 def _close(plan: Plan, pattern: Pattern, step: _Step) -> None:
     """Close what the event closes; an elapsed instance remembers it, for a trigger that is found late."""
     state = step.state
+    if plan.id not in state.open and plan.id not in state.elapsed:
+        return
     token = token_of(step.event.properties.get(pattern.match)) if pattern.match else ""
     instances = state.open.get(plan.id, {})
     for instance in list(instances.values()):
@@ -349,7 +351,7 @@ def _openings(plan: Plan, step: _Step, group: str, key: list[Any], kept: set[str
             group,
             step.ref("step"),
             event.properties,
-            lambda pattern, first: event.type in pattern.event and step.fits(pattern, None, seen, first),
+            lambda pattern, first: step.fits(pattern, None, seen, first),
         )
     for partial in found if _counts(plan, step, bool(found)) else ():
         _open(plan, step, Opening(group, key, seen, partial), kept)

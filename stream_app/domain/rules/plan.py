@@ -34,8 +34,10 @@ class Plan:
         "is_local",
         "keeps_cart",
         "last_names",
+        "later_types",
         "needs_cart",
         "opened_names",
+        "opens_types",
         "policy",
         "prices",
         "rule",
@@ -59,6 +61,8 @@ class Plan:
         self.customer_judged = names_below([*payload, *judged], "customer")
         self.needs_cart = rule.condition is not None and "cart" in rule.condition.roots
         self.keeps_cart = any(name.split(".")[0] == "cart" for name in rule.payload)
+        self.opens_types = rule.opens.event
+        self.later_types = frozenset[str]().union(*(pattern.event for pattern in rule.opens.patterns[1:]))
         self.is_local = rule.due_at is not None and rule.due_at.is_local
         self.sees_customer = any("customer" in condition.roots for condition in rule.conditions())
 

@@ -36,27 +36,44 @@ def advance(
     opens = plan.rule.opens
     groups = state.partials.setdefault(plan.id, {})
     partials = groups.pop(group, [])
+    if opens.within is not None:
+        while (
+            partials and event.time - partials[0].steps[0].time > opens.within
+        ):  # in the order of their beginning
+            del partials[0]
     complete: list[Partial] = []
-    left: list[Partial] = []
-    for partial in partials:
-        if opens.within is not None and event.time - partial.steps[0].time > opens.within:
-            continue
-        if not fits(opens.patterns[len(partial.steps)], partial.first):
-            left.append(partial)
-            continue
-        grown = Partial([*partial.steps, event], partial.first)
-        (complete if len(grown.steps) == len(opens.patterns) else left).append(grown)
+    left = partials
+    if event.type in plan.later_types:
+        complete, left = _grown(plan, partials, event, fits)
     if complete and not opens.every:
         left, complete = [], complete[:1]
-    elif _is_useful(plan, left) and fits(opens.patterns[0], None):
+    elif event.type in opens.patterns[0].event and _is_useful(plan, left) and fits(opens.patterns[0], None):
         left.append(Partial([event], pick(properties, plan.first_names)))
+        del left[:-MAX_PARTIALS]
     if left:
-        groups[group] = left[-MAX_PARTIALS:]
+        groups[group] = left
         if len(groups) > MAX_GROUPS:
             del groups[next(iter(groups))]
     elif not groups:
         del state.partials[plan.id]
     return complete
+
+
+def _grown(
+    plan: Plan, partials: list[Partial], event: EventRef, fits: Fits
+) -> tuple[list[Partial], list[Partial]]:
+    """Let beginnings take the event that fits their next pattern; return (those complete now, the others)."""
+    patterns = plan.rule.opens.patterns
+    complete: list[Partial] = []
+    left: list[Partial] = []
+    for partial in partials:
+        pattern = patterns[len(partial.steps)]
+        if event.type not in pattern.event or not fits(pattern, partial.first):
+            left.append(partial)
+            continue
+        grown = Partial([*partial.steps, event], partial.first)
+        (complete if len(grown.steps) == len(patterns) else left).append(grown)
+    return complete, left
 
 
 def _is_useful(plan: Plan, partials: list[Partial]) -> bool:
