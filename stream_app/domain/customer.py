@@ -490,7 +490,15 @@ class Customers:
         home.recounted = True
 
     def evidence_again(self, at: At, stamp: int) -> None:
-        """Count again what had to wait for rows on their way, and end whoever came without evidence."""
+        """Count again what had to wait for rows on their way, and end whoever came without evidence.
+
+        Where somebody was erased, what names the erased is counted again too: it may have come by another way than
+        what cut its events.
+        """
+        if at.header.erased:
+            for names, row in self.home(at).identities.sightings.items():
+                if self.erasures.left(at.prefix, names, row.first) is not names:
+                    at.header.recount.append(names)
         if at.header.recount or at.header.strangers:
             home = self.home(at)
             self.recount(at, home)
