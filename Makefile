@@ -19,7 +19,7 @@ demo: setup ## play simulated shoppers through the pipeline on a real Kafka, and
 	@$(BIN)/raccord demo
 
 test: lint ## all checks and all tests, on a real Kafka
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: setup ## ruff, mypy, import-linter
 	$(BIN)/ruff check

@@ -51,6 +51,7 @@ class Watcher:
         self._group.close()
         self._reader.close()
 
+    @stamina.retry(on=KafkaException, timeout=30)  # as `ends`
     def lag(self, topics: Iterable[str]) -> Lag:
         """Return how far the group is through these topics."""
         done = total = 0

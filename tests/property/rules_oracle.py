@@ -236,12 +236,12 @@ class _World:
         for identity, (customer, firing) in self.wanted.items():
             if firing.due >= self.now or not self._is_news(identity, customer, firing):
                 continue
-            if self.now - firing.due > duration(self._setting(firing.rule, "grace")):
+            if not self.folder.judged(firing, self.timelines[customer], firing.due):
+                self._hold_back(firing, "condition", self.now)  # "before anything else"
+            elif self.now - firing.due > duration(self._setting(firing.rule, "grace")):
                 self._hold_back(firing, "past", self.now)
             elif closed(firing, self.timelines[customer], self.now):
                 self.accounts[identity] = Account(firing.due, reason="closed")
-            elif not self.folder.judged(firing, self.timelines[customer], firing.due):
-                self._hold_back(firing, "condition", self.now)
             else:
                 self.accounts[identity] = Account(firing.due, late=True)
                 late.append(identity)

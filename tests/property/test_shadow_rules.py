@@ -249,7 +249,7 @@ def without_history(state: RulesState) -> dict[str, Any]:
 CHANGES = st.lists(st.sampled_from([None, *OTHERS]), min_size=2, max_size=3)
 
 
-@examples(200)
+@examples(60)
 @given(worlds(), CHANGES)
 def test_a_shadow_that_changes_says_the_same_whether_folds_are_kept_and_made_in_turns_or_not(
     arrivals: Any, shadows: list[str | None]

@@ -102,11 +102,11 @@ class _Settlement:
         self.decisions.sort(key=lambda decision: decision.sent)
         return self.decisions
 
-    def order(self, finding: _Finding) -> tuple[int, float, str, int, int, str, int]:
+    def order(self, finding: _Finding) -> tuple[int, float, str, int, str, int]:
         """Return the order in which triggers are judged: by sending time, then the more important rule."""
         rule, one = finding.plan.rule, finding.occurrence
         at, opened = self.clock if one.at < self.stood else one.at, one.instance.opened
-        return (at, -rule.priority, rule.name, one.due, opened.time, opened.event_id, one.number)
+        return (at, -rule.priority, rule.name, opened.time, opened.event_id, one.number)
 
     def findings(self) -> Iterator[_Finding]:
         """Yield what is due before the clock; an open instance is judged as if it elapsed, and stays open.
