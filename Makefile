@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit bench bench-accuracy bench-identity bench-monetary kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: setup ## ruff, mypy, import-linter
 
 unit: setup ## the tests that need no Kafka: seconds
 	@$(BIN)/python -m pytest tests/unit tests/property tests/agents -m "not broker and not bench" $(PYTEST)
+
+fuzz: setup ## the property tests on examples that were never drawn before; what it finds, it keeps in .hypothesis
+	@$(BIN)/python -m pytest tests/property -n 2 --hypothesis-profile=fuzz $(PYTEST)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline

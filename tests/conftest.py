@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 CONTAINER_SECONDS = 120
 DOCKER_SOCKET = "/var/run/docker.sock"
-# No test here measures time: a slow machine is no failure.
-hypothesis.settings.register_profile("raccord", deadline=None)
+# No test here measures time: a slow machine is no failure. What `make test` draws is the same every time, so that it
+# fails for a change and not for a day; `make fuzz` draws anew.
+hypothesis.settings.register_profile("raccord", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fuzz", deadline=None)
 hypothesis.settings.load_profile("raccord")
 
 SHARED = pytest.StashKey[dict[str, Any]]()

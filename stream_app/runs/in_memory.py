@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from stream_app.domain.identities import Identities
     from stream_app.domain.messages import Message
     from stream_app.domain.policy import IdentityPolicy
+    from stream_app.domain.profile import Place
     from stream_app.domain.rows import TableSpec
 
 KEY = b"who is who in memory"
@@ -122,6 +123,14 @@ class InMemory:
     def save(self, customer: Customer) -> None:
         """Write a customer whose rules' state was changed from outside."""
         self._components[self._partition(customer.label)].save(customer)
+
+    def fold_again(self, customer: Customer, since: Place, stamp: int) -> None:
+        """Have a customer folded again from a place on, to the end, in an epoch of its own."""
+        components = self._components[self._partition(customer.label)]
+        components.fold_again(customer, since, stamp)
+        components.save(customer)
+        components.flush()
+        self._rest()
 
     def who_is_who(self) -> WhoIsWho:
         """Read customers, and whose every event is, from the rows."""

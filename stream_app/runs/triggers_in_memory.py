@@ -107,9 +107,7 @@ class TriggersInMemory:
         while (timer := time.take(to)) is not None:
             due, key = timer
             time.clock = max(time.clock, due + 1)
-            customer = self._deployment.customer(*timer_of(key))
-            if customer is not None and self._rules.fire(customer, due):
-                self._deployment.save(customer)
+            self._fire(due, key)
         time.clock = max(time.clock, to)
 
     def give(self, one: Event | Command) -> None:
@@ -120,6 +118,17 @@ class TriggersInMemory:
     def who_is_who(self) -> WhoIsWho:
         """Return the customers, and whose every event is, as of now."""
         return self._deployment.who_is_who()
+
+    def _fire(self, due: int, key: bytes) -> None:
+        """Let a timer go off, as the workers' customer stage does."""
+        customer = self._deployment.customer(*timer_of(key))
+        if customer is None or not self._rules.fire(customer, due):
+            return
+        since = self._rules.waits(customer)
+        if since is None:
+            self._deployment.save(customer)
+        else:
+            self._deployment.fold_again(customer, since, due - 1)
 
     def _compare(self, customer: Customer, difference: Difference) -> None:  # noqa: ARG002
         self.differed.append(difference)

@@ -15,7 +15,7 @@ import time
 from collections import defaultdict, deque
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
@@ -27,19 +27,26 @@ from stream_app.engine.watermark import TimeMode
 from stream_app.runs.feed import encoded
 from stream_app.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 BATCH = 1_000
 
 
 class Wire:
-    """Stands for the producer: hands messages to the stages' queues, counts the rest."""
+    """Stands for the producer: hands messages to the stages' queues, counts all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Collection[str]) -> None:
+        self.read = read
         self.queues: dict[str, deque[Any]] = defaultdict(deque)
         self.sent: dict[str, int] = defaultdict(int)
 
     def send(self, topic: str, value: Any, key: Any, partition: int = -1, headers: Any = None) -> None:
         self.sent[topic] += 1
-        self.queues[topic].append(SimpleNamespace(value=value, key=key, headers=(), offset=self.sent[topic]))
+        if topic in self.read:
+            self.queues[topic].append(
+                SimpleNamespace(value=value, key=key, headers=(), offset=self.sent[topic])
+            )
 
 
 def main() -> None:
@@ -48,7 +55,7 @@ def main() -> None:
     in_force = in_force_of(settings)
     topics = in_force.terms.topics
     stages = {stage.name: stage for stage in _stages(settings, in_force, load_policy(settings))}
-    wire, clock = Wire(), Clockwork(TimeMode.EVENTS, 0, 10**15)
+    wire, clock = Wire({topics.lookup, topics.components}), Clockwork(TimeMode.EVENTS, 0, 10**15)
     records: dict[str, list[Any]] = defaultdict(list)
     order = []
     for record in Simulation(1, shoppers=shoppers, days=3, noise=Noise(too_large=0)).records():

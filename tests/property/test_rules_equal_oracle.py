@@ -58,13 +58,13 @@ def check_on_time(world: World) -> None:
     }
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None)
 @given(worlds())
 def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -> None:
     check_on_time(world)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None)
 @given(worlds(late=True, plain=True))
 def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> None:
     last = {

@@ -249,18 +249,37 @@ def without_history(state: RulesState) -> dict[str, Any]:
 CHANGES = st.lists(st.sampled_from([None, *OTHERS]), min_size=2, max_size=3)
 
 
-@examples(60)
+@examples(100)
 @given(worlds(), CHANGES)
-def test_a_shadow_that_changes_says_the_same_whether_folds_are_kept_and_made_in_turns_or_not(
+def test_a_shadow_that_changes_leaves_every_fold_as_from_the_beginning(
     arrivals: Any, shadows: list[str | None]
 ) -> None:
-    assert change_the_shadow(arrivals, shadows, SMALL) == change_the_shadow(arrivals, shadows, None)
+    change_the_shadow(arrivals, shadows, SMALL)
+
+
+@examples(100)
+@given(worlds(), CHANGES)
+def test_for_one_customer_a_changed_shadow_says_the_same_whether_folds_are_kept_and_made_in_turns_or_not(
+    arrivals: Any, shadows: list[str | None]
+) -> None:
+    # Of one only: a fold in turns may end after a merge that one at once was ahead of, and what two customers are
+    # sent before they are known to be one is not what one is sent.
+    mine = of_one(arrivals)
+    assert change_the_shadow(mine, shadows, SMALL) == change_the_shadow(mine, shadows, None)
+
+
+def of_one(arrivals: Any) -> list[tuple[int, Event]]:
+    """Return the events of a world as those of one customer, when they arrive."""
+    return [
+        (minute, msgspec.structs.replace(one, identifiers=PEOPLE[:1]))
+        for minute, one in arrivals
+        if isinstance(one, Event)
+    ]
 
 
 def in_order(arrivals: Any) -> list[tuple[int, Event]]:
     """Return the events of a world as those of one customer, arriving as they happen."""
-    events = [one for _, one in arrivals if isinstance(one, Event)]
-    ours = [msgspec.structs.replace(one, identifiers=PEOPLE[:1]) for one in events]
+    ours = [one for _, one in of_one(arrivals)]
     return [((one.time - START) // MINUTE, one) for one in sorted(ours, key=lambda one: one.order)]
 
 
@@ -353,7 +372,9 @@ def test_a_bug_planted_into_kept_folds_is_caught(
     @given(worlds(), CHANGES)
     def wanted(arrivals: Any, shadows: list[str | None]) -> None:
         check_against_two_deployments(arrivals, [load_rule(OTHERS[1])], SMALL)
-        assert change_the_shadow(arrivals, shadows, SMALL) == change_the_shadow(arrivals, shadows, None)
+        change_the_shadow(arrivals, shadows, SMALL)
+        mine = of_one(arrivals)
+        assert change_the_shadow(mine, shadows, SMALL) == change_the_shadow(mine, shadows, None)
 
     with pytest.raises(AssertionError):
         wanted()
