@@ -3,9 +3,9 @@
 "A property that is missing, null or of a type that doesn't compare makes a comparison false, `!=` too, never
 an error; `!(...)` around it is true." CEL itself makes an error of the first and the third (and of `1 + 1.5`)
 and calls `null != 1` true. So a condition is split at `&&`, `||`, `!` and `?:` into its comparisons; each is
-a CEL program of its own, evaluated by the `cel` package on the values it names, and false where one is
-missing. A comparison inside a macro (`list.exists(x, x.price > 5)`) stays inside and is guarded with `has()`.
-Null counts as missing everywhere, `has()` too.
+a CEL program of its own, evaluated by the `cel` package on the values it names (what is plain is answered by
+plain.py), and false where one is missing. A comparison inside a macro (`list.exists(x, x.price > 5)`) stays inside and
+is guarded with `has()`. Null counts as missing everywhere, `has()` too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import cel
 
+from stream_app.domain.rules import plain
+from stream_app.domain.rules.paths import Path, lookup, names_below, path_of, paths_of, resolve
 from stream_app.domain.rules.syntax import RELATIONS, CelSyntaxError, Node, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     Test = Callable[[Mapping[str, Any], dict[str, Any] | None], bool]
     """(variables, where to note the values seen) -> verdict."""
@@ -33,17 +35,6 @@ _FAULTS = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "%"})
 _LOGIC = frozenset({"&&", "||"})
 _NUMBERS = (int, float)
-
-
-class Path(tuple[str, ...]):
-    """A property by the names that lead to it: ("event", "price")."""
-
-    __slots__ = ()
-
-    @property
-    def text(self) -> str:
-        """As it is written, `event.price`."""
-        return ".".join(self)
 
 
 class Condition:
@@ -64,7 +55,7 @@ class Condition:
         tree = parse(source)
         _check(tree, allowed, frozenset())
         self.source = source
-        self.paths = frozenset(_paths(tree, frozenset()))
+        self.paths = frozenset(paths_of(tree))
         self.roots = frozenset(path[0] for path in self.paths)
         self.customer = names_below(self.paths, "customer")
         try:
@@ -83,22 +74,6 @@ class Condition:
     def holds(self, variables: Mapping[str, Any], seen: dict[str, Any] | None = None) -> bool:
         """Judge. The values that were looked at are noted in `seen`, by their path."""
         return self._test(variables, seen)
-
-
-def names_below(paths: Iterable[tuple[str, ...]], root: str) -> frozenset[str] | None:
-    """Return the names right below a variable that paths go by; None where one stops at the variable itself."""
-    found = [path for path in paths if path[0] == root]
-    return None if any(len(path) == 1 for path in found) else frozenset(path[1] for path in found)
-
-
-def resolve(path: tuple[str, ...], variables: Mapping[str, Any]) -> Any:
-    """Return the value at `path`, or None."""
-    value = variables.get(path[0])
-    for name in path[1:]:
-        if type(value) is not dict:
-            return None
-        value = value.get(name)
-    return value
 
 
 def _check(node: Node, allowed: Collection[str], bound: frozenset[str]) -> None:
@@ -120,36 +95,6 @@ def _check(node: Node, allowed: Collection[str], bound: frozenset[str]) -> None:
         _check(arg, allowed, bound | {node.args[1].text})
 
 
-def _path(node: Node, bound: frozenset[str]) -> Path | None:
-    """Return the path that a chain of selections (and indices by a plain string) spells, if it is one."""
-    names: list[str] = []
-    while node.kind != "name":
-        if node.kind == "select":
-            names.append(node.text)
-        elif node.kind == "index" and (literal := node.args[1]).kind == "literal" and _is_plain(literal.text):
-            names.append(literal.text[1:-1])
-        else:
-            return None
-        node = node.args[0]
-    return None if node.text in bound else Path((node.text, *reversed(names)))
-
-
-def _is_plain(literal: str) -> bool:
-    """Tell whether a literal is a string without prefix, escapes or triple quotes."""
-    return literal[0] in "'\"" and "\\" not in literal and literal[:3] not in {"'''", '"""'}
-
-
-def _paths(node: Node, bound: frozenset[str]) -> set[Path]:
-    """Collect the longest paths of a tree."""
-    path = _path(node, bound)
-    if path is not None:
-        return {path}
-    if node.kind == "macro":
-        inner = bound | {node.args[1].text}
-        return _paths(node.args[0], bound).union(*(_paths(arg, inner) for arg in node.args[2:]))
-    return {path for arg in node.args for path in _paths(arg, bound)}
-
-
 def _compile(node: Node) -> Test:
     """Compile what stands where a truth value is wanted."""
     if node.kind == "not":
@@ -163,8 +108,9 @@ def _compile(node: Node) -> Test:
         if node.text == "&&":
             return lambda variables, seen: left(variables, seen) and right(variables, seen)
         return lambda variables, seen: left(variables, seen) or right(variables, seen)
-    if node.kind == "has" and (path := _path(node.args[0], frozenset())) is not None:
-        return lambda variables, _: resolve(path, variables) is not None
+    if node.kind == "has" and (path := path_of(node.args[0])) is not None:
+        look = lookup(path)
+        return lambda variables, _: look(variables) is not None
     return _nested(node) if _has_logic(node, top=True) else _comparison(node)
 
 
@@ -179,15 +125,21 @@ def _has_logic(node: Node, *, top: bool = False) -> bool:
 
 def _comparison(node: Node) -> Test:
     """Compile a comparison whose values are all plain: each is looked up first, so a missing one is seen."""
-    paths = sorted(_paths(node, frozenset()))
+    paths = sorted(paths_of(node))
     slots = {path: f"v{index}" for index, path in enumerate(paths)}
-    unequal = node.kind == "binary" and node.text == "!="
-    pattern = "[{0}, {1}]" if unequal else "{0}"
-    operands = node.args if unequal else [node]
-    program = cel.compile(pattern.format(*(_emit(arg, slots) for arg in operands)))
-    widened = None
-    if _has_arithmetic(node):
-        widened = cel.compile(pattern.format(*(_emit(arg, slots, widen=True) for arg in operands)))
+    ask = _asked(node, slots)
+    if node.kind == "binary" and node.text in RELATIONS:
+        left, right = (path_of(arg) for arg in node.args)
+        if left is not None and right is not None:
+            of_two = plain.of_two(node.text)
+            if of_two is not None:
+                return _of_two(
+                    left, right, of_two, lambda one, other: ask({slots[left]: one, slots[right]: other})
+                )
+        elif (path := left or right) is not None:
+            of_one = plain.with_literal(node, left=path is left)
+            if of_one is not None:
+                return _of_one(path, of_one, lambda one: ask({slots[path]: one}))
 
     def test(variables: Mapping[str, Any], seen: dict[str, Any] | None) -> bool:
         values: dict[str, Any] = {}
@@ -200,12 +152,60 @@ def _comparison(node: Node) -> Test:
             values[slot] = value
             if seen is not None:
                 seen[path.text] = value
-        if missing:
+        return not missing and ask(values)
+
+    return test
+
+
+def _of_one(path: Path, plainly: plain.Answer, ask: Callable[[Any], bool]) -> Test:
+    """Compare one property."""
+    text, look = path.text, lookup(path)
+
+    def test(variables: Mapping[str, Any], seen: dict[str, Any] | None) -> bool:
+        value = look(variables)
+        if value is None:
             return False
+        if seen is not None:
+            seen[text] = value
+        verdict = plainly(value)
+        return ask(value) if verdict is None else verdict
+
+    return test
+
+
+def _of_two(left: Path, right: Path, plainly: plain.Answers, ask: Callable[[Any, Any], bool]) -> Test:
+    """Compare two properties."""
+    first, second = lookup(left), lookup(right)
+
+    def test(variables: Mapping[str, Any], seen: dict[str, Any] | None) -> bool:
+        one, other = first(variables), second(variables)
+        if seen is not None:
+            seen.update(
+                (path.text, value) for path, value in ((left, one), (right, other)) if value is not None
+            )
+        if one is None or other is None:
+            return False
+        verdict = plainly(one, other)
+        return ask(one, other) if verdict is None else verdict
+
+    return test
+
+
+def _asked(node: Node, slots: Mapping[Path, str]) -> Callable[[dict[str, Any]], bool]:
+    """Compile a comparison for the package; what comes out takes the values by their slots, none missing."""
+    unequal = node.kind == "binary" and node.text == "!="
+    pattern = "[{0}, {1}]" if unequal else "{0}"
+    operands = node.args if unequal else [node]
+    program = cel.compile(pattern.format(*(_emit(arg, slots) for arg in operands)))
+    widened = None
+    if _has_arithmetic(node):
+        widened = cel.compile(pattern.format(*(_emit(arg, slots, widen=True) for arg in operands)))
+
+    def ask(values: dict[str, Any]) -> bool:
         result = _run(program, widened, values)
         return _differ(result) if unequal else result is True
 
-    return test
+    return ask
 
 
 def _run(program: cel.Program, widened: cel.Program | None, values: dict[str, Any]) -> Any:
@@ -241,13 +241,16 @@ def _has_arithmetic(node: Node) -> bool:
 def _nested(node: Node) -> Test:
     """Compile a comparison with macros or truth values inside: on whole variables, nulls taken out."""
     program = cel.compile(_emit(node, {}, guard=True))
-    paths = sorted(_paths(node, frozenset()))
+    paths = sorted(paths_of(node))
     roots = {path[0] for path in paths}
+    plainly = plain.exists(node)
 
     def test(variables: Mapping[str, Any], seen: dict[str, Any] | None) -> bool:
         if seen is not None:
             found = {path.text: resolve(path, variables) for path in paths}
             seen.update((name, value) for name, value in found.items() if value is not None)
+        if plainly is not None and (verdict := plainly(variables)) is not None:
+            return verdict
         values = {name: _without_nulls(variables[name]) for name in roots if variables.get(name) is not None}
         return _run(program, None, values) is True
 
@@ -262,7 +265,7 @@ def _without_nulls(value: Any) -> Any:
 
 def _emit(node: Node, slots: Mapping[Path, str], *, guard: bool = False, widen: bool = False) -> str:
     """Write a tree as CEL again: paths as their `slots`, comparisons guarded, int literals as doubles."""
-    path = _path(node, frozenset())
+    path = path_of(node)
     if path is not None and path in slots:
         return slots[path]
 

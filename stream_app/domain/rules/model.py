@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.rules.conditions import Condition, names_below
+from stream_app.domain.rules.conditions import Condition  # noqa: TC001 - msgspec reads it at run time
+from stream_app.domain.rules.paths import names_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.rules.conditions import names_below
 from stream_app.domain.rules.due import local_due, named_due
 from stream_app.domain.rules.model import FOREVER, Rule
+from stream_app.domain.rules.paths import names_below
 from stream_app.domain.rules.person import allowed, date_of, view_of, zone_of
 from stream_app.domain.rules.state import Instance, Occurrence, RulesState
 from stream_app.domain.rules.trigger_id import trigger_id

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.rules.conditions import resolve
 from stream_app.domain.rules.decision import Action, Because, Decision, HeldBack, Retracted
 from stream_app.domain.rules.limits import at_most, with_room
 from stream_app.domain.rules.model import FOREVER
+from stream_app.domain.rules.paths import resolve
 from stream_app.domain.rules.plan import Plan  # noqa: TC001 - msgspec reads it at run time
 from stream_app.domain.rules.state import FIRED, HELD, RETRACTED, Occurrence, Row, RulesState
 

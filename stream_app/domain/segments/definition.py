@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_app.domain.profile import DAY_NAMES
-from stream_app.domain.rules.conditions import resolve
 from stream_app.domain.rules.located import Located, compose
+from stream_app.domain.rules.paths import resolve
 from stream_app.domain.rules.syntax import RELATIONS, Node, parse
 
 if TYPE_CHECKING:
