@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stream_app.domain.rules import Decision, Difference, Ledger, RuleBook, Shadow
 
 
-class ShadowRow(msgspec.Struct, array_like=True):
+class ShadowRow(msgspec.Struct, array_like=True, gc=False):
     """What is kept of the shadow rules for one customer; `timer` and `held` as in `RulesRow`, and the shadow's own.
 
     They are apart so that what is live is decided as if there were no shadow.
@@ -38,7 +38,7 @@ class ShadowRow(msgspec.Struct, array_like=True):
     held: int | None = None
 
 
-class RulesRow(msgspec.Struct, array_like=True):
+class RulesRow(msgspec.Struct, array_like=True, gc=False):
     """What is kept of the rules for one customer.
 
     Attributes:
@@ -135,9 +135,14 @@ class Rules:
         row = self._row(customer)
         if not self._fits(row):
             return False
-        self.book.step(row.state, event, customer.profile)
+        state = row.state
+        self.book.step(state, event, customer.profile)
         if self.shadow is not None and row.shadow is not None:
             self.shadow.book.step(row.shadow.side.state, event, customer.profile)
+        elif not state.stale and row.held is None and row.timer is not None:
+            clock = self.task.clock
+            if row.timer >= clock and row.timer <= state.next_at >= clock:
+                return True  # as after most events: there is nothing to decide, and the timer is early enough
         self._settle(customer, row, stamp, stamp)
         return True
 

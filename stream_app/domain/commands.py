@@ -32,7 +32,7 @@ PAIR_OPS = frozenset((Op.ASSERT, Op.DENY, Op.WITHDRAW))
 _CARE = {Op.DENY: 2, Op.WITHDRAW: 1, Op.ASSERT: 0, Op.BLOCK: 1, Op.RELEASE: 0}
 
 
-class Command(msgspec.Struct, array_like=True, frozen=True):
+class Command(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """A valid command.
 
     Attributes:
@@ -54,7 +54,7 @@ class Command(msgspec.Struct, array_like=True, frozen=True):
     source: str
 
 
-class Verdict(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Verdict(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """What stands about a pair or an identifier: the command's time (ms), kind, id, and who gave it, why."""
 
     time: int

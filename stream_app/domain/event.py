@@ -13,7 +13,7 @@ Scalar = None | bool | int | float | str
 """What a property holds at its leaves."""
 
 
-class Position(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Position(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """Where the customer was: WGS84 degrees; `accuracy_m` is the fix's radius in metres, if known."""
 
     latitude: float
@@ -21,7 +21,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True, gc=False):
     accuracy_m: float | None = None
 
 
-class Context(msgspec.Struct, array_like=True, frozen=True):
+class Context(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """What surrounds an event. `consent` maps a purpose to the answer given with the event itself."""
 
     locale: str | None = None
@@ -48,7 +48,7 @@ class ChannelEvent(msgspec.Struct):
     context: Context | None = None
 
 
-class Event(msgspec.Struct, array_like=True, frozen=True):
+class Event(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """A valid event: what every stage behind ingest works with.
 
     `identifiers` are "namespace:value" after normalising, strongest first (by priority, then value), never
@@ -71,7 +71,7 @@ class Event(msgspec.Struct, array_like=True, frozen=True):
         return (self.time, self.event_id)
 
 
-class Brief(msgspec.Struct, array_like=True, frozen=True):
+class Brief(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """The beginning of an `Event`, as far as it says whose the event is: reading it skips the rest."""
 
     event_id: str

@@ -34,7 +34,7 @@ KNOWN_INLINE = 16
 """Neighbours that an identifier's row remembers itself; more have a row each."""
 
 
-class IdentifierRow(msgspec.Struct, array_like=True):
+class IdentifierRow(msgspec.Struct, array_like=True, gc=False):
     """Resolver: where an identifier lives, and whom it is known to live with. Identifiers by their own labels.
 
     Attributes:
@@ -48,7 +48,7 @@ class IdentifierRow(msgspec.Struct, array_like=True):
     spilled: bool = False
 
 
-class Header(msgspec.Struct, array_like=True):
+class Header(msgspec.Struct, array_like=True, gc=False):
     """A component as a whole.
 
     Attributes:
@@ -87,7 +87,7 @@ class Header(msgspec.Struct, array_like=True):
         return not (self.repairing or self.incoming or self.recount or self.strangers)
 
 
-class SightingRow(msgspec.Struct, array_like=True):
+class SightingRow(msgspec.Struct, array_like=True, gc=False):
     """Evidence: a combination of identifiers that events carried together. Times are event times, ms.
 
     Attributes:
@@ -122,14 +122,14 @@ class SightingRow(msgspec.Struct, array_like=True):
         self.sample = sorted({(time, name) for time, name in (*self.sample, *other.sample)})[:SAMPLE]
 
 
-class EventPlace(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class EventPlace(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """Where an event is: its time (ms), and the slot of the customer whose it is."""
 
     time: int
     slot: int
 
 
-class TimelineRow(msgspec.Struct, array_like=True):
+class TimelineRow(msgspec.Struct, array_like=True, gc=False):
     """An event's bytes (MessagePack of `Event`), and how it was last published."""
 
     event: bytes
@@ -137,7 +137,7 @@ class TimelineRow(msgspec.Struct, array_like=True):
     revision: int
 
 
-class FoldRow(msgspec.Struct, array_like=True):
+class FoldRow(msgspec.Struct, array_like=True, gc=False):
     """What is left to do where a customer is being folded again.
 
     Attributes:
@@ -153,7 +153,7 @@ class FoldRow(msgspec.Struct, array_like=True):
     waited: int = 0
 
 
-class CustomerRow(msgspec.Struct, Generic[R], array_like=True):
+class CustomerRow(msgspec.Struct, Generic[R], array_like=True, gc=False):
     """What is known of a customer; changes with every event.
 
     Attributes:
@@ -175,7 +175,7 @@ class CustomerRow(msgspec.Struct, Generic[R], array_like=True):
     fold: FoldRow | None = None
 
 
-class RepairRow(msgspec.Struct, array_like=True):
+class RepairRow(msgspec.Struct, array_like=True, gc=False):
     """Work that is left to do at one customer's rows, since who is who has changed.
 
     Attributes:
@@ -198,7 +198,7 @@ class RepairRow(msgspec.Struct, array_like=True):
         self.touched = True
 
 
-class CheckpointRow(msgspec.Struct, array_like=True):
+class CheckpointRow(msgspec.Struct, array_like=True, gc=False):
     """The fold of a customer's timeline up to and including one event.
 
     Attributes:
@@ -212,7 +212,7 @@ class CheckpointRow(msgspec.Struct, array_like=True):
     rules: bytes
 
 
-class WaitingRow(msgspec.Struct, array_like=True, frozen=True):
+class WaitingRow(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """An erasure that has come, and can't act yet: what its message said (see `messages.CommandTo`)."""
 
     command: Command

@@ -35,7 +35,7 @@ _OTHER = "\x00other"
 _NO_PRICES: Mapping[str, float] = MappingProxyType({})
 
 
-class Line(msgspec.Struct, array_like=True):
+class Line(msgspec.Struct, array_like=True, gc=False):
     """One product in a basket. `amount`: money of what came with a price; `unpriced`: pieces without."""
 
     quantity: float = 0.0
@@ -43,14 +43,14 @@ class Line(msgspec.Struct, array_like=True):
     unpriced: float = 0.0
 
 
-class Cart(msgspec.Struct, array_like=True):
+class Cart(msgspec.Struct, array_like=True, gc=False):
     """One basket: its lines by product, in the order they came, and the latest currency named."""
 
     lines: dict[str, Line] = msgspec.field(default_factory=dict)
     currency: str | None = None
 
 
-class Baskets(msgspec.Struct, array_like=True):
+class Baskets(msgspec.Struct, array_like=True, gc=False):
     """All baskets of a customer by cart id ("" without one), least recently touched first."""
 
     carts: dict[str, Cart] = msgspec.field(default_factory=dict)

@@ -10,7 +10,7 @@ The profile is folded beside: `elapse` wants it as it was before the event, `ste
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -31,7 +31,7 @@ from stream_app.domain.rules.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from stream_app.domain.event import Event
     from stream_app.domain.rules.sending import SendingPolicy
@@ -41,6 +41,9 @@ MAX_OPEN = 128
 MAX_KEPT = 16
 """Keeping events that are remembered by name; all are counted."""
 _NEVER = -FOREVER
+_ALONE = Partial([], {})
+"""What is no sequence: there is no beginning before the event."""
+_NONE: Collection[str] = ()
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _encode = msgspec.json.Encoder().encode
 
@@ -111,7 +114,11 @@ class Fold:
         types = set(baskets.EVENT_TYPES) if self._with_baskets else set()
         types.update(*(pattern.event for rule in rules for pattern in rule.patterns()))
         self._listeners = {
-            name: tuple(p for p in plans if any(name in pattern.event for pattern in p.rule.patterns()))
+            name: tuple(
+                Listener.of(plan, name)
+                for plan in plans
+                if any(name in pattern.event for pattern in plan.rule.patterns())
+            )
             for name in types
         }
 
@@ -141,10 +148,10 @@ class Fold:
                 state.baskets.apply(event.type, event.properties)
             if listeners:
                 step = _Step(state, event, profile, self._prices)
-                for plan in listeners:
-                    _apply(plan, step)
-        for plan in self._by_profile:
-            _watch_profile(plan, _Step(state, event, profile, self._prices))
+                for listener in listeners:
+                    _apply(listener, step)
+        if self._by_profile:
+            self._watch_profile(state, event, profile)
         state.time = time
         state.event_id = event.event_id
 
@@ -173,6 +180,13 @@ class Fold:
             if not instances:
                 del state.open[rule_id]
         state.elapse_at = earliest
+
+    def _watch_profile(self, state: RulesState, event: Event, profile: Profile | None) -> None:
+        """Look at the conditions over the profile that the event may have changed."""
+        whole = event.type in TRAIT_EVENTS or state.time == _NEVER
+        for plan in self._by_profile:
+            if whole or not plan.opens_by_traits:
+                _watch_profile(plan, _Step(state, event, profile, self._prices))
 
     def _watch_calendar(self, state: RulesState, event: Event, profile: Profile | None) -> None:
         """Work out again what is due by the customer's calendar, if that has changed with an event."""
@@ -234,32 +248,51 @@ def _release(plan: Plan, state: RulesState, instance: Instance, time: int, profi
 # -- one event, one rule --------------------------------------------------------------------------------
 
 
-def _apply(plan: Plan, step: _Step) -> None:
+class Listener(NamedTuple):
+    """What one rule does about events of one type, in the order in which it does it."""
+
+    plan: Plan
+    closes: Pattern | None
+    then: Pattern | None
+    keeps: Pattern | None
+    opens: bool
+    quiet: Pattern | None
+
+    @classmethod
+    def of(cls, plan: Plan, event_type: str) -> Listener:
+        """Take from a rule what is about a type of event."""
+        rule = plan.rule
+
+        def about(pattern: Pattern | None) -> Pattern | None:
+            return pattern if pattern is not None and event_type in pattern.event else None
+
+        quiet = None if rule.opens.quiet is None else rule.opens.quiet.pattern
+        opens = event_type in plan.opens_types
+        return cls(plan, about(rule.closes), about(rule.then), about(rule.keeps_open), opens, about(quiet))
+
+
+def _apply(listener: Listener, step: _Step) -> None:
     """Let one event close, then fire what waited, then keep, then open instances of one rule."""
-    rule, event, state = plan.rule, step.event, step.state
-    if rule.closes is not None and event.type in rule.closes.event:
-        _close(plan, rule.closes, step)
-    if rule.then is not None and event.type in rule.then.event:
-        _then(plan, rule.then, step)
-    keeps = rule.keeps_open is not None and event.type in rule.keeps_open.event and plan.id in state.open
-    opens = event.type in plan.opens_types
-    if keeps or opens:
-        group, key = key_of(rule, event.properties)
-        kept: set[str] = set()
-        if keeps and rule.keeps_open is not None:
-            kept = _keep(plan, rule.keeps_open, step, group)
+    plan, closes, then, keeps, opens, quiet = listener
+    state, rule_id = step.state, plan.id
+    if closes is not None and (rule_id in state.open or rule_id in state.elapsed):
+        _close(plan, closes, step)
+    if then is not None and rule_id in state.open:
+        _then(plan, then, step)
+    if rule_id not in state.open:
+        keeps = None
+    if keeps is not None or opens:
+        group, key = key_of(plan.rule, step.event.properties)
+        kept = _NONE if keeps is None else _keep(plan, keeps, step, group)
         if opens:
             _openings(plan, step, group, key, kept)
-    quiet = rule.opens.quiet
-    if quiet is not None and event.type in quiet.pattern.event and step.fits(quiet.pattern):
-        state.quiet[plan.id] = event.time
+    if quiet is not None and step.fits(quiet):
+        state.quiet[rule_id] = step.event.time
 
 
 def _close(plan: Plan, pattern: Pattern, step: _Step) -> None:
     """Close what the event closes; an elapsed instance remembers it, for a trigger that is found late."""
     state = step.state
-    if plan.id not in state.open and plan.id not in state.elapsed:
-        return
     token = token_of(step.event.properties.get(pattern.match)) if pattern.match else ""
     instances = state.open.get(plan.id, {})
     for instance in list(instances.values()):
@@ -306,7 +339,7 @@ def _then(plan: Plan, pattern: Pattern, step: _Step) -> None:
             instances[instance.token] = instance
 
 
-def _keep(plan: Plan, pattern: Pattern, step: _Step, group: str) -> set[str]:
+def _keep(plan: Plan, pattern: Pattern, step: _Step, group: str) -> Collection[str]:
     """Restart the clocks of a key's open instances; return their tokens."""
     kept: set[str] = set()
     for instance in _of_group(plan, step.state, group):
@@ -338,13 +371,14 @@ def _restart(plan: Plan, instance: Instance, step: _Step) -> None:
         _expect(step.state, instance.due)
 
 
-def _openings(plan: Plan, step: _Step, group: str, key: list[Any], kept: set[str]) -> None:
+def _openings(plan: Plan, step: _Step, group: str, key: list[Any], kept: Collection[str]) -> None:
     """Open instances, if the event does what the rule wants."""
-    rule, event = plan.rule, step.event
+    patterns = plan.rule.opens.patterns
     seen: dict[str, Any] = {}
-    if len(rule.opens.patterns) == 1:
-        found = [Partial([], {})] if step.fits(rule.opens.patterns[0], None, seen) else []
+    if len(patterns) == 1:
+        found = [_ALONE] if step.fits(patterns[0], None, seen) else []
     else:
+        event = step.event
         found = advance(
             plan,
             step.state,
@@ -353,14 +387,13 @@ def _openings(plan: Plan, step: _Step, group: str, key: list[Any], kept: set[str
             event.properties,
             lambda pattern, first: step.fits(pattern, None, seen, first),
         )
-    for partial in found if _counts(plan, step, bool(found)) else ():
-        _open(plan, step, Opening(group, key, seen, partial), kept)
+    if found and _counts(plan, step):
+        for partial in found:
+            _open(plan, step, Opening(group, key, seen, partial), kept)
 
 
-def _counts(plan: Plan, step: _Step, matched: bool) -> bool:
+def _counts(plan: Plan, step: _Step) -> bool:
     """Tell whether an event that matches may open: in the rule's time, the first, after a quiet time."""
-    if not matched:
-        return False
     opens, state, time = plan.rule.opens, step.state, step.event.time
     if opens.first:
         if plan.id in state.seen:
@@ -383,7 +416,7 @@ class Opening(msgspec.Struct):
     sequence: Partial
 
 
-def _open(plan: Plan, step: _Step, opening: Opening, kept: set[str]) -> None:
+def _open(plan: Plan, step: _Step, opening: Opening, kept: Collection[str]) -> None:
     """Open an instance, or restart the clock of the one that is open."""
     rule, event, state = plan.rule, step.event, step.state
     instances = state.open.get(plan.id, {})
@@ -430,9 +463,9 @@ def _watch_profile(plan: Plan, step: _Step) -> None:
         return
     if plan.id not in state.true:
         state.true.add(plan.id)
-        if _counts(plan, step, matched=True):
+        if _counts(plan, step):
             group, key = key_of(plan.rule, event.properties)
-            _open(plan, step, Opening(group, key, seen, Partial([], {})), set())
+            _open(plan, step, Opening(group, key, seen, Partial([], {})), _NONE)
 
 
 def _expect(state: RulesState, due: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from stream_app.domain.profile import consent_for, customer_zone, view
+from stream_app.domain.profile import NAMES, consent_for, customer_zone, view
 from stream_app.domain.profile.traits import trait
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ TRAIT_EVENTS = frozenset({"Identify", "Signed Up"})
 """The types of event that may change a trait."""
 PREFERENCE = "preferred_channel"
 """The trait by which customers say on which channel they want to hear from us."""
+
+
+def names_only_traits(names: frozenset[str] | None) -> bool:
+    """Tell whether only traits are named of `customer`, so that it changes with `TRAIT_EVENTS` alone."""
+    return names is not None and names.isdisjoint(NAMES)
 
 
 def view_of(profile: Profile | None, now: int, names: frozenset[str] | None) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from stream_app.domain.rules.due import local_due, named_due
 from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.paths import names_below
-from stream_app.domain.rules.person import allowed, date_of, view_of, zone_of
+from stream_app.domain.rules.person import allowed, date_of, names_only_traits, view_of, zone_of
 from stream_app.domain.rules.state import Instance, Occurrence, RulesState
 from stream_app.domain.rules.trigger_id import trigger_id
 
@@ -37,6 +37,7 @@ class Plan:
         "later_types",
         "needs_cart",
         "opened_names",
+        "opens_by_traits",
         "opens_types",
         "policy",
         "prices",
@@ -64,6 +65,8 @@ class Plan:
         self.opens_types = rule.opens.event
         self.later_types = frozenset[str]().union(*(pattern.event for pattern in rule.opens.patterns[1:]))
         self.is_local = rule.due_at is not None and rule.due_at.is_local
+        profile = rule.opens.profile
+        self.opens_by_traits = profile is not None and names_only_traits(profile.customer)
         self.sees_customer = any("customer" in condition.roots for condition in rule.conditions())
 
     @property

@@ -76,14 +76,14 @@ class Difference(msgspec.Struct, frozen=True):
     values: dict[str, Any]
 
 
-class Said(msgspec.Struct, array_like=True):
+class Said(msgspec.Struct, array_like=True, gc=False):
     """What was said of one trigger. `outcome` "": nothing yet, the other side has still to decide."""
 
     outcome: str
     values: dict[str, Any]
 
 
-class ShadowState(msgspec.Struct, array_like=True):
+class ShadowState(msgspec.Struct, array_like=True, gc=False):
     """The shadow's side of one customer.
 
     Attributes:

@@ -28,7 +28,7 @@ _NEVER = -FOREVER
 FIRED, RETRACTED, HELD = "fired", "retracted", "held"
 
 
-class EventRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class EventRef(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """An event that mattered. `role`: opened, step (of a sequence), kept_open, then or closed."""
 
     event_id: str
@@ -37,7 +37,7 @@ class EventRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
     role: str
 
 
-class Instance(msgspec.Struct, array_like=True):
+class Instance(msgspec.Struct, array_like=True, gc=False):
     """A rule that an event opened.
 
     Attributes:
@@ -87,7 +87,7 @@ class Instance(msgspec.Struct, array_like=True):
     held: list[Occurrence] = msgspec.field(default_factory=list)
 
 
-class Occurrence(msgspec.Struct, array_like=True):
+class Occurrence(msgspec.Struct, array_like=True, gc=False):
     """An instance at one of its due times, judged by the events up to then.
 
     Attributes:
@@ -124,14 +124,14 @@ class Occurrence(msgspec.Struct, array_like=True):
         return max(self.due, self.instance.opened.time)
 
 
-class Partial(msgspec.Struct, array_like=True):
+class Partial(msgspec.Struct, array_like=True, gc=False):
     """The beginning of a sequence: its events so far, and what the rule names of the first one."""
 
     steps: list[EventRef]
     first: dict[str, Any]
 
 
-class Row(msgspec.Struct, array_like=True):
+class Row(msgspec.Struct, array_like=True, gc=False):
     """What was decided about one trigger id.
 
     Attributes:
@@ -178,7 +178,7 @@ class Row(msgspec.Struct, array_like=True):
         return max(self.due, self.wake, self.sent)
 
 
-class Ledger(msgspec.Struct, array_like=True):
+class Ledger(msgspec.Struct, array_like=True, gc=False):
     """The history of decisions: `rows` by trigger id.
 
     `silent`, by rule: triggers due at or before it are history; nothing is sent, taken back or recorded about
@@ -218,7 +218,7 @@ class Ledger(msgspec.Struct, array_like=True):
             del sent[:-MAX_SENT]
 
 
-class RulesState(msgspec.Struct, array_like=True):
+class RulesState(msgspec.Struct, array_like=True, gc=False):
     """One customer, all rules.
 
     Attributes:
