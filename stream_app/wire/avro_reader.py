@@ -111,7 +111,9 @@ def _time(data: bytes, i: int) -> tuple[int, int]:
     return read_long(data, i)
 
 
-def _properties(data: bytes, i: int, limits: Limits) -> tuple[dict[str, Any], int]:
+def _properties(  # noqa: C901, PLR0912 - what most properties are is read in place: calls are half of the time
+    data: bytes, i: int, limits: Limits
+) -> tuple[dict[str, Any], int]:
     found: dict[str, Any] = {}
     total = 0
     while count := data[i]:

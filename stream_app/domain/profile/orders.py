@@ -28,7 +28,7 @@ import msgspec
 from stream_app.domain.profile.values import NO_CURRENCY, amount_of, bounded, currency_of, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from stream_app.domain.event import Event
 
@@ -113,11 +113,15 @@ class Orders(msgspec.Struct, array_like=True):
     @property
     def first(self) -> int | None:
         """Time of the first order, ms."""
+        if not self.count:
+            return None
         return min((*(self.aged or ())[:1], *(one.time for one in self.recent if one.counts)), default=None)
 
     @property
     def last(self) -> int | None:
         """Time of the latest order, ms."""
+        if not self.count:
+            return None
         return max((*(self.aged or ())[1:], *(one.time for one in self.recent if one.counts)), default=None)
 
     @property
@@ -128,8 +132,14 @@ class Orders(msgspec.Struct, array_like=True):
     @property
     def currency(self) -> str | None:
         """The main currency: that of most orders, of equals the first by name."""
-        earned = self.earned
-        return min(earned, key=lambda code: (-earned[code].orders, code), default=None)
+        return main_currency(self.earned)
+
+
+def main_currency(earned: Mapping[str, Money]) -> str | None:
+    """Return the currency of most orders, of equals the first by name."""
+    if len(earned) > 1:
+        return min(earned, key=lambda code: (-earned[code].orders, code))
+    return next(iter(earned), None)
 
 
 def state_of(order: Order) -> str:
