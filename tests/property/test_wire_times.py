@@ -9,7 +9,7 @@ from stream_app.domain.event import ChannelEvent, Context
 from stream_app.wire import encode_payload, read_payload
 from stream_app.wire.avro_writer import write_long, write_time
 
-int64 = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 64).flatmap(
+int64 = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 63).flatmap(
     lambda bits: st.sampled_from([n for n in (2**bits - 1, 2**bits, -(2**bits)) if -(2**63) <= n < 2**63])
 )
 

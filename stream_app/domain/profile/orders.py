@@ -113,20 +113,27 @@ class Orders(msgspec.Struct, array_like=True):
     @property
     def first(self) -> int | None:
         """Time of the first order, ms."""
-        if not self.count:
-            return None
-        return min((*(self.aged or ())[:1], *(one.time for one in self.recent if one.counts)), default=None)
+        times = self._times()
+        if self.aged is not None:
+            times.append(self.aged[0])
+        return min(times, default=None)
 
     @property
     def last(self) -> int | None:
         """Time of the latest order, ms."""
-        if not self.count:
-            return None
-        return max((*(self.aged or ())[1:], *(one.time for one in self.recent if one.counts)), default=None)
+        times = self._times()
+        if self.aged is not None:
+            times.append(self.aged[1])
+        return max(times, default=None)
+
+    def _times(self) -> list[int]:
+        return [one.time for one in self.recent if one.placed and not one.cancelled]
 
     @property
     def earned(self) -> dict[str, Money]:
         """The money, without currencies in which there is none any more."""
+        if not self.money:
+            return {}
         return {code: money for code, money in self.money.items() if money != _NOTHING}
 
     @property
