@@ -19,6 +19,9 @@ _double = struct.Struct("<d").pack
 _SMALL = [bytes((n << 1,)) for n in range(64)]  # zig-zag varints of 0 to 63
 _LAST = [bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]  # the last two bytes of a varint
 _MORE = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(1 << 14)]  # two bytes with more behind
+_six = struct.Struct("<HHH").pack
+_TWO_MORE = [n & 0x7F | 0x80 | (n >> 7 | 0x80) << 8 for n in range(1 << 14)]  # as `_MORE`, as a number
+_TWO_LAST = [n & 0x7F | 0x80 | n >> 7 << 8 for n in range(1 << 14)]  # as `_LAST`, as a number
 
 _SCALARS_NULL, _SCALARS_BOOLEAN, _SCALARS_LONG, _SCALARS_DOUBLE, _SCALARS_STRING = (
     b"\x00", b"\x02", b"\x04", b"\x06", b"\x08",
@@ -66,6 +69,13 @@ def write_long(value: int) -> bytes:
         rest >>= 7
     out.append(rest)
     return bytes(out)
+
+
+def write_time(value: int) -> bytes:
+    """Encode what is most likely a time: any between 1987 and 2039 takes six bytes, two by two of a table."""
+    if 1 << 39 <= value < 1 << 41:
+        return _six(_TWO_MORE[value << 1 & 0x3FFF], _TWO_MORE[value >> 13 & 0x3FFF], _TWO_LAST[value >> 27])
+    return write_long(value)
 
 
 def write_string(value: str) -> bytes:

@@ -31,10 +31,14 @@ def customer_zone(profile: Profile) -> str | None:
 
 def preferred_channel(profile: Profile) -> str | None:
     """Return what the customer said, else the channel of most of what she did; of equals the one used last."""
-    seen = {name: one for name, one in profile.seen.items() if one.active}
-    return _said(profile, "preferred_channel") or max(
-        seen, key=lambda name: (seen[name].active, seen[name].last, name), default=None
-    )
+    said = _said(profile, "preferred_channel")
+    if said is not None:
+        return said
+    best, rank = None, (0, 0, "")
+    for name, one in profile.seen.items():
+        if one.active and (one.active, one.last, name) > rank:
+            best, rank = name, (one.active, one.last, name)
+    return best
 
 
 def preferred_store(profile: Profile) -> str | None:
@@ -52,12 +56,12 @@ def preferred_size(profile: Profile) -> str | None:
     return _said(profile, "preferred_size") or _said(profile, "size") or most(profile.sizes)
 
 
-def preferred_hour(profile: Profile) -> int | None:
-    """Return what the customer said, else the local hour in which she is active most often."""
-    said = number(trait(profile.traits, "preferred_hour"))
+def preferred_hour(profile: Profile, zone: str | None = None) -> int | None:
+    """Return what the customer said, else the local hour (of `zone`, if known) in which she is active most often."""
+    said = number(trait(profile.traits, "preferred_hour")) if profile.traits else None
     if said is not None and 0 <= said < HOURS:
         return int(said)
-    return hour_of_most(profile.active, zone_of(profile))
+    return hour_of_most(profile.active, zone or zone_of(profile))
 
 
 def loyalty_tier(profile: Profile) -> str | None:
@@ -76,4 +80,4 @@ def loyalty_points(profile: Profile) -> int | float | None:
 
 
 def _said(profile: Profile, name: str) -> str | None:
-    return text(trait(profile.traits, name))
+    return text(trait(profile.traits, name)) if profile.traits else None

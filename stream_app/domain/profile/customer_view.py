@@ -44,18 +44,17 @@ def view(
     if names is None:
         names = {*profile.traits, *NAMES}
     found: dict[str, Any] = {}
+    traits = profile.traits
     for name in names:
-        value: Any = trait(profile.traits, name)
-        if value is not None and name not in NOT_SAID:
-            found[name] = value
-            continue
-        if (days := _DAYS.get(name)) is not None:
-            since = days(profile)
-            value = None if since is None else max(0, now - since) // DAY_MS
-        elif (read := _READ.get(name)) is not None:
-            value = read(profile)
-        elif name == "segments":
-            value = sorted(segments)
+        value: Any = trait(traits, name) if traits and name not in NOT_SAID else None
+        if value is None:
+            if (read := _READ.get(name)) is not None:
+                value = read(profile)
+            elif (days := _DAYS.get(name)) is not None:
+                since = days(profile)
+                value = None if since is None else max(0, now - since) // DAY_MS
+            elif name == "segments":
+                value = sorted(segments)
         if value is not None:
             found[name] = value
     return found
@@ -81,8 +80,15 @@ def _position(profile: Profile) -> dict[str, float] | None:
 
 
 def _monetary_value(profile: Profile) -> float:
+    if not profile.orders.money:
+        return 0.0
     money = money_of(profile)
     return (money.revenue - money.refunded) / MICROS
+
+
+def _cart_items(profile: Profile) -> int | float:
+    carts = profile.carts
+    return sum([line.quantity for cart in carts.values() for line in cart.lines.values()]) if carts else 0
 
 
 def _average_order_value(profile: Profile) -> float | None:
@@ -105,9 +111,7 @@ _READ: dict[str, Callable[[Profile], Any]] = {
     "channels": lambda profile: sorted(profile.seen),
     "devices": lambda profile: len(profile.devices),
     "recently_viewed": lambda profile: [view.item for view in reversed(profile.viewed)],
-    "cart_items": lambda profile: sum(
-        line.quantity for cart in profile.carts.values() for line in cart.lines.values()
-    ),
+    "cart_items": _cart_items,
     "cart_value": lambda profile: sum(map(value_of, profile.carts.values())),
     "wishlist": lambda profile: sorted({wish.item for wish in profile.wishes}),
     "orders": lambda profile: profile.orders.count,

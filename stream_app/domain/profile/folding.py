@@ -46,12 +46,15 @@ def apply(profile: Profile, event: Event) -> bool:
     Returns:
         False where it had to be folded before others that have been: the profile must be folded again.
     """
-    time, order, last = event.time, event.order, profile.last
+    time, last = event.time, profile.last
+    order = (time, event.event_id)
     late = last is not None and order < last
     profile.events += 1
     if not late:
         profile.last = order
-    if profile.first is None or order < profile.first:
+        if last is None:
+            profile.first = order
+    elif profile.first is None or order < profile.first:
         profile.first = order
     active, part, category, in_turn = _READINGS.get(event.type, _PLAIN)
     see_channel(profile.seen, event.channel, time, active=active)
@@ -65,10 +68,10 @@ def apply(profile: Profile, event: Event) -> bool:
     locate(profile.where, event)
     if part is not None:
         part(profile, event)
-    if category:
-        whole &= count_category(profile.categories, event, late=late)
-    if in_turn:
-        whole &= _in_turn(profile, event, late=late)
+    if category and not count_category(profile.categories, event, late=late):
+        whole = False
+    if in_turn and not _in_turn(profile, event, late=late):
+        whole = False
     return whole
 
 

@@ -28,7 +28,7 @@ import msgspec
 from stream_app.domain.profile.values import NO_CURRENCY, amount_of, bounded, currency_of, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from stream_app.domain.event import Event
 
@@ -113,23 +113,40 @@ class Orders(msgspec.Struct, array_like=True):
     @property
     def first(self) -> int | None:
         """Time of the first order, ms."""
-        return min((*(self.aged or ())[:1], *(one.time for one in self.recent if one.counts)), default=None)
+        times = self._times()
+        if self.aged is not None:
+            times.append(self.aged[0])
+        return min(times, default=None)
 
     @property
     def last(self) -> int | None:
         """Time of the latest order, ms."""
-        return max((*(self.aged or ())[1:], *(one.time for one in self.recent if one.counts)), default=None)
+        times = self._times()
+        if self.aged is not None:
+            times.append(self.aged[1])
+        return max(times, default=None)
+
+    def _times(self) -> list[int]:
+        return [one.time for one in self.recent if one.placed and not one.cancelled]
 
     @property
     def earned(self) -> dict[str, Money]:
         """The money, without currencies in which there is none any more."""
+        if not self.money:
+            return {}
         return {code: money for code, money in self.money.items() if money != _NOTHING}
 
     @property
     def currency(self) -> str | None:
         """The main currency: that of most orders, of equals the first by name."""
-        earned = self.earned
-        return min(earned, key=lambda code: (-earned[code].orders, code), default=None)
+        return main_currency(self.earned)
+
+
+def main_currency(earned: Mapping[str, Money]) -> str | None:
+    """Return the currency of most orders, of equals the first by name."""
+    if len(earned) > 1:
+        return min(earned, key=lambda code: (-earned[code].orders, code))
+    return next(iter(earned), None)
 
 
 def state_of(order: Order) -> str:

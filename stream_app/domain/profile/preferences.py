@@ -15,7 +15,7 @@ from stream_app.domain.profile.seen import QUARTER_MS
 from stream_app.domain.profile.values import products_of, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from stream_app.domain.event import Event
 
@@ -63,17 +63,22 @@ def count_lines(tally: Tally, event: Event, name: str, *, late: bool) -> bool:
 
 def most(tally: Tally) -> str | None:
     """Return the most frequent; of equals the one met last, then the last by name."""
-    return max(tally, key=lambda name: (tally[name].count, tally[name].last, name), default=None)
+    if len(tally) > 1:
+        return max(tally, key=lambda name: (tally[name].count, tally[name].last, name))
+    return next(iter(tally), None)
 
 
-def hour_of_most(active: Iterable[int], zone: str) -> int | None:
-    """Return the local hour, 0 to 23, of most quarters of an hour; of equals the one of the latest."""
-    best: dict[int, list[int]] = {}
-    for quarter in active:
-        entry = best.setdefault(hour_of_day(quarter * QUARTER_MS, zone), [0, 0])
-        entry[0] += 1
-        entry[1] = quarter
-    return max(best, key=lambda hour: best[hour], default=None)
+def hour_of_most(active: Sequence[int], zone: str) -> int | None:
+    """Return the local hour, 0 to 23, of most quarters of an hour, ascending; of equals the one of the latest."""
+    hours = [hour_of_day(quarter * QUARTER_MS, zone) for quarter in active]
+    if len(hours) <= 2:  # noqa: PLR2004 - no hour is there more often than the latest one
+        return hours[-1] if hours else None
+    most_often, best = 0, None
+    for hour in reversed(hours):
+        often = hours.count(hour)
+        if often > most_often:
+            most_often, best = often, hour
+    return best
 
 
 CATEGORY_EVENTS = frozenset({"Product Viewed", "Product Added"})

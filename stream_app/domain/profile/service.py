@@ -73,7 +73,7 @@ def serve(service: Service, event: Event) -> None:
 
 def open_requests(service: Service) -> int:
     """Return how many cases are open."""
-    return sum(one.closed is None for one in service.cases)
+    return sum(one.closed is None for one in service.cases) if service.cases else 0
 
 
 def _touch(cases: list[Request], one: Request) -> None:

@@ -66,14 +66,17 @@ def number(value: Any) -> int | float | None:
 
 def text(value: Any) -> str | None:
     """Return a short text, or a whole number as text; None for anything else, and for the empty text."""
-    if type(value) is int:
-        value = str(value) if value.bit_length() <= 64 else ""  # noqa: PLR2004
-    return value if type(value) is str and 0 < len(value) <= MAX_TEXT else None
+    if type(value) is str:
+        return value if 0 < len(value) <= MAX_TEXT else None
+    return str(value) if type(value) is int and value.bit_length() <= 64 else None  # noqa: PLR2004
 
 
 def item_of(properties: dict[str, Any]) -> str | None:
     """Return the item that an event or a line of it is about: its `sku`, else its `product_id`."""
-    return text(properties.get("sku")) or text(properties.get("product_id"))
+    sku = properties.get("sku")
+    if type(sku) is str and 0 < len(sku) <= MAX_TEXT:  # as `text` has it
+        return sku
+    return text(sku) or text(properties.get("product_id"))
 
 
 def products_of(event: Event) -> Iterator[dict[str, Any]]:

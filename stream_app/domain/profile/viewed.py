@@ -27,14 +27,16 @@ def view_item(viewed: list[Viewed], event: Event) -> None:
     item = item_of(event.properties)
     if item is None:
         return
-    for place, view in enumerate(viewed):
-        if view.item == item:
-            if (view.time, view.event_id) > event.order:
-                return
-            del viewed[place]
-            break
+    order = event.order
+    items = [view.item for view in viewed]
+    if item in items:
+        place = items.index(item)
+        known = viewed[place]
+        if (known.time, known.event_id) > order:
+            return
+        del viewed[place]
     place = len(viewed)
-    while place and (viewed[place - 1].time, viewed[place - 1].event_id) > event.order:
+    while place and (viewed[place - 1].time, viewed[place - 1].event_id) > order:
         place -= 1
     viewed.insert(place, Viewed(item, event.time, event.event_id))
     if len(viewed) > MAX_VIEWED:

@@ -7,7 +7,7 @@ that has one, or a position: by the position when it has only that. Without anyt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -44,11 +44,13 @@ def locate(where: Whereabouts, event: Event) -> None:
     """Take in an event."""
     context, zone = event.context, where.zone
     name: object = None
+    position = None
     if context is not None:
-        locale, name = context.locale, context.timezone
+        locale, name, position = context.locale, context.timezone, context.position
         if locale and len(locale) <= MAX_LOCALE:
             where.locale = later(where.locale, locale, event)
-    position = context.position if context is not None and context.position is not None else _named(event)
+    if position is None and "latitude" in event.properties:
+        position = _named(event.properties)
     if position is not None:
         _fix(where, position, event)
     if zone is None or name != zone.value:  # else known
@@ -59,11 +61,8 @@ def locate(where: Whereabouts, event: Event) -> None:
     where.zone = later(zone, str(name), event)
 
 
-def _named(event: Event) -> Position | None:
-    """Return the position that an event's properties `latitude`, `longitude` and `accuracy_m` name."""
-    properties = event.properties
-    if "latitude" not in properties:
-        return None
+def _named(properties: dict[str, Any]) -> Position | None:
+    """Return the position that properties `latitude`, `longitude` and `accuracy_m` name."""
     latitude, longitude = number(properties["latitude"]), number(properties.get("longitude"))
     if latitude is None or longitude is None or not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # noqa: PLR2004
         return None

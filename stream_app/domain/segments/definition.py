@@ -57,7 +57,14 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class SegmentBook:
-    """The segments in force. Of a name's versions the highest counts."""
+    """The segments in force. Of a name's versions the highest counts.
+
+    Attributes:
+        by_name: the segments.
+        segments: the same, by name.
+        names: what conditions ask of a customer.
+        days: by name, at how many days, ascending, what a condition says of it may change.
+    """
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         """Take segments."""
@@ -69,8 +76,13 @@ class SegmentBook:
         self.by_name = highest
         self.segments = tuple(highest[name] for name in sorted(highest))
         self.names = frozenset[str]().union(*(segment.names for segment in self.segments))
-        self.days = frozenset(day for segment in self.segments for day in segment.days)
-        self._paths = tuple(sorted({path for segment in self.segments for path in segment.condition.paths}))
+        days: dict[str, set[int]] = {}
+        for name, count in (day for segment in self.segments for day in segment.days):
+            days.setdefault(name, set()).update((count, count + 1))
+        self.days = {name: tuple(sorted(counts)) for name, counts in sorted(days.items())}
+        paths = sorted({path for segment in self.segments for path in segment.condition.paths})
+        self._names = tuple(path[1] for path in paths if len(path) == 2)  # noqa: PLR2004 - customer and a name
+        self._paths = tuple(path for path in paths if len(path) > 2)  # noqa: PLR2004
         self._remembered: dict[tuple[object, ...], frozenset[str]] = {}
 
     def inside(self, variables: Mapping[str, Any]) -> frozenset[str]:
@@ -78,7 +90,8 @@ class SegmentBook:
 
         Most customers look like one before, to conditions: what was found of the same values is remembered.
         """
-        values = [resolve(path, variables) for path in self._paths]
+        values = [*map(variables["customer"].get, self._names)]
+        values += [resolve(path, variables) for path in self._paths]
         key = (*values, *map(type, values))  # 1 == 1.0 == True, but not to a condition
         try:
             found = self._remembered.get(key)

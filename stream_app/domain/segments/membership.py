@@ -75,8 +75,13 @@ def judge(book: SegmentBook, membership: Membership, profile: Profile) -> Verdic
     """Judge a membership; it is not changed."""
     now = max(membership.time, profile.last[0] if profile.last else 0)
     variables = {"customer": view(profile, now, names=book.names)}
-    known, crossings, inside = membership.members, [], book.inside(variables)
+    known, inside = membership.members, book.inside(variables)
+    if known.keys() == inside and all(
+        one.version == book.by_name[name].version for name, one in known.items()
+    ):
+        return Verdict(known, [], _next(book, profile, now))
     members: dict[str, Member] = {}
+    crossings = []
     for segment in book.segments:
         name, version = segment.name, segment.version
         member = known.get(name)
@@ -101,9 +106,13 @@ def leave(membership: Membership, now: int, segments: Iterable[str] | None = Non
 
 def _next(book: SegmentBook, profile: Profile, now: int) -> int | None:
     """Return the next time at which a count of days passes what a condition compares it with."""
-    times = []
-    for name, days in book.days:
+    due: int | None = None
+    for name, counts in book.days.items():
         since = day_changes(profile, name)
         if since is not None:
-            times += [time for time in (since + days * DAY_MS, since + (days + 1) * DAY_MS) if time > now]
-    return min(times, default=None)
+            for days in counts:
+                time = since + days * DAY_MS
+                if time > now:
+                    due = time if due is None or time < due else due
+                    break
+    return due
