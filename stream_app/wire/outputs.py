@@ -16,6 +16,7 @@ from fastavro import schemaless_writer
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire.avro_writer import INT64_MAX, INT64_MIN, write_long, write_string
 from stream_app.wire.change_writer import encode_change
+from stream_app.wire.crossing_writer import encode_crossing
 from stream_app.wire.encoding import confluent_mark
 from stream_app.wire.json_text import compact_json
 from stream_app.wire.known import (
@@ -79,6 +80,7 @@ class Encoder:
         self._marks = {output: _mark(output, registry, topics[output]) for output in Output}
         self._timeline = self._marks[Output.TIMELINE]
         self._profile = self._marks[Output.PROFILE]
+        self._segment = self._marks[Output.SEGMENT]
         self._change = self._marks[Output.IDENTITY_CHANGE]
 
     def timeline(
@@ -107,6 +109,10 @@ class Encoder:
 
     def segment(self, record: Mapping[str, Any]) -> bytes:
         """Encode an entry or exit; values are made to fit, see `fitted`."""
+        try:
+            return self._segment + encode_crossing(record)
+        except (KeyError, AttributeError, ValueError):
+            pass  # a list, a map or what isn't finite among the values: the general writer says what doesn't fit
         values = {name: fitted(value, levels=2) for name, value in record["values"].items()}
         return self.encode(Output.SEGMENT, {**record, "values": values})
 
