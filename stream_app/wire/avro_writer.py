@@ -19,6 +19,10 @@ _double = struct.Struct("<d").pack
 _SMALL = [bytes((n << 1,)) for n in range(64)]  # zig-zag varints of 0 to 63
 _LAST = [bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]  # the last two bytes of a varint
 _MORE = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(1 << 14)]  # two bytes with more behind
+_shared: dict[str, bytes] = {}
+_SHARED_KEPT, _SHARED_LENGTH = 1 << 14, 64
+"""How many shared texts are remembered, and the length of the longest one; when full, the memory is emptied."""
+
 _six = struct.Struct("<HHH").pack
 _TWO_MORE = [n & 0x7F | 0x80 | (n >> 7 | 0x80) << 8 for n in range(1 << 14)]  # as `_MORE`, as a number
 _TWO_LAST = [n & 0x7F | 0x80 | n >> 7 << 8 for n in range(1 << 14)]  # as `_LAST`, as a number
@@ -40,13 +44,13 @@ def encode_payload(event: ChannelEvent) -> bytes:
     """
     parts = [
         write_string(event.event_id),
-        write_long(event.time),
-        write_string(event.channel),
-        write_string(event.type),
+        write_time(event.time),
+        write_shared(event.channel),
+        write_shared(event.type),
         _identifiers(event.identifiers),
         _map(event.properties, nesting=2),
-        _optional_long(event.sent_at),
-        _optional_long(event.received_at),
+        _optional_time(event.sent_at),
+        _optional_time(event.received_at),
         _ABSENT if event.context is None else _context(event.context),
     ]
     return b"".join(parts)
@@ -85,6 +89,19 @@ def write_string(value: str) -> bytes:
     return (_SMALL[size] if size < 64 else write_long(size)) + data  # noqa: PLR2004
 
 
+def write_shared(text: str) -> bytes:
+    """Encode a text that many records share, a name or a code: its bytes are remembered."""
+    known = _shared.get(text)
+    if known is not None:
+        return known
+    encoded = write_string(text)
+    if len(text) <= _SHARED_LENGTH:
+        if len(_shared) >= _SHARED_KEPT:
+            _shared.clear()
+        _shared[text] = encoded
+    return encoded
+
+
 def write_scalar(value: Any) -> bytes:
     """Encode a scalar with its branch of [null, boolean, long, double, string]; ValueError for all else."""
     return _value(value, nesting=0)
@@ -95,17 +112,13 @@ def _map(entries: dict[str, Any], nesting: int) -> bytes:
     if not entries:
         return _END
     parts = [write_long(len(entries))]
+    known = _shared.get
     for name, value in entries.items():
-        data = name.encode()
-        size = len(data)
-        parts.append(_SMALL[size] if size < 64 else write_long(size))  # noqa: PLR2004
-        parts.append(data)
+        parts.append(known(name) or write_shared(name))
         if type(value) is str:
             data = value.encode()
             size = len(data)
-            parts.append(_SCALARS_STRING)
-            parts.append(_SMALL[size] if size < 64 else write_long(size))  # noqa: PLR2004
-            parts.append(data)
+            parts += (_SCALARS_STRING, _SMALL[size] if size < 64 else write_long(size), data)  # noqa: PLR2004
         else:
             parts.append(_value(value, nesting))
     parts.append(_END)
@@ -144,7 +157,7 @@ def _identifiers(identifiers: dict[str, Any]) -> bytes:
         return _END
     parts = [write_long(len(identifiers))]
     for namespace, value in identifiers.items():
-        parts.append(write_string(namespace))
+        parts.append(write_shared(namespace))
         if isinstance(value, str):
             parts.append(b"\x02" + write_string(value))
         elif value is None:
@@ -160,7 +173,7 @@ def _identifiers(identifiers: dict[str, Any]) -> bytes:
 
 
 def _context(context: Context) -> bytes:
-    parts = [_PRESENT, _optional_string(context.locale), _optional_string(context.timezone)]
+    parts = [_PRESENT, _optional_shared(context.locale), _optional_shared(context.timezone)]
     position = context.position
     if position is None:
         parts.append(_ABSENT)
@@ -172,14 +185,14 @@ def _context(context: Context) -> bytes:
     if consent is None:
         parts.append(_ABSENT)
     else:
-        entries = [write_string(purpose) + (_TRUE if yes else _FALSE) for purpose, yes in consent.items()]
+        entries = [write_shared(purpose) + (_TRUE if yes else _FALSE) for purpose, yes in consent.items()]
         parts += (_PRESENT, _list(entries))
     return b"".join(parts)
 
 
-def _optional_string(value: str | None) -> bytes:
-    return _ABSENT if value is None else _PRESENT + write_string(value)
+def _optional_shared(text: str | None) -> bytes:
+    return _ABSENT if text is None else _PRESENT + write_shared(text)
 
 
-def _optional_long(value: int | None) -> bytes:
-    return _ABSENT if value is None else _PRESENT + write_long(value)
+def _optional_time(value: int | None) -> bytes:
+    return _ABSENT if value is None else _PRESENT + write_time(value)

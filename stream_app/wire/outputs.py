@@ -15,6 +15,8 @@ from fastavro import schemaless_writer
 
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire.avro_writer import INT64_MAX, INT64_MIN, write_long, write_string
+from stream_app.wire.change_writer import encode_change
+from stream_app.wire.crossing_writer import encode_crossing
 from stream_app.wire.encoding import confluent_mark
 from stream_app.wire.json_text import compact_json
 from stream_app.wire.known import (
@@ -78,6 +80,8 @@ class Encoder:
         self._marks = {output: _mark(output, registry, topics[output]) for output in Output}
         self._timeline = self._marks[Output.TIMELINE]
         self._profile = self._marks[Output.PROFILE]
+        self._segment = self._marks[Output.SEGMENT]
+        self._change = self._marks[Output.IDENTITY_CHANGE]
 
     def timeline(
         self,
@@ -105,11 +109,20 @@ class Encoder:
 
     def segment(self, record: Mapping[str, Any]) -> bytes:
         """Encode an entry or exit; values are made to fit, see `fitted`."""
+        try:
+            return self._segment + encode_crossing(record)
+        except (KeyError, AttributeError, ValueError):
+            pass  # a list, a map or what isn't finite among the values: the general writer says what doesn't fit
         values = {name: fitted(value, levels=2) for name, value in record["values"].items()}
         return self.encode(Output.SEGMENT, {**record, "values": values})
 
     def identity_change(self, record: Mapping[str, Any] | msgspec.Struct) -> bytes:
         """Encode a change of identity."""
+        if isinstance(record, dict):
+            try:
+                return self._change + encode_change(record)
+            except (KeyError, AttributeError):
+                pass  # the general writer knows defaults, and says what doesn't fit
         return self.encode(Output.IDENTITY_CHANGE, record)
 
     def trigger(self, record: Mapping[str, Any]) -> bytes:

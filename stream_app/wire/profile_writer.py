@@ -16,7 +16,7 @@ from stream_app.domain.profile.carts import currency_of, value_of
 from stream_app.domain.profile.orders import Orders, main_currency, refunded_of, state_of
 from stream_app.domain.profile.ratings import average
 from stream_app.domain.profile.service import Service
-from stream_app.wire.avro_writer import write_long, write_scalar, write_string, write_time
+from stream_app.wire.avro_writer import write_long, write_scalar, write_shared, write_string, write_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,9 +39,6 @@ _double = struct.Struct("<d").pack
 _END = b"\x00"
 _ABSENT, _PRESENT = b"\x00", b"\x02"
 _BOOLEAN = (b"\x00", b"\x01")
-_texts: dict[str, bytes] = {}
-_TEXTS_KEPT, _TEXT_LENGTH = 1 << 14, 64
-"""How many shared texts are remembered, and the length of the longest one; when full, the memory is emptied."""
 
 
 def encode_profile(
@@ -70,15 +67,17 @@ def encode_profile(
         write_time(first[0]),
         write_time(last[0]),
         write_long(profile.events),
-        _block([_shared(channel) + _activity(seen) for channel, seen in _sorted(profile.seen)]),
+        _block([write_shared(channel) + _activity(seen) for channel, seen in _sorted(profile.seen)]),
         write_long(orders.count),
         _money({code: one.revenue for code, one in money.items()}) if money else _END,
         _optional_long(orders.last) if money else _ABSENT,
         _block([write_string(cart_id) + _cart(cart) for cart_id, cart in _sorted(profile.carts)]),
         _viewed(profile.viewed),
         _traits(profile.traits) if profile.traits else _END,
-        _block([_shared(about) + _BOOLEAN[answer.granted] for about, answer in _sorted(profile.consent)]),
-        _ABSENT if where.locale is None else _PRESENT + _shared(str(where.locale.value)),
+        _block(
+            [write_shared(about) + _BOOLEAN[answer.granted] for about, answer in _sorted(profile.consent)]
+        ),
+        _ABSENT if where.locale is None else _PRESENT + write_shared(str(where.locale.value)),
         _optional_shared(zone),
         _NO_ORDERS if orders == _NONE else _orders(orders, money),
         _block([_wish(wish) for wish in reversed(profile.wishes)]),
@@ -89,7 +88,7 @@ def encode_profile(
         _conclusions(profile, zone),
         _position(where.fix),
         _block([_said(said) for said in reversed(profile.history)]),
-        _block([_shared(segment) for segment in sorted(segments)]),
+        _block([write_shared(segment) for segment in sorted(segments)]),
     )
     return b"".join(parts)
 
@@ -101,13 +100,13 @@ def _activity(seen: Seen | Device) -> bytes:
 
 
 def _viewed(viewed: Sequence[Viewed]) -> bytes:
-    known, shared, time = _texts.get, _shared, write_time
-    return _block([(known(view.item) or shared(view.item)) + time(view.time) for view in reversed(viewed)])
+    text, time = write_shared, write_time
+    return _block([text(view.item) + time(view.time) for view in reversed(viewed)])
 
 
 def _cart(cart: Cart) -> bytes:
     parts = (
-        _block([_shared(sku) + _line(line) for sku, line in _sorted(cart.lines)]),
+        _block([write_shared(sku) + _line(line) for sku, line in _sorted(cart.lines)]),
         _double(value_of(cart)),
         _optional_shared(currency_of(cart)),
         write_time(cart.touched[0]),
@@ -121,7 +120,7 @@ def _line(line: Line) -> bytes:
 
 def _traits(traits: Mapping[str, Latest]) -> bytes:
     known = [(name, latest.value) for name, latest in _sorted(traits) if latest.value is not None]
-    return _block([_shared(name) + write_scalar(value) for name, value in known])
+    return _block([write_shared(name) + write_scalar(value) for name, value in known])
 
 
 def _orders(orders: Orders, money: Mapping[str, Money]) -> bytes:
@@ -145,12 +144,12 @@ def _order(order: Order) -> bytes:
     parts = (
         _optional_string(order.order_id or None),
         write_time(order.time),
-        _shared(order.channel),
+        write_shared(order.channel),
         _optional_shared(order.store),
         _optional_micros(order.amount),
         _optional_shared(order.currency),
         _double(refunded_of(order) / MICROS),
-        _shared(state_of(order)),
+        write_shared(state_of(order)),
     )
     return b"".join(parts)
 
@@ -159,7 +158,7 @@ def _return(one: Return) -> bytes:
     parts = (
         _optional_string(one.order_id or None),
         write_time(one.time),
-        _shared(one.channel),
+        write_shared(one.channel),
         _optional_shared(one.store),
         _optional_micros(one.amount),
         _optional_shared(one.currency),
@@ -169,7 +168,7 @@ def _return(one: Return) -> bytes:
 
 def _wish(wish: Wish) -> bytes:
     parts = (
-        _shared(wish.item),
+        write_shared(wish.item),
         _optional_string(wish.wishlist or None),
         write_time(wish.time),
         _optional_micros(wish.price),
@@ -186,8 +185,8 @@ def _service(service: Service) -> bytes:
 def _request(request: Request) -> bytes:
     parts = (
         _optional_string(request.case or None),
-        _shared(request.kind),
-        _shared(request.channel),
+        write_shared(request.kind),
+        write_shared(request.channel),
         write_time(request.opened),
         _optional_long(request.closed),
     )
@@ -245,30 +244,17 @@ def _said(said: Said) -> bytes:
         _optional_shared(said.channel),
         _BOOLEAN[said.granted],
         write_time(said.time),
-        _shared(said.through),
+        write_shared(said.through),
     )
     return b"".join(parts)
 
 
 def _money(amounts: Mapping[str, int]) -> bytes:
-    return _block([_shared(code) + _double(micros / MICROS) for code, micros in _sorted(amounts)])
-
-
-def _shared(text: str) -> bytes:
-    """Encode a text that many customers share."""
-    known = _texts.get(text)
-    if known is not None:
-        return known
-    encoded = write_string(text)
-    if len(text) <= _TEXT_LENGTH:
-        if len(_texts) >= _TEXTS_KEPT:
-            _texts.clear()
-        _texts[text] = encoded
-    return encoded
+    return _block([write_shared(code) + _double(micros / MICROS) for code, micros in _sorted(amounts)])
 
 
 def _optional_shared(text: str | None) -> bytes:
-    return _ABSENT if text is None else _PRESENT + _shared(text)
+    return _ABSENT if text is None else _PRESENT + write_shared(text)
 
 
 def _optional_string(value: str | None) -> bytes:

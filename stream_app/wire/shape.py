@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HALF_TURN, _QUARTER_TURN = 180.0, 90.0
+_MOST_BYTES = 2
+"""A character takes up to 1 << 2 bytes: a text with a fourth of the allowed bytes in characters need not be encoded."""
+_SMALL = 1 << 53
+"""Integers below fit 64 bits by far."""
 
 
 def event_of(parts: Mapping[str, Any], limits: Limits) -> ChannelEvent:
@@ -135,15 +139,20 @@ def _identifiers(raw: object, limits: Limits) -> dict[str, Any]:
     if len(raw) > limits.identifiers:
         _too_many("identifiers", limits.identifiers)
     found: dict[str, Any] = {}
+    short = limits.string_bytes >> _MOST_BYTES
     for namespace, value in raw.items():
+        if len(namespace) > short:
+            _string(namespace, "the name of an identifier's namespace", limits.string_bytes)
+        if value is None or (type(value) is str and len(value) <= short):
+            found[namespace] = value
+            continue
         field = field_name("identifiers", namespace)
-        _string(namespace, "the name of an identifier's namespace", limits.string_bytes)
         if isinstance(value, list):
             if len(value) > limits.identifier_values:
                 _too_many(field, limits.identifier_values)
             found[namespace] = [_identifier(item, field, limits, as_text=True) for item in value]
         else:
-            found[namespace] = None if value is None else _identifier(value, field, limits, as_text=False)
+            found[namespace] = _identifier(value, field, limits, as_text=False)
     return found
 
 
@@ -163,13 +172,31 @@ def _properties(raw: object, limits: Limits) -> dict[str, Any]:
     if len(raw) > limits.properties:
         _too_many("properties", limits.properties)
     found: dict[str, Any] = {}
+    short, short_name = limits.string_bytes >> _MOST_BYTES, limits.name_chars >> _MOST_BYTES
     for name, value in raw.items():
-        _string(name, "the name of a property", limits.name_chars)
-        found[name] = _value(value, field_name("properties", name), limits)
+        if len(name) > short_name:
+            _string(name, "the name of a property", limits.name_chars)
+        if _is_plain(value, short):
+            found[name] = value
+        else:
+            found[name] = _value(value, name, limits)
     return found
 
 
-def _value(value: object, field: str, limits: Limits) -> Any:
+def _is_plain(value: Any, short: int) -> bool:
+    """Say whether a value fits as it is, at a glance: a short text, a finite or small number, true, false or null."""
+    kind = type(value)
+    if kind is str:
+        return len(value) <= short
+    if kind is float:
+        return math.isfinite(value)
+    if kind is int:
+        return bool(-_SMALL < value < _SMALL)
+    return value is None or kind is bool
+
+
+def _value(value: object, name: str, limits: Limits) -> Any:
+    field = field_name("properties", name)
     if isinstance(value, list):
         if len(value) > limits.items:
             _too_many(field, limits.items)
@@ -186,9 +213,14 @@ def _item(value: object, field: str, limits: Limits) -> Any:
 def _object(value: dict[str, Any], field: str, limits: Limits) -> dict[str, Any]:
     if len(value) > limits.items:
         _too_many(field, limits.items)
+    short = limits.string_bytes >> _MOST_BYTES
     for name in value:
-        _string(name, f"a name in {field}", limits.string_bytes)
-    return {name: _scalar(entry, field, limits) for name, entry in value.items()}
+        if len(name) > short:
+            _string(name, f"a name in {field}", limits.string_bytes)
+    return {
+        name: entry if _is_plain(entry, short) else _scalar(entry, field, limits)
+        for name, entry in value.items()
+    }
 
 
 def _scalar(value: object, field: str, limits: Limits) -> Any:

@@ -12,6 +12,14 @@ _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(\.\d{1,18})?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 
+_MINUTE = 60_000
+_USUAL = len("2026-03-01T10:00:00.000Z")
+"""Most timestamps are that long, and of a minute that was read before: what precedes the seconds is remembered."""
+_minutes: dict[str, int] = {}
+_MINUTES_KEPT = 1 << 14
+_TOO_LATE = "61"
+"""Of seconds and milliseconds; second 60 is the next minute's first."""
+
 
 def parse_timestamp(text: str) -> int:
     """Return the milliseconds since the epoch of an RFC 3339 timestamp with any offset.
@@ -21,6 +29,10 @@ def parse_timestamp(text: str) -> int:
     Raises:
         ValueError: the text is no RFC 3339 timestamp.
     """
+    if len(text) == _USUAL and text[19] == "." and text[23] == "Z":
+        digits, begun = text[17:19] + text[20:23], _minutes.get(text[:17])
+        if begun is not None and digits.isascii() and digits.isdigit() and digits < _TOO_LATE:
+            return begun + int(digits)
     match = _RFC_3339.fullmatch(text)
     if match is None:
         raise ValueError("not an RFC 3339 timestamp")
@@ -28,6 +40,10 @@ def parse_timestamp(text: str) -> int:
     leap = second == "60"
     moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}{_offset(offset)}")
     whole = (moment - _EPOCH) // _MILLISECOND + (_SECOND if leap else 0)
+    if len(text) == _USUAL and offset == "Z":
+        if len(_minutes) >= _MINUTES_KEPT:
+            _minutes.clear()
+        _minutes[text[:17]] = whole // _MINUTE * _MINUTE - (_MINUTE if leap else 0)
     return whole + (int(fraction[1:4].ljust(3, "0")) if fraction else 0)
 
 
