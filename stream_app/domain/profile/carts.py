@@ -26,7 +26,7 @@ VALUE_DECIMALS = 6
 """What a basket's value is rounded to."""
 
 
-class Line(msgspec.Struct, array_like=True):
+class Line(msgspec.Struct, array_like=True, gc=False):
     """An item in a basket: how many, and price and currency as last said."""
 
     quantity: int | float
@@ -34,7 +34,7 @@ class Line(msgspec.Struct, array_like=True):
     currency: str | None = None
 
 
-class Cart(msgspec.Struct, array_like=True):
+class Cart(msgspec.Struct, array_like=True, gc=False):
     """A basket: when it was last touched (event time in ms, event id), and its lines by item."""
 
     touched: tuple[int, str]

@@ -22,14 +22,14 @@ ALL = "*"
 _ABOUT = ("purpose", "channel")
 
 
-class Answer(msgspec.Struct, array_like=True):
+class Answer(msgspec.Struct, array_like=True, gc=False):
     """An explicit answer to a question for consent, and its event time (ms)."""
 
     granted: bool
     time: int
 
 
-class Said(msgspec.Struct, array_like=True):
+class Said(msgspec.Struct, array_like=True, gc=False):
     """An answer in the history: its place on the timeline, what it was about (None: all), and how it came.
 
     `channel` is what it was about, `through` the channel that it came through.

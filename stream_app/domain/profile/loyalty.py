@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
 
 
-class Loyalty(msgspec.Struct, array_like=True):
+class Loyalty(msgspec.Struct, array_like=True, gc=False):
     """What is known: `joined` is the first Loyalty Joined's time, ms."""
 
     tier: Latest | None = None

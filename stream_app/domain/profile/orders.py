@@ -39,7 +39,7 @@ OWN = ""
 """Stands for the order's own currency, in a refund that names none."""
 
 
-class Order(msgspec.Struct, array_like=True):
+class Order(msgspec.Struct, array_like=True, gc=False):
     """What is known of one order. Money in millionths.
 
     Attributes:
@@ -70,7 +70,7 @@ class Order(msgspec.Struct, array_like=True):
         return self.placed and not self.cancelled
 
 
-class Return(msgspec.Struct, array_like=True):
+class Return(msgspec.Struct, array_like=True, gc=False):
     """A refund: of which order ("": it didn't say), when (ms), through what channel and shop, how much (millionths)."""
 
     order_id: str
@@ -81,7 +81,7 @@ class Return(msgspec.Struct, array_like=True):
     currency: str | None
 
 
-class Money(msgspec.Struct, array_like=True):
+class Money(msgspec.Struct, array_like=True, gc=False):
     """In one currency: how many orders, the sum of their amounts, and what was refunded; millionths."""
 
     orders: int = 0
@@ -89,7 +89,7 @@ class Money(msgspec.Struct, array_like=True):
     refunded: int = 0
 
 
-class Orders(msgspec.Struct, array_like=True):
+class Orders(msgspec.Struct, array_like=True, gc=False):
     """All of a customer's orders.
 
     Attributes:

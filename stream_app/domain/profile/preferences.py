@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_TALLY = 16
 
 
-class Count(msgspec.Struct, array_like=True):
+class Count(msgspec.Struct, array_like=True, gc=False):
     """How often something was met, and when last (ms)."""
 
     count: int

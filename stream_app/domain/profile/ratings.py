@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 1, 5
 
 
-class Ratings(msgspec.Struct, array_like=True):
+class Ratings(msgspec.Struct, array_like=True, gc=False):
     """How many, their sum in millionths, and the latest."""
 
     count: int

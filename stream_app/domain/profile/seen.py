@@ -30,7 +30,7 @@ PASSIVE = frozenset(
 """What is done to a customer, or written down about one: it says nothing about when and where she is active."""
 
 
-class Seen(msgspec.Struct, array_like=True):
+class Seen(msgspec.Struct, array_like=True, gc=False):
     """Visits through one channel: first and last event time (ms), how many events, how many of them her own doing."""
 
     first: int
@@ -39,7 +39,7 @@ class Seen(msgspec.Struct, array_like=True):
     active: int = 0
 
 
-class Device(msgspec.Struct, array_like=True):
+class Device(msgspec.Struct, array_like=True, gc=False):
     """Visits with one device: first and last event time (ms), and how many events."""
 
     first: int

@@ -23,7 +23,7 @@ _OPENS = {"Complaint Raised": COMPLAINT, "Service Request Opened": REQUEST}
 _CLOSES = frozenset({"Complaint Resolved", "Service Request Closed"})
 
 
-class Request(msgspec.Struct, array_like=True):
+class Request(msgspec.Struct, array_like=True, gc=False):
     """A case. Times are ms.
 
     Attributes:
@@ -41,7 +41,7 @@ class Request(msgspec.Struct, array_like=True):
     closed: int | None = None
 
 
-class Service(msgspec.Struct, array_like=True):
+class Service(msgspec.Struct, array_like=True, gc=False):
     """All cases: how many there were, how many of them complaints, and the latest, the one touched last at the end."""
 
     requests: int = 0

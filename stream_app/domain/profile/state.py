@@ -18,7 +18,7 @@ from stream_app.domain.profile.whereabouts import Whereabouts
 from stream_app.domain.profile.wishes import Wish  # noqa: TC001
 
 
-class Profile(msgspec.Struct, array_like=True):
+class Profile(msgspec.Struct, array_like=True, gc=False):
     """A fold of the timeline.
 
     Attributes:

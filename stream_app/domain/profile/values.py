@@ -34,7 +34,7 @@ END: Place = (1 << 62, "")
 """Behind every event."""
 
 
-class Latest(msgspec.Struct, array_like=True):
+class Latest(msgspec.Struct, array_like=True, gc=False):
     """A value that later events replace; at equal times the larger event id counts."""
 
     value: Scalar

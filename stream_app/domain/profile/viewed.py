@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_VIEWED = 20
 
 
-class Viewed(msgspec.Struct, array_like=True):
+class Viewed(msgspec.Struct, array_like=True, gc=False):
     """An item, and the latest view of it."""
 
     item: str

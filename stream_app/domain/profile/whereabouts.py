@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_LOCALE = 512
 
 
-class Fix(msgspec.Struct, array_like=True):
+class Fix(msgspec.Struct, array_like=True, gc=False):
     """A position (WGS84 degrees; `accuracy_m`: the fix's radius in metres), and its place on the timeline."""
 
     latitude: float
@@ -32,7 +32,7 @@ class Fix(msgspec.Struct, array_like=True):
     event_id: str
 
 
-class Whereabouts(msgspec.Struct, array_like=True):
+class Whereabouts(msgspec.Struct, array_like=True, gc=False):
     """The latest of each."""
 
     locale: Latest | None = None

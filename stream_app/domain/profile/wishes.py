@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_WISHES = 50
 
 
-class Wish(msgspec.Struct, array_like=True):
+class Wish(msgspec.Struct, array_like=True, gc=False):
     """An item on a wish list: since when (ms), and its price then, in millionths."""
 
     item: str

@@ -38,14 +38,14 @@ class Crossing(msgspec.Struct, frozen=True):
     values: dict[str, Any]
 
 
-class Member(msgspec.Struct, array_like=True):
+class Member(msgspec.Struct, array_like=True, gc=False):
     """A membership: in which version of the segment, since when (ms)."""
 
     version: int
     since: int
 
 
-class Membership(msgspec.Struct, array_like=True):
+class Membership(msgspec.Struct, array_like=True, gc=False):
     """What is kept for one customer id.
 
     Attributes:
