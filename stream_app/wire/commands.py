@@ -19,7 +19,7 @@ from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire.cloudevents import attribute_parts, attributes_of, is_structured
 from stream_app.wire.json_text import parse_json
 from stream_app.wire.known import current
-from stream_app.wire.limits import YEAR_10000, Limits
+from stream_app.wire.limits import Limits
 from stream_app.wire.shape import invalid, missing
 from stream_app.wire.timestamps import parse_timestamp
 from stream_app.wire.writers import Writers
@@ -76,7 +76,7 @@ class CommandDecoder:
             value: the record's value.
             headers: the record's headers.
             timestamp: the record's, in ms; the command's time may be at most `max_future` after it. None leaves
-                the future open up to the year 10000.
+                the future open up to the year 9000.
 
         Raises:
             Refused: the record can't be taken; the detail names fields, never what is in them.
@@ -169,7 +169,7 @@ def _command(parts: dict[str, Any], limits: Limits, timestamp: int | None) -> Id
         missing("time")
     if not isinstance(time, int) or isinstance(time, bool):
         invalid("time", "a time in milliseconds")
-    latest = YEAR_10000 - 1 if timestamp is None else timestamp + limits.max_future
+    latest = limits.latest(timestamp)
     if not limits.earliest <= time <= latest:
         raise Refused(Reason.TIME_OUT_OF_RANGE, "time is too far in the past or the future")
     operator = _text(parts, "operator", limits.name_chars)

@@ -9,7 +9,7 @@ import msgspec
 MIB = 1 << 20
 DAY = 86_400_000
 YEAR_2000 = 946_684_800_000
-YEAR_10000 = 253_402_300_800_000
+YEAR_9000 = 221_845_392_000_000
 
 _PLAIN_NAME = re.compile(r"(?!.*\d{5})[A-Za-z_$][A-Za-z0-9_.$-]{0,63}")
 
@@ -20,7 +20,7 @@ class Limits(msgspec.Struct, frozen=True):
     `string_bytes` holds for every text but the event id, the names, which have `name_chars`, and the reason of an
     operator's command, which stays in the state. `items` bounds every list and every object within a property.
     The latest acceptable time is the record's own timestamp plus `max_future`, so that a replay judges as the
-    first reading did.
+    first reading did. Whatever that says, from the year 9000 on there is no room for what may be due later.
     """
 
     value_bytes: int = MIB
@@ -35,6 +35,10 @@ class Limits(msgspec.Struct, frozen=True):
     items: int = 4096
     earliest: int = YEAR_2000
     max_future: int = DAY
+
+    def latest(self, timestamp: int | None) -> int:
+        """Return the latest time that what came in a record of this timestamp may have."""
+        return YEAR_9000 - 1 if timestamp is None else min(timestamp + self.max_future, YEAR_9000 - 1)
 
     def __post_init__(self) -> None:
         """Refuse limits that the fast path could not keep."""

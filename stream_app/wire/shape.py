@@ -14,7 +14,7 @@ from stream_app.domain.event import ChannelEvent, Context, Position
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire.avro_writer import INT64_MAX, INT64_MIN
 from stream_app.wire.json_text import compact_json
-from stream_app.wire.limits import YEAR_10000, Limits, field_name
+from stream_app.wire.limits import Limits, field_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def check_event(event: ChannelEvent, limits: Limits, timestamp: int | None) -> N
     Args:
         event: of the right types.
         limits: what is allowed.
-        timestamp: the record's, in ms; None leaves the future open up to the year 10000.
+        timestamp: the record's, in ms; None leaves the future open up to the year 9000.
 
     Raises:
         Refused: MISSING_FIELD, TOO_LARGE, TIME_OUT_OF_RANGE or INVALID_FIELD, naming the field.
@@ -65,7 +65,7 @@ def check_event(event: ChannelEvent, limits: Limits, timestamp: int | None) -> N
         _too_long("type", f"{limits.name_chars} characters")
     if len(event.channel) > limits.name_chars:
         _too_long("channel", f"{limits.name_chars} characters")
-    latest = YEAR_10000 - 1 if timestamp is None else timestamp + limits.max_future
+    latest = limits.latest(timestamp)
     if not limits.earliest <= event.time <= latest:
         _out_of_range("time")
     if event.sent_at is not None and not limits.earliest <= event.sent_at <= latest:

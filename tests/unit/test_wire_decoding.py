@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -276,6 +277,16 @@ def test_times_are_judged_against_the_records_own_timestamp(change):
     assert refusal(encode_single_object(with_(**{change: 2**62})), timestamp=None).reason is (
         Reason.TIME_OUT_OF_RANGE
     )
+
+
+def test_no_timestamp_makes_room_for_times_after_which_nothing_could_be_due():
+    last = datetime(9000, 1, 1, tzinfo=UTC) - timedelta(milliseconds=1)
+    moment = int(last.timestamp() * 1000)
+    far = 253_402_300_799_000
+    DECODER.decode(encode_single_object(with_(time=moment)), [], "web", far)
+    for timestamp in (far, None):
+        refused = refusal(encode_single_object(with_(time=moment + 1)), timestamp=timestamp)
+        assert refused.reason is Reason.TIME_OUT_OF_RANGE
 
 
 SMALL = Decoder(
