@@ -68,8 +68,10 @@ def load_rules(settings: Settings) -> RuleBook:
     return read_rules(settings, load_policy(settings)).book
 
 
-def read_rules(settings: Settings, identity: IdentityPolicy) -> Written:
+def read_rules(settings: Settings, identity: IdentityPolicy, segments: SegmentBook | None = None) -> Written:
     """Read the same, and the shadow rules if the settings name a folder of them.
+
+    `segments` are what conditions ask for; None: those that the settings name.
 
     Raises:
         UserError: a file is wrong; the message says which, where (line and column) and what to do.
@@ -89,7 +91,7 @@ def read_rules(settings: Settings, identity: IdentityPolicy) -> Written:
     if not rules:
         msg = f"there is no rule file (*.yaml) in {settings.rules}"
         raise UserError(msg)
-    book = RuleBook(rules, policy)
+    book = RuleBook(rules, policy, segments=load_segments(settings) if segments is None else segments)
     return Written(book, Shadow(beside, book) if beside else None)
 
 
@@ -193,12 +195,13 @@ def build(settings: Settings) -> Worker:
         RegistryUnavailable: no schema registry answers.
     """
     policy = load_policy(settings)
-    written = read_rules(settings, policy)
+    segments = load_segments(settings)
+    written = read_rules(settings, policy, segments)
     topics = _topics(settings, written.book)
     kafka_topics.check(settings.bootstrap_servers, topics.specs(settings))
     in_force = InForce(_terms(settings, written, topics))
     stages = _stages(settings, in_force, policy)
-    reload = Reload(_watched(settings), RuleFiles(settings, policy), in_force)
+    reload = Reload(_watched(settings), RuleFiles(settings, policy, segments), in_force)
     return Worker(
         _config(settings, topics),
         [stage for stage in stages if stage.name in settings.stages],
@@ -212,10 +215,11 @@ def build(settings: Settings) -> Worker:
 class RuleFiles:
     """Where a running worker's rules come from: the files that its settings name."""
 
-    def __init__(self, settings: Settings, identity: IdentityPolicy) -> None:
-        """Read what these settings name; the identity policy stays the one that the worker runs."""
+    def __init__(self, settings: Settings, identity: IdentityPolicy, segments: SegmentBook) -> None:
+        """Read what these settings name; the identity policy and the segments stay those that the worker runs."""
         self._settings = settings
         self._identity = identity
+        self._segments = segments
 
     def read(self) -> Written:
         """Read the files.
@@ -223,7 +227,7 @@ class RuleFiles:
         Raises:
             UserError: one is wrong; the message says which, where and what to do.
         """
-        return read_rules(self._settings, self._identity)
+        return read_rules(self._settings, self._identity, self._segments)
 
     def terms(self, written: Written) -> Terms:
         """Return what is needed to go by what is written.

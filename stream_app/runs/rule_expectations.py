@@ -14,7 +14,7 @@ import msgspec
 
 from stream_app.domain.normalise import Rejection
 from stream_app.domain.rules import Action, Decision
-from stream_app.domain.rules.fold import token_of
+from stream_app.domain.rules.applying import token_of
 from stream_app.domain.rules.times import parse_instant
 from stream_app.wire import format_timestamp
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from stream_app import app, metrics
 from stream_app.agents.in_force import InForce
 from stream_app.agents.reload import Reload
-from stream_app.app import RuleFiles, _watched, in_force_of, load_policy
+from stream_app.app import RuleFiles, _watched, in_force_of, load_policy, load_segments
 from stream_app.engine.errors import TopicsError
 from stream_app.settings import Settings
 
@@ -41,7 +41,7 @@ class Desk:
         self.reads = 0
         monkeypatch.setattr(app.kafka_topics, "check", self._check)
         self.in_force = in_force_of(settings)
-        self.files = RuleFiles(settings, load_policy(settings))
+        self.files = RuleFiles(settings, load_policy(settings), load_segments(settings))
         self.reload = Reload(_watched(settings), self, self.in_force)
         self.look()
 

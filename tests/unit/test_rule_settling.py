@@ -9,7 +9,7 @@ import pytest
 from stream_app.domain.event import Event
 from stream_app.domain.profile import Profile, apply
 from stream_app.domain.rules import Action, Decision, RuleBook, RulesState, SendingPolicy, load_rule
-from stream_app.domain.rules.fold import MAX_KEPT, MAX_OPEN
+from stream_app.domain.rules.applying import MAX_KEPT, MAX_OPEN
 from stream_app.domain.rules.settle import MAX_ELAPSED
 from stream_app.domain.rules.state import MAX_ROWS, MAX_SENT, Ledger, Row, merged
 from stream_app.domain.rules.trigger_id import trigger_id

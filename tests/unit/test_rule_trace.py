@@ -6,7 +6,7 @@ from typing import Any
 
 from stream_app.cli.rules_text import HELD_BACK, RETRACTED, decision_line, trace_lines, trace_object
 from stream_app.domain.event import Event
-from stream_app.domain.rules import HeldBack, Retracted, SendingPolicy, load_rule
+from stream_app.domain.rules import HeldBack, Retracted, RuleBook, load_rule
 from stream_app.domain.rules.trace import Effect, Trace, trace
 
 MINUTE = 60_000
@@ -26,7 +26,7 @@ def event(event_id: str, minute: int, kind: str, **properties: Any) -> Event:
 
 
 def seen(*events: Event, rule: str = RULE) -> Trace:
-    return trace(load_rule(rule), SendingPolicy(), events)
+    return trace(load_rule(rule), RuleBook([]), events)
 
 
 def test_an_open_instance_says_since_when_and_until_when() -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.model import FOREVER
+from stream_app.domain.rules.person import SEGMENTS, NoSegments
 from stream_app.domain.rules.sending import SendingPolicy
 from stream_app.domain.rules.settle import Moment, Settler
 from stream_app.domain.rules.state import Ledger, RulesState
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.decision import Decision
     from stream_app.domain.rules.model import Rule
+    from stream_app.domain.rules.person import Segments
 
 _NO_LEDGER = Ledger()
 _encode = msgspec.msgpack.Encoder().encode
@@ -40,8 +42,16 @@ class RuleBook:
         rules: Sequence[Rule],
         policy: SendingPolicy | None = None,
         prices: Mapping[str, float] | None = None,
+        segments: Segments | None = None,
     ) -> None:
-        """Compile the rules; without a policy everything may be sent. `prices` are the catalogue's, by item."""
+        """Compile the rules.
+
+        Args:
+            rules: those in force.
+            policy: without one everything may be sent.
+            prices: the catalogue's, by item.
+            segments: what `customer.segments` is read from.
+        """
         highest: dict[str, Rule] = {}
         for rule in rules:
             known = highest.get(rule.name)
@@ -49,10 +59,13 @@ class RuleBook:
                 highest[rule.name] = rule
         self.rules = tuple(highest[name] for name in sorted(highest))
         self.policy = SendingPolicy() if policy is None else policy
-        ids = "\n".join([self.policy.digest, *(rule.id for rule in self.rules)])
-        self.fingerprint = blake2b(ids.encode(), digest_size=8).hexdigest()
         self.prices = prices or {}
-        self._fold = Fold(self.rules, self.fingerprint, self.policy, self.prices)
+        self.segments = NoSegments() if segments is None else segments
+        by_segments = any(_names_segments(rule) for rule in self.rules)
+        parts = [self.policy.digest, *(f"{rule.id} {rule.digest}" for rule in self.rules)]
+        parts += [self.segments.digest] if by_segments else []
+        self.fingerprint = blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
+        self._fold = Fold(self.rules, self.fingerprint, self.policy, self.prices, self.segments)
         self._settler = Settler(self._fold.plans, self.policy)
         self.elapse = self._fold.elapse
         """elapse(state, time, profile): judge what is due before the event that comes next, in place."""
@@ -65,11 +78,7 @@ class RuleBook:
         Its description may differ: nothing is decided by it.
         """
         ours = {rule.id: rule for rule in self.rules}
-        return [
-            rule
-            for rule in other.rules
-            if rule.id in ours and _decided_by(ours[rule.id]) != _decided_by(rule)
-        ]
+        return [rule for rule in other.rules if rule.id in ours and ours[rule.id].digest != rule.digest]
 
     def new_state(self) -> RulesState:
         """Return the state of a customer without events."""
@@ -145,6 +154,6 @@ class RuleBook:
         return self._settler.settle(state, Moment(clock, stood, profile, identifiers))
 
 
-def _decided_by(rule: Rule) -> Rule:
-    """Return a rule without what nothing is decided by."""
-    return msgspec.structs.replace(rule, description="")
+def _names_segments(rule: Rule) -> bool:
+    names = rule.names("customer")
+    return names is None or SEGMENTS in names

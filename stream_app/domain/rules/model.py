@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import time
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.rules.conditions import Condition  # noqa: TC001 - msgspec reads it at run time
+from stream_app.domain.rules.conditions import Condition
 from stream_app.domain.rules.paths import names_below
 
 if TYPE_CHECKING:
@@ -131,6 +132,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         per = 0 if self.at_most is None else self.at_most.per
         return FOREVER if per is None else max(self.memory, per)
 
+    @property
+    def digest(self) -> str:
+        """A fingerprint of all that decisions depend on: of everything but what is said about it to people."""
+        decided_by = msgspec.structs.replace(self, description="")
+        return blake2b(_encode(decided_by), digest_size=8).hexdigest()
+
     def patterns(self) -> Iterator[Pattern]:
         """Yield every pattern of the rule."""
         yield from self.opens.patterns
@@ -159,6 +166,16 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return any(variable in one.roots for one in self.conditions()) or any(
             name.split(".")[0] == variable for name in self.payload
         )
+
+
+def _written(value: Any) -> str:
+    """Return what stands for a condition in a fingerprint: what is written."""
+    if isinstance(value, Condition):
+        return value.source
+    raise NotImplementedError
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_written, order="deterministic").encode
 
 
 class RuleError(ValueError):

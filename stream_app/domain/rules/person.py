@@ -6,19 +6,21 @@ All of it is read from the profile, so it is as of the last event that was folde
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stream_app.domain.profile import NAMES, consent_for, customer_zone, view
 from stream_app.domain.profile.traits import trait
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.sending import SendingPolicy
 
 TRAIT_EVENTS = frozenset({"Identify", "Signed Up"})
 """The types of event that may change a trait."""
+SEGMENTS = "segments"
+"""What of the customer is read from the segments."""
 PREFERENCE = "preferred_channel"
 """The trait by which customers say on which channel they want to hear from us."""
 
@@ -28,9 +30,35 @@ def names_only_traits(names: frozenset[str] | None) -> bool:
     return names is not None and names.isdisjoint(NAMES)
 
 
-def view_of(profile: Profile | None, now: int, names: frozenset[str] | None) -> Mapping[str, Any]:
+class Segments(Protocol):
+    """The segments in force, as rules see them."""
+
+    @property
+    def digest(self) -> str:
+        """A fingerprint of their definitions."""
+
+    def of(self, profile: Profile, now: int) -> Collection[str]:
+        """Return the names of those that a customer is in at a time (ms)."""
+
+
+class NoSegments:
+    """A deployment without segments."""
+
+    digest = ""
+
+    def of(self, profile: Profile, now: int) -> Collection[str]:  # noqa: ARG002 - as in `Segments`
+        """Return none."""
+        return ()
+
+
+def view_of(
+    profile: Profile | None, now: int, names: frozenset[str] | None, segments: Segments
+) -> Mapping[str, Any]:
     """Return what `customer` means at a time (ms): these names of it, or all."""
-    return {} if profile is None else view(profile, now, names=names)
+    if profile is None:
+        return {}
+    asked = names is None or SEGMENTS in names
+    return view(profile, now, segments.of(profile, now) if asked else (), names)
 
 
 def zone_of(profile: Profile | None, policy: SendingPolicy) -> str:

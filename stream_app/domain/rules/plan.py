@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from stream_app.domain.profile import Profile
+    from stream_app.domain.rules.person import Segments
     from stream_app.domain.rules.sending import SendingPolicy
 
 MAX_AT_ONCE = 256
@@ -24,7 +25,7 @@ MAX_AT_ONCE = 256
 
 
 class Plan:
-    """A rule, the policy by which it is sent, and the catalogue's prices."""
+    """A rule, the policy by which it is sent, the catalogue's prices, and the segments."""
 
     __slots__ = (
         "customer_judged",
@@ -43,14 +44,18 @@ class Plan:
         "prices",
         "rule",
         "sees_customer",
+        "segments",
         "sends_customer",
     )
 
-    def __init__(self, rule: Rule, policy: SendingPolicy, prices: Mapping[str, float]) -> None:
+    def __init__(
+        self, rule: Rule, policy: SendingPolicy, prices: Mapping[str, float], segments: Segments
+    ) -> None:
         """Work out what the rule names."""
         self.rule = rule
         self.policy = policy
         self.prices = prices
+        self.segments = segments
         self.id = rule.id
         self.opened_names = rule.names("opened")
         self.last_names = rule.names("last")
@@ -200,7 +205,9 @@ class Plan:
         if self.needs_cart or self.keeps_cart:
             cart = state.baskets.view(instance.cart_id, self.prices)
         names = self.customer_judged
-        customer = {} if names is not None and not names else view_of(profile, occurrence.at, names)
+        customer = (
+            {} if names is not None and not names else view_of(profile, occurrence.at, names, self.segments)
+        )
         occurrence.values = dict(instance.values)
         occurrence.passed = True
         if condition is not None:

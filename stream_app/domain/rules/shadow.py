@@ -122,10 +122,10 @@ class Shadow:
 
     def __init__(self, rules: Sequence[Rule], live: RuleBook) -> None:
         """Take the shadow's rules; of several versions the highest counts, whatever the live one's is."""
-        self.own = RuleBook(rules, live.policy, live.prices)
+        self.own = RuleBook(rules, live.policy, live.prices, live.segments)
         self.versions = {rule.name: rule.version for rule in self.own.rules}
         others = [rule for rule in live.rules if rule.name not in self.versions]
-        self.book = RuleBook([*self.own.rules, *others], live.policy, live.prices)
+        self.book = RuleBook([*self.own.rules, *others], live.policy, live.prices, live.segments)
         self._live = {rule.name: rule for rule in live.rules}
         self._shadow = {rule.name: rule for rule in self.book.rules}
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from stream_app.domain.event import Event
     from stream_app.domain.rules.model import Rule
-    from stream_app.domain.rules.sending import SendingPolicy
     from stream_app.domain.rules.state import Instance, Occurrence, RulesState
 
 
@@ -55,9 +54,9 @@ class Trace(NamedTuple):
     due: list[Occurrence]
 
 
-def trace(rule: Rule, policy: SendingPolicy, events: Iterable[Event]) -> Trace:
-    """Fold a timeline, ascending by `Event.order`, under one rule."""
-    book = RuleBook([rule], policy)
+def trace(rule: Rule, book: RuleBook, events: Iterable[Event]) -> Trace:
+    """Fold a timeline, ascending by `Event.order`, under one rule, with all else as in a book."""
+    book = RuleBook([rule], book.policy, book.prices, book.segments)
     state, profile = book.new_state(), Profile()
     opening = rule.opens.event
     count = openers = 0

@@ -14,11 +14,12 @@ don't rest on each other.
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.profile import DAY_NAMES
+from stream_app.domain.profile import DAY_NAMES, view
 from stream_app.domain.rules.located import Located, compose
 from stream_app.domain.rules.paths import resolve
 from stream_app.domain.rules.syntax import RELATIONS, Node, parse
@@ -26,6 +27,7 @@ from stream_app.domain.rules.syntax import RELATIONS, Node, parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from stream_app.domain.profile import Profile
     from stream_app.domain.rules.conditions import Condition
 
 FIELDS = frozenset({"name", "version", "description", "if"})
@@ -63,6 +65,7 @@ class SegmentBook:
         by_name: the segments.
         segments: the same, by name.
         names: what conditions ask of a customer.
+        digest: a fingerprint of what they say.
         days: by name, at how many days, ascending, what a condition says of it may change.
     """
 
@@ -83,7 +86,13 @@ class SegmentBook:
         paths = sorted({path for segment in self.segments for path in segment.condition.paths})
         self._names = tuple(path[1] for path in paths if len(path) == 2)  # noqa: PLR2004 - customer and a name
         self._paths = tuple(path for path in paths if len(path) > 2)  # noqa: PLR2004
+        texts = [f"{one.name}@{one.version} {one.condition.source}" for one in self.segments]
+        self.digest = blake2b("\n".join(texts).encode(), digest_size=8).hexdigest()
         self._remembered: dict[tuple[object, ...], frozenset[str]] = {}
+
+    def of(self, profile: Profile, now: int) -> frozenset[str]:
+        """Return the segments that a customer of this profile is in at a time (ms)."""
+        return self.inside({"customer": view(profile, now, names=self.names)})
 
     def inside(self, variables: Mapping[str, Any]) -> frozenset[str]:
         """Return the segments whose conditions hold.
