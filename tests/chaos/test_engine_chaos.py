@@ -37,6 +37,13 @@ def some(count: int, seed: int) -> list[tuple[bytes, bytes]]:
     return [(b"k%03d" % rnd.randrange(40), b"x") for _ in range(count)]
 
 
+def telling(seed: int) -> list[tuple[bytes, bytes]]:
+    """Return events of which a single one too many (of half of the keys) or too few (of the others) tells."""
+    events = [(b"k%03d" % key, b"x") for key in range(40) for _ in range(99 + key % 2)]
+    random.Random(seed).shuffle(events)
+    return events
+
+
 def job(bootstrap: str, prefix: str, folder: Path) -> Job:
     return Job(bootstrap, prefix, folder, time_mode="events")
 
@@ -92,7 +99,7 @@ def killed(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 
 def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A transaction that was all but committed is none."""
-    counts = run.feed(some(4_000, 1))
+    counts = run.feed(telling(1))
     died = run.start("w1", **SMALL, **plant, RACCORD_CRASH="after_offsets:3")
     assert died.wait(30) == CRASHED
     run.start("w1", **SMALL, **plant)
@@ -101,7 +108,7 @@ def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 
 def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A worker whose offsets were accepted is given up, replaced, and only then commits."""
-    counts = run.feed(some(4_000, 1))
+    counts = run.feed(telling(1))
     patient = {**SMALL, "TRANSACTION_MS": "20000"}
     frozen = run.start("w1", **patient, **plant, RACCORD_FREEZE="after_offsets:3")
     assert wait_for(lambda: stopped(frozen.pid)), "it never came to its commit"
