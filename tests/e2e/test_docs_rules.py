@@ -30,7 +30,7 @@ def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
         (commands / "raccord").symlink_to(Path(sys.executable).parent / "raccord")
     bash = shutil.which("bash") or "/bin/bash"
     return subprocess.run(
-        [bash, "-c", script], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [bash, "-c", script], cwd=folder, capture_output=True, text=True, timeout=280, check=False
     )
 
 
