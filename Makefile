@@ -32,7 +32,7 @@ lint: setup ## ruff, mypy, import-linter
 unit: setup ## the tests that need no Kafka: seconds
 	@$(BIN)/python -m pytest tests/unit tests/property tests/agents -m "not broker and not bench" $(PYTEST)
 
-fuzz: setup ## the property tests on examples that were never drawn before; what it finds, it keeps in .hypothesis
+fuzz: setup ## the property tests on ten times as many examples, never drawn before; what it finds, it keeps in .hypothesis
 	@$(BIN)/python -m pytest tests/property -n 2 --hypothesis-profile=fuzz $(PYTEST)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results

@@ -24,6 +24,7 @@ from tests.engine_worker import PARTITIONS
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.broker, pytest.mark.chaos]
@@ -160,16 +161,23 @@ def test_what_provokes_planted_bugs_does_not_hurt_a_sound_engine(
 def test_a_broker_that_dies_in_mid_flow_costs_nothing(own_kafka, topic_prefix, tmp_path):
     with Job(own_kafka.start(), topic_prefix, tmp_path) as run:
         fed: list[Counter[bytes]] = []
-        events = some(8_000, 5)
-        feeding = threading.Thread(
-            target=lambda: fed.append(run.feed(events, seconds=8.0, count=len(events)))
-        )
+        flows, died = threading.Event(), threading.Event()
+
+        def events() -> Iterator[tuple[bytes, bytes]]:
+            """Some before anything has come out, some while the broker dies, and some when it is dead."""
+            for seed, reached in enumerate((flows, died, None)):
+                yield from some(3_000, seed)
+                if reached is not None:
+                    reached.wait(60)
+
+        feeding = threading.Thread(target=lambda: fed.append(run.feed(events(), seconds=9.0, count=9_000)))
         run.start("w1")
         run.start("w2")
         feeding.start()
         assert wait_for(lambda: bool(run.read("output"))), "nothing flows"
+        flows.set()
         own_kafka.kill()
-        assert feeding.is_alive(), "it died too late to show anything"
+        died.set()
         time.sleep(1.0)
         own_kafka.start()
         feeding.join()
