@@ -18,8 +18,10 @@ setup: ## prepare .venv with the raccord command (Python 3.11+; no time when it 
 demo: setup ## play simulated shoppers through the pipeline on a real Kafka, and check the books
 	@$(BIN)/raccord demo
 
+# The tests start Python some two hundred times: told to keep no bytecode, each start would compile every module anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint ## all checks and all tests, on a real Kafka
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: setup ## ruff, mypy, import-linter
 	$(BIN)/ruff check
@@ -30,7 +32,7 @@ lint: setup ## ruff, mypy, import-linter
 unit: setup ## the tests that need no Kafka: seconds
 	@$(BIN)/python -m pytest tests/unit tests/property tests/agents -m "not broker and not bench" $(PYTEST)
 
-fuzz: setup ## the property tests on examples that were never drawn before; what it finds, it keeps in .hypothesis
+fuzz: setup ## the property tests on ten times as many examples, never drawn before; what it finds, it keeps in .hypothesis
 	@$(BIN)/python -m pytest tests/property -n 2 --hypothesis-profile=fuzz $(PYTEST)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results

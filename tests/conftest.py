@@ -39,9 +39,13 @@ hypothesis.settings.load_profile("raccord")
 
 SHARED = pytest.StashKey[dict[str, Any]]()
 NEEDS_BROKER = frozenset({"bootstrap_servers", "own_kafka"})
+SHORT = frozenset({"agents", "unit"})
+"""Folders of tests that take no time."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # For the embedded brokers: they live for seconds or minutes, so what a second compiler makes faster never pays.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         config.stash[SHARED] = {**worker["raccord"], "owner": os.getppid()}
@@ -87,10 +91,33 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a broker, so that `make unit` can leave it out."""
+    """Mark what needs a broker, so that `make unit` can leave it out; bring files into an order for `make test`."""
     for item in items:
         if NEEDS_BROKER.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("broker")
+    items[:] = in_turns(items)
+
+
+def in_turns(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Mix files that mostly wait for workers and the broker with those that compute, and end with the short ones.
+
+    So the processes of `make test` neither all wait nor all compute at one time, and have done at about the same time.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    kinds: dict[str, list[list[pytest.Item]]] = {"waiting": [], "computing": [], "short": []}
+    for path, file in files.items():
+        waits = any(item.get_closest_marker("broker") for item in file)
+        kind = "waiting" if waits else "short" if path.parent.name in SHORT else "computing"
+        kinds[kind].append(file)
+    mixed = [
+        (place / len(kinds[kind]), file)
+        for kind in ("waiting", "computing")
+        for place, file in enumerate(kinds[kind])
+    ]
+    ordered = [*(file for _, file in sorted(mixed, key=lambda one: one[0])), *kinds["short"]]
+    return [item for file in ordered for item in file]
 
 
 def docker_answers() -> bool:

@@ -56,7 +56,7 @@ class Points:
 
     def begin(self, _epoch: Epoch, tasks: Iterable[Task]) -> None:
         """Begin a commit."""
-        self.rows = any(task.dirty and task.stage.tables for task in tasks)
+        self.rows = any(task.dirty and task.store.dirty for task in tasks)
 
     def reach(self, point: str) -> None:
         """Come to a point."""

@@ -185,6 +185,10 @@ class Pipeline:
         """Return event id -> customer id."""
         return self.books().owner
 
+    def published(self) -> set[str]:
+        """Return the ids of the events that are or were on a timeline, sooner than the books do."""
+        return {row["event"]["event_id"] for row in self.outputs(self.topics.timeline)}
+
     def books(self) -> Books:
         """Have the books checked by the independent reader."""
         topics = self.topics
@@ -308,7 +312,7 @@ def decoded(value: bytes) -> dict[str, Any]:
 
 
 def raccord(
-    *arguments: str, environment: Mapping[str, str], timeout: float = 110.0, cwd: Path = ROOT
+    *arguments: str, environment: Mapping[str, str], timeout: float = 280.0, cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command of the command line to its end."""
     return subprocess.run(

@@ -24,6 +24,7 @@ from tests.engine_worker import PARTITIONS
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.broker, pytest.mark.chaos]
@@ -35,6 +36,13 @@ SMALL = {"BATCH": "40", "EPOCH_MS": "5", "SESSION_MS": "1000"}
 def some(count: int, seed: int) -> list[tuple[bytes, bytes]]:
     rnd = random.Random(seed)
     return [(b"k%03d" % rnd.randrange(40), b"x") for _ in range(count)]
+
+
+def telling(seed: int) -> list[tuple[bytes, bytes]]:
+    """Return events of which a single one too many (of half of the keys) or too few (of the others) tells."""
+    events = [(b"k%03d" % key, b"x") for key in range(40) for _ in range(99 + key % 2)]
+    random.Random(seed).shuffle(events)
+    return events
 
 
 def job(bootstrap: str, prefix: str, folder: Path) -> Job:
@@ -92,7 +100,7 @@ def killed(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 
 def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A transaction that was all but committed is none."""
-    counts = run.feed(some(4_000, 1))
+    counts = run.feed(telling(1))
     died = run.start("w1", **SMALL, **plant, RACCORD_CRASH="after_offsets:3")
     assert died.wait(30) == CRASHED
     run.start("w1", **SMALL, **plant)
@@ -101,7 +109,7 @@ def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 
 def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A worker whose offsets were accepted is given up, replaced, and only then commits."""
-    counts = run.feed(some(4_000, 1))
+    counts = run.feed(telling(1))
     patient = {**SMALL, "TRANSACTION_MS": "20000"}
     frozen = run.start("w1", **patient, **plant, RACCORD_FREEZE="after_offsets:3")
     assert wait_for(lambda: stopped(frozen.pid)), "it never came to its commit"
@@ -153,16 +161,23 @@ def test_what_provokes_planted_bugs_does_not_hurt_a_sound_engine(
 def test_a_broker_that_dies_in_mid_flow_costs_nothing(own_kafka, topic_prefix, tmp_path):
     with Job(own_kafka.start(), topic_prefix, tmp_path) as run:
         fed: list[Counter[bytes]] = []
-        events = some(8_000, 5)
-        feeding = threading.Thread(
-            target=lambda: fed.append(run.feed(events, seconds=8.0, count=len(events)))
-        )
+        flows, died = threading.Event(), threading.Event()
+
+        def events() -> Iterator[tuple[bytes, bytes]]:
+            """Some before anything has come out, some while the broker dies, and some when it is dead."""
+            for seed, reached in enumerate((flows, died, None)):
+                yield from some(3_000, seed)
+                if reached is not None:
+                    reached.wait(60)
+
+        feeding = threading.Thread(target=lambda: fed.append(run.feed(events(), seconds=9.0, count=9_000)))
         run.start("w1")
         run.start("w2")
         feeding.start()
         assert wait_for(lambda: bool(run.read("output"))), "nothing flows"
+        flows.set()
         own_kafka.kill()
-        assert feeding.is_alive(), "it died too late to show anything"
+        died.set()
         time.sleep(1.0)
         own_kafka.start()
         feeding.join()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.pipeline_job import Outcome
 
-pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(480)]
 
 CHANNELS = ("web", "store", "call_center")
 HASHED = ("email", "phone")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from stream_app.domain.policy import IdentityPolicy
     from tests.pipeline_job import Outcome
 
-pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(480)]
 
 CHANNELS = ("web", "app", "store", "sms", "chatbot", "call_center")
 SECONDS = 25.0

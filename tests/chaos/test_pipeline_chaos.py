@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from connectors.planned import Planned
     from tests.pipeline_job import Outcome
 
-pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(480)]
 
 CHANNELS = ("web", "app", "store", "email")
 SECONDS = 32.0

@@ -34,7 +34,7 @@ def test_the_commands_that_the_readme_shows_run_as_they_stand(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
         env={
             name: value for name, value in os.environ.items() if not name.startswith(("RACCORD_", "KAFKA_"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from connectors.planned import Planned
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 ANA, BEN, CARLA = (
     {"user_id": f"r-{name}", "email": f"{name}@example.org"} for name in ("ana", "ben", "carla")

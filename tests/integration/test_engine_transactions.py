@@ -58,7 +58,7 @@ class Kafka:
         with contextlib.closing(self.consumer(**{"enable.partition.eof": True})) as consumer:
             consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
             while ends < partitions:
-                for message in consumer.consume(1_000, 1.0):
+                for message in consumer.consume(1_000, 0.1):
                     if message.error() is None:
                         found.append((message.key(), message.value(), message.partition()))
                     else:

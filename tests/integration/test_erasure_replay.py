@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from connectors.planned import Planned
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 ANA = {"email": "zzana@example.org"}
 LAPTOP, TABLET = {"cookie": "zzlaptop"}, {"cookie": "family-tablet"}

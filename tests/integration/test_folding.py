@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from connectors.planned import Planned
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 ROWS = 10_050
 PERIOD = 50
@@ -109,7 +109,7 @@ def played(bootstrap_servers, tmp_path_factory) -> Iterator[Played]:
         pipeline.command(IdentityCommand("mine", Op.ASSERT, *names, time, "zoe", "she says so"))
         assert wait_for(lambda: any(row.fold is not None for _, row in written(pipeline).rows), 120)
         pipeline.play([happened(f"zoe-{n}", ROWS + n, "Page Viewed", ZOE) for n in range(3)])
-        assert wait_for(lambda: {"zoe-0", "zoe-1", "zoe-2"} <= pipeline.owners().keys(), 60)
+        assert wait_for(lambda: {"zoe-0", "zoe-1", "zoe-2"} <= pipeline.published(), 60)
         pipeline.workers.pop("w1").kill()
         killed = written(pipeline)
         pipeline.environment["RACCORD_FOLD_EVENTS"] = "500"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from connectors.planned import Planned
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 EMAIL, PHONE, CARD, NAME = "zzana@example.org", "+33639981234", "4711001", "Zzana Zzarkadia"
 ACCOUNT, COOKIE = "zzana-account", "zzana-laptop"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from stream_app.domain.component import Components
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from tests.property.identity_rest import Given
 
 SMALL = Limits(rows=3, size=400)
-
-
-def examples(number: int) -> settings:
-    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite

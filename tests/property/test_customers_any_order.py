@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.property.identity_play import SMALL, Forgetful, Unlucky, agree, deployment, examples, worlds
+from tests.property.examples import examples
+from tests.property.identity_play import SMALL, Forgetful, Unlucky, agree, deployment, worlds
 from tests.property.identity_rest import found, given_of, inputs
 from tests.property.identity_strategies import timestamp
 from tests.property.identity_world import POLICY
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tests.property.identity_strategies import Arrival
 
 
-@examples(100)
+@examples(40)
 @given(worlds(), st.integers(0, 10**6), st.booleans())
 def test_events_in_any_interleaving_come_to_the_oracles_customers(
     drawn: tuple[IdentityPolicy, Given], seed: int, small: bool
@@ -29,7 +30,7 @@ def test_events_in_any_interleaving_come_to_the_oracles_customers(
     agree(world, policy, given)
 
 
-@examples(100)
+@examples(50)
 @given(worlds(conflicts=True, commands=True), st.integers(0, 10**6), st.booleans())
 def test_commands_and_conflicting_contents_in_any_interleaving_come_to_the_oracles_customers(
     drawn: tuple[IdentityPolicy, Given], seed: int, small: bool
@@ -40,7 +41,7 @@ def test_commands_and_conflicting_contents_in_any_interleaving_come_to_the_oracl
     agree(world, policy, given)
 
 
-@examples(60)
+@examples(30)
 @given(worlds(conflicts=True, commands=True), st.integers(0, 10**6))
 def test_work_that_is_interrupted_between_any_two_messages_goes_on_from_the_rows(
     drawn: tuple[IdentityPolicy, Given], seed: int
@@ -51,7 +52,7 @@ def test_work_that_is_interrupted_between_any_two_messages_goes_on_from_the_rows
     agree(world, policy, given)
 
 
-@examples(30)
+@examples(15)
 @given(worlds(conflicts=True, commands=True), st.integers(0, 10**6))
 def test_epochs_that_are_rolled_back_leave_no_trace(drawn: tuple[IdentityPolicy, Given], seed: int) -> None:
     policy, given = drawn
@@ -91,7 +92,7 @@ def test_of_deny_assert_and_deny_again_the_latest_by_its_own_time_stands_in_any_
     assert found(world, given).customers == {frozenset({ana}), frozenset({bea})}
 
 
-@examples(40)
+@examples(20)
 @given(worlds(), st.data(), st.integers(0, 10**6))
 def test_a_denial_that_comes_afterwards_leaves_what_one_that_came_first_leaves(
     drawn: tuple[IdentityPolicy, Given], data: st.DataObject, seed: int

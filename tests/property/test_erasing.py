@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.effects import Change
 from stream_app.domain.repair import Limits
+from tests.property.examples import examples
 from tests.property.identity_play import (
     Forgetful,
     Unlucky,
     agree,
     deployment,
-    examples,
     one_by_one,
     rest,
     worlds,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.property.identity_strategies import Arrival
 
 
-@examples(80)
+@examples(30)
 @given(worlds(conflicts=True, commands=True, erasures=True), st.integers(0, 10**6), st.booleans())
 def test_what_erasures_leave_is_what_the_oracle_leaves(
     drawn: tuple[IdentityPolicy, Given], seed: int, small: bool
@@ -62,7 +62,7 @@ def is_erasure(one: Any) -> bool:
     return isinstance(one, Command) and one.op is Op.ERASE
 
 
-@examples(80)
+@examples(30)
 @given(
     worlds(conflicts=True, commands=True, erasures=True),
     st.integers(0, 10**6),
@@ -86,7 +86,7 @@ def test_an_erasure_in_small_steps_with_other_events_in_between_leaves_the_same(
     agree(world, policy, given)
 
 
-@examples(40)
+@examples(15)
 @given(worlds(conflicts=True, commands=True, erasures=True), st.integers(0, 10**6), st.integers(1, 3))
 def test_an_erasure_that_is_rolled_back_at_any_step_leaves_the_same(
     drawn: tuple[IdentityPolicy, Given], seed: int, rows: int
@@ -131,7 +131,7 @@ def as_it_acts(others: list[Arrival], erasures: list[tuple[int, Arrival]]) -> li
     return order
 
 
-@examples(60)
+@examples(30)
 @given(replays(), st.integers(0, 10**6))
 def test_an_erasure_that_is_read_before_its_events_acts_when_they_are_there(
     drawn: tuple[IdentityPolicy, list[Arrival], list[tuple[int, Arrival]]], seed: int
@@ -219,7 +219,7 @@ def rows_of(world: World) -> list[tuple[str, bytes]]:
     ]
 
 
-@examples(100)
+@examples(40)
 @given(worlds(), st.data(), st.integers(0, 10**6), st.integers(1, 3), st.booleans())
 def test_after_an_erasure_nothing_holds_what_was_hers_and_nothing_says_it_any_more(
     drawn: tuple[IdentityPolicy, Given], data: st.DataObject, seed: int, rows: int, again: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.commands import Command, Op
@@ -15,6 +15,7 @@ from stream_app.domain.identifiers import Identifier
 from stream_app.domain.refusal import Refused
 from stream_app.runs.in_memory import InMemory
 from stream_app.wire import parse_timestamp
+from tests.property.examples import examples
 from tests.property.identity_strategies import arrivals, policies
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def components(policy: IdentityPolicy, arrived: list[dict]) -> list[Identities]:
     return list(found.values())
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(st.data())
 def test_every_pair_is_explained_by_links_that_count_or_by_what_is_in_the_way(data: st.DataObject) -> None:
     policy = data.draw(policies())
@@ -88,7 +89,7 @@ def reachable(identities: Identities, start: str) -> set[str]:
     return found
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(st.data())
 def test_what_is_shared_was_seen_with_more_than_the_policy_allows(data: st.DataObject) -> None:
     policy = data.draw(policies())
@@ -102,7 +103,7 @@ def test_what_is_shared_was_seen_with_more_than_the_policy_allows(data: st.DataO
                 assert (seen[name] > most) == (name in identities.shared)
 
 
-@settings(max_examples=100)
+@examples(40)
 @given(st.data())
 def test_the_reason_of_a_refused_link_is_true(data: st.DataObject) -> None:
     policy = data.draw(policies())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_app.agents.rules import Rules, RulesRow
@@ -27,6 +27,7 @@ from stream_app.domain.repair import Limits
 from stream_app.domain.rows import customer_tables
 from stream_app.domain.rules import Action, RuleBook, RulesState, load_rule
 from stream_app.engine.timers import TIMERS, Timers
+from tests.property.examples import examples, search
 from tests.property.identity_rest import found, given_of, inputs, one_component_at_a_time
 from tests.property.identity_strategies import arrivals, policies
 from tests.property.identity_world import MemoryTable, World
@@ -46,10 +47,6 @@ if TYPE_CHECKING:
 SMALL = Limits(rows=3, size=400)
 decode_state = msgspec.msgpack.Decoder(RulesState).decode
 LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
-
-
-def examples(number: int) -> settings:
-    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 # -- a fold for which order is everything -------------------------------------------------------------------
@@ -509,15 +506,7 @@ def resumes_without_ledger(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RuleBook, "resume", lambda self, kept, _: resume(self, kept))
 
 
-planted = settings(
-    max_examples=200,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    report_multiple_bugs=False,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+planted = search(200)
 
 
 @pytest.mark.parametrize(

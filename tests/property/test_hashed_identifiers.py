@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.event import ChannelEvent
 from stream_app.domain.identifiers import MAX_IDENTIFIERS, Identifier
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.wire import encode_payload, read_payload
+from tests.property.examples import examples
 
 KEY = b"the key of this deployment"
 HASHED = ("email", "phone", "card")
@@ -75,7 +76,7 @@ def test_a_hash_is_of_its_form_and_its_own_hash(namespace: str, raw: str) -> Non
         assert one(Identifier(policy(*HASHED), KEY + b"!"), namespace, raw) != found
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(events)
 def test_what_is_passed_on_says_the_same_and_holds_no_value(event: ChannelEvent) -> None:
     found, rejected = HASHING.identify(event)

@@ -6,13 +6,14 @@ from copy import deepcopy
 from random import Random  # noqa: TC003 -- Hypothesis reads annotations
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.commands import PAIR_OPS, Command, verdict_of
 from stream_app.domain.identities import ASK, Identities, load
 from stream_app.domain.ownership import Owners
 from stream_app.domain.partition import LinkRules
+from tests.property.examples import examples
 from tests.property.identity_oracle import answer
 from tests.property.identity_rest import given_of
 from tests.property.identity_strategies import arrivals, policies
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from tests.property.identity_oracle import Answer
     from tests.property.identity_rest import Given, Input
     from tests.property.identity_strategies import Arrival
-
-
-def examples(number: int) -> settings:
-    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -109,7 +106,7 @@ def is_the_oracles(policy: IdentityPolicy, arrived: Sequence[Arrival], kept: Kep
     assert known == wanted
 
 
-@examples(300)
+@examples(100)
 @given(worlds())
 def test_after_every_event_it_is_as_computed_from_scratch_and_at_last_as_the_oracle_says(
     drawn: tuple[IdentityPolicy, list[Arrival], Given],
@@ -122,7 +119,7 @@ def test_after_every_event_it_is_as_computed_from_scratch_and_at_last_as_the_ora
     is_the_oracles(policy, arrived, kept)
 
 
-@examples(300)
+@examples(100)
 @given(worlds(commands=True))
 def test_after_every_command_too(drawn: tuple[IdentityPolicy, list[Arrival], Given]) -> None:
     policy, arrived, given = drawn
@@ -133,7 +130,7 @@ def test_after_every_command_too(drawn: tuple[IdentityPolicy, list[Arrival], Giv
     is_the_oracles(policy, arrived, kept)
 
 
-@examples(200)
+@examples(60)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_events_in_another_order_give_the_same(
     drawn: tuple[IdentityPolicy, list[Arrival], Given], random: Random
@@ -147,7 +144,7 @@ def test_events_in_another_order_give_the_same(
     assert as_oracle(one.identities, one.events) == as_oracle(other.identities, other.events)
 
 
-@examples(200)
+@examples(60)
 @given(worlds(), st.integers(0, 25))
 def test_sightings_taken_over_from_another_component_are_as_good_as_ones_own(
     drawn: tuple[IdentityPolicy, list[Arrival], Given], cut: int
@@ -165,7 +162,7 @@ def test_sightings_taken_over_from_another_component_are_as_good_as_ones_own(
     is_the_oracles(policy, arrived, here)
 
 
-@examples(150)
+@examples(50)
 @given(worlds(commands=True))
 def test_an_event_with_a_fixed_slot_that_brings_nothing_new_changes_nobody(
     drawn: tuple[IdentityPolicy, list[Arrival], Given],

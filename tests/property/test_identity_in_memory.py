@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.runs.identity_cases import read_cases, run_case
+from tests.property.examples import examples
 from tests.property.identity_oracle import Answer, answer
 from tests.property.identity_strategies import arrivals, raw_policies
 
@@ -25,7 +26,7 @@ def expectation(known: Answer) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(st.data())
 def test_every_order_of_arrival_gives_what_the_oracle_says(data: st.DataObject) -> None:
     raw = data.draw(raw_policies())
@@ -36,7 +37,7 @@ def test_every_order_of_arrival_gives_what_the_oracle_says(data: st.DataObject) 
     assert run_case(read, 5, 0).failures == []
 
 
-@settings(max_examples=100)
+@examples(40)
 @given(st.data())
 def test_where_arrival_counts_the_given_order_gives_what_the_oracle_says(data: st.DataObject) -> None:
     raw = data.draw(raw_policies())

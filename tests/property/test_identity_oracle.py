@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.policy import IdentityPolicy
+from tests.property.examples import examples
 from tests.property.identity_cases import problems
 from tests.property.identity_oracle import Answer, answer
 from tests.property.identity_strategies import arrivals, policies, timestamp
@@ -83,7 +84,7 @@ def case(
 
 
 @pytest.fixture(scope="module")
-def examples() -> list[Case]:
+def given_examples() -> list[Case]:
     if not EXAMPLES.is_file():
         pytest.skip(
             "no ../shared/cases/identity_examples.jsonl beside this checkout: the examples are not part of it"
@@ -91,9 +92,11 @@ def examples() -> list[Case]:
     return [json.loads(line) for line in EXAMPLES.read_text("utf-8").splitlines() if line]
 
 
-def test_the_designs_examples_hold_in_any_order_of_arrival(examples: list[Case]) -> None:
-    assert examples
-    assert {case["id"]: failures(case) for case in examples} == {case["id"]: [] for case in examples}
+def test_the_designs_examples_hold_in_any_order_of_arrival(given_examples: list[Case]) -> None:
+    assert given_examples
+    assert {case["id"]: failures(case) for case in given_examples} == {
+        case["id"]: [] for case in given_examples
+    }
 
 
 A, B, C = "user_id:a", "user_id:b", "user_id:c"
@@ -585,7 +588,7 @@ def test_an_expectation_that_does_not_hold_is_told(expect: dict[str, Any], told:
     assert problems(case(events, expect), answer) == told
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(st.data())
 def test_the_order_of_arrival_does_not_matter(data: st.DataObject) -> None:
     rules = data.draw(policies())
@@ -593,7 +596,7 @@ def test_the_order_of_arrival_does_not_matter(data: st.DataObject) -> None:
     assert answer(rules, data.draw(st.permutations(arrived))) == answer(rules, arrived)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(st.data())
 def test_customers_share_nothing_and_own_every_event_that_is_left(data: st.DataObject) -> None:
     rules = data.draw(policies())
@@ -607,7 +610,7 @@ def test_customers_share_nothing_and_own_every_event_that_is_left(data: st.DataO
     assert all(len(owner) for owner in known.customers)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(st.data())
 def test_without_commands_no_customer_holds_more_than_a_limit(data: st.DataObject) -> None:
     rules = data.draw(policies())
@@ -618,7 +621,7 @@ def test_without_commands_no_customer_holds_more_than_a_limit(data: st.DataObjec
             assert space.limit is None or held <= space.limit
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(st.data())
 def test_what_is_erased_at_the_end_of_time_is_gone_and_stays_gone_when_replayed(data: st.DataObject) -> None:
     rules = data.draw(policies())

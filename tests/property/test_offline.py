@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.commands import PAIR_OPS, Command, Op
@@ -17,6 +17,7 @@ from stream_app.domain.offline import who_is_who
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.refusal import Refused
 from stream_app.wire import parse_timestamp
+from tests.property.examples import examples
 from tests.property.identity_oracle import answer
 from tests.property.identity_strategies import arrivals, policies
 
@@ -50,7 +51,7 @@ def cells(owner: Mapping[str, Hashable]) -> set[frozenset[str]]:
     return set(map(frozenset, found.values()))
 
 
-@settings(max_examples=300)
+@examples(100)
 @given(st.data())
 def test_all_events_and_commands_at_once_give_what_the_oracle_says(data: st.DataObject) -> None:
     policy = data.draw(policies())

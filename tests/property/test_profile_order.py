@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
@@ -30,6 +30,7 @@ from stream_app.domain.profile.folding import IN_TURN
 from stream_app.domain.rows import CustomerRow, customer_tables
 from stream_app.wire import Encoder
 from stream_app.wire.outputs import Output, decode_output
+from tests.property.examples import examples
 from tests.property.profile_oracle import published
 
 if TYPE_CHECKING:
@@ -154,21 +155,21 @@ def bounds(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(seed=SEEDS)
 def test_any_order_of_arrival_gives_the_fold_of_the_timeline(seed: int) -> None:
     events = timeline(seed)
     assert arriving(events) == fold(sequence(events))
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(seed=SEEDS)
 def test_the_profile_is_what_a_computation_of_its_own_finds_in_all_events(seed: int) -> None:
     events = sequence(timeline(seed))
     assert record(fold(events)) == published(events, ["cookie:1"], ["vip"])
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(seed=SEEDS)
 def test_equal_profiles_are_written_as_equal_bytes_and_read_back(seed: int) -> None:
     events = timeline(seed)
@@ -178,7 +179,7 @@ def test_equal_profiles_are_written_as_equal_bytes_and_read_back(seed: int) -> N
     assert spec.encode(spec.decode(one)) == one
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(seed=SEEDS, cut=st.integers(0, 40))
 def test_a_fold_goes_on_from_a_stored_profile(seed: int, cut: int) -> None:
     events = sequence(timeline(seed))

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.component import Components
@@ -19,6 +19,7 @@ from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.repair import Limits
 from stream_app.domain.resolver import Resolver
 from stream_app.domain.rows import Header
+from tests.property.examples import examples
 from tests.property.identity_offline import LABELS, check, event, offline, shoppers
 from tests.property.identity_world import NAMES, World
 
@@ -69,7 +70,7 @@ def hops(world: World, label: str) -> int:
 POOL = [f"{name}:{number}" for name in NAMES[2:] for number in range(3)]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(
     stars=st.lists(st.sets(st.sampled_from(POOL), min_size=1, max_size=3), min_size=1, max_size=14),
     seed=st.integers(0, 2**16),

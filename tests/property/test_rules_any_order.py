@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.event import Event
 from stream_app.domain.rules import Action, Decision, HeldBack, RuleBook, RulesState, load_rule
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.settle import _Settlement
+from tests.property.examples import examples, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -212,7 +213,7 @@ def check_any_order(drawn: tuple[list[Event], list[Event], list[int]]) -> None:
     assert shuffled.net == in_order.net, "another order, another result"
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(arrivals())
 def test_any_order_of_arrival_and_any_clock_leave_the_same_triggers(
     drawn: tuple[list[Event], list[Event], list[int]],
@@ -220,7 +221,7 @@ def test_any_order_of_arrival_and_any_clock_leave_the_same_triggers(
     check_any_order(drawn)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(EVENTS)
 def test_step_by_step_equals_folding_again(events: list[Event]) -> None:
     ordered = sorted(events, key=lambda event: event.order)
@@ -232,7 +233,7 @@ def test_step_by_step_equals_folding_again(events: list[Event]) -> None:
     assert again == state
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrivals())
 def test_what_is_found_late_is_sent_within_grace_or_recorded_as_past(
     drawn: tuple[list[Event], list[Event], list[int]],
@@ -250,7 +251,7 @@ def test_what_is_found_late_is_sent_within_grace_or_recorded_as_past(
             assert 0 < one.sent - one.due <= 10 * MINUTE
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrivals(), st.lists(st.booleans(), min_size=12, max_size=12), st.integers(0, 40), st.booleans())
 def test_a_merge_sends_nothing_twice_and_ends_as_if_it_had_been_one_customer(
     drawn: tuple[list[Event], list[Event], list[int]], sides: list[bool], tens: int, on_time: bool
@@ -278,7 +279,7 @@ def test_a_merge_sends_nothing_twice_and_ends_as_if_it_had_been_one_customer(
         assert merged.net == set(oracle(merged.timeline))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(arrivals(), st.booleans())
 def test_at_most_is_never_exceeded(drawn: tuple[list[Event], list[Event], list[int]], on_time: bool) -> None:
     _, order, clocks = drawn
@@ -343,14 +344,7 @@ def test_a_planted_bug_is_caught(
     plant(monkeypatch)
     monkeypatch.setitem(globals(), "BOOK", RuleBook(BOOK.rules))
 
-    @settings(
-        max_examples=400,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
+    @search(400)
     @given(arrivals())
     def wanted(drawn: tuple[list[Event], list[Event], list[int]]) -> None:
         check_any_order(drawn)

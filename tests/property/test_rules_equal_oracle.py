@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from stream_app.domain.rules import Action
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
 from stream_app.runs.rule_cases import Case, Runner
+from tests.property.examples import examples, search
 from tests.property.rule_strategies import World, worlds
 from tests.property.rules_oracle import Answer, answer
 
@@ -58,13 +59,13 @@ def check_on_time(world: World) -> None:
     }
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(worlds())
 def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -> None:
     check_on_time(world)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(worlds(late=True, plain=True))
 def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> None:
     last = {
@@ -78,7 +79,7 @@ def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> No
     )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(worlds(late=True))
 def test_messages_alternate_and_no_reason_is_told_twice(world: World) -> None:
     said: dict[str, str] = {}
@@ -123,14 +124,7 @@ def takes_the_less_important_first(patch: pytest.MonkeyPatch) -> None:
 def test_a_planted_bug_is_caught(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
 
-    @settings(
-        max_examples=1500,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
+    @search(1500)
     @given(worlds())
     def wanted(world: World) -> None:
         check_on_time(world)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.property.examples import examples
 from tests.property.rule_expectations import problems
 from tests.property.rule_form import faults
 from tests.property.rule_strategies import World, timestamp, worlds
@@ -64,7 +65,7 @@ def test_what_is_drawn_is_a_rule(world: World) -> None:
     assert [found for rule in world["rules"] for found in faults(rule)] == []
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(worlds(late=True))
 def test_messages_of_one_trigger_alternate_fire_and_retract(world: World) -> None:
     messages = told(world).messages
@@ -74,7 +75,7 @@ def test_messages_of_one_trigger_alternate_fire_and_retract(world: World) -> Non
         assert actions == ["fire", "retract"] * (len(actions) // 2) + ["fire"] * (len(actions) % 2)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(worlds(), st.lists(st.integers(0, 12), max_size=4))
 def test_on_time_it_does_not_matter_in_how_many_steps_the_clock_moves(world: World, steps: list[int]) -> None:
     arrivals = [*world["events"], *({"advance_to": timestamp(minute - 0.5)} for minute in steps)]
@@ -84,7 +85,7 @@ def test_on_time_it_does_not_matter_in_how_many_steps_the_clock_moves(world: Wor
     assert essence(stepped.held_back) == essence(smooth.held_back)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(worlds())
 def test_on_time_nothing_is_retracted_and_sent_is_due_or_the_end_of_a_hold(world: World) -> None:
     result = told(world)
@@ -95,7 +96,7 @@ def test_on_time_nothing_is_retracted_and_sent_is_due_or_the_end_of_a_hold(world
         assert one.sent == one.due or (one.firing.identity, one.due) in held
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_events_of_one_time_may_arrive_in_any_order(world: World, chance: Any) -> None:
     shuffled = list(world["events"])
@@ -104,7 +105,7 @@ def test_events_of_one_time_may_arrive_in_any_order(world: World, chance: Any) -
     assert essence(told(world, events=shuffled).messages) == essence(told(world).messages)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(worlds(late=True, plain=True))
 def test_with_endless_grace_what_is_left_is_what_order_would_have_given(world: World) -> None:
     arrived = [event for event in world["events"] if "event_id" in event]

@@ -13,12 +13,13 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, _zoneinfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.local_time import zone, zone_names
 from stream_app.domain.rules.quiet_hours import STEADY
 from stream_app.domain.rules.sending import Cap, QuietHours, SendingPolicy
+from tests.property.examples import examples
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = 60_000
@@ -162,7 +163,7 @@ def listed_changes(name: str) -> list[int]:
 
 
 @given(moments(), st.integers(1, 40))
-@settings(max_examples=50)
+@examples(50)
 def test_a_calendar_cap_counts_from_the_first_minute_of_its_first_day(moment, days):
     name, ms = moment
     first_day = shown(ms, zone(name)).date() - timedelta(days=days - 1)

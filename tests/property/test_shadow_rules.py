@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.agents.rules import Rules
@@ -26,6 +26,7 @@ from stream_app.domain.rules import shadow as shadow_module
 from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.domain.timeline import Timelines
 from stream_app.runs.triggers_in_memory import TriggersInMemory
+from tests.property.examples import examples, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -168,11 +169,7 @@ def said(run: TriggersInMemory) -> dict[Key, list[Outcome]]:
     return found
 
 
-def examples(number: int, **more: Any) -> settings:
-    return settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck), **more)
-
-
-@examples(150)
+@examples(60)
 @given(worlds(), st.sets(st.sampled_from(LIVE), min_size=1))
 def test_a_shadow_of_the_same_rules_never_differs(arrivals: Any, copies: set[Rule]) -> None:
     book = RuleBook(LIVE, POLICY)
@@ -199,7 +196,7 @@ def check_against_two_deployments(
     assert {key for key, one in last.items() if one == Outcome.WOULD_NOT_HAVE_FIRED} == fired - would
 
 
-@examples(200)
+@examples(100)
 @given(worlds(), st.sampled_from(OTHERS), st.sampled_from([None, SMALL]))
 def test_what_is_said_is_how_two_deployments_would_differ_and_what_is_live_is_as_without_a_shadow(
     arrivals: Any, other: str, folding: FoldLimits | None
@@ -249,7 +246,7 @@ def without_history(state: RulesState) -> dict[str, Any]:
 CHANGES = st.lists(st.sampled_from([None, *OTHERS]), min_size=2, max_size=3)
 
 
-@examples(100)
+@examples(80)
 @given(worlds(), CHANGES)
 def test_a_shadow_that_changes_leaves_every_fold_as_from_the_beginning(
     arrivals: Any, shadows: list[str | None]
@@ -257,7 +254,7 @@ def test_a_shadow_that_changes_leaves_every_fold_as_from_the_beginning(
     change_the_shadow(arrivals, shadows, SMALL)
 
 
-@examples(100)
+@examples(80)
 @given(worlds(), CHANGES)
 def test_for_one_customer_a_changed_shadow_says_the_same_whether_folds_are_kept_and_made_in_turns_or_not(
     arrivals: Any, shadows: list[str | None]
@@ -289,7 +286,7 @@ def check_that_nothing_is_taken_back(arrivals: Any, shadows: Sequence[Rule]) -> 
     assert all(len(outcomes) == 1 for outcomes in found.values()), "said before both sides had decided"
 
 
-@examples(150)
+@examples(60)
 @given(worlds(), st.sampled_from(OTHERS))
 def test_where_nothing_comes_late_everything_is_said_once_and_for_all(arrivals: Any, other: str) -> None:
     check_that_nothing_is_taken_back(in_order(arrivals), [load_rule(other)])
@@ -324,7 +321,7 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
 
-    @examples(300, derandomize=True, database=None, phases=[Phase.generate])
+    @search(300)
     @given(worlds(), st.sampled_from(OTHERS))
     def wanted(arrivals: Any, other: str) -> None:
         check_against_two_deployments(arrivals, [load_rule(other)])
@@ -368,7 +365,7 @@ def test_a_bug_planted_into_kept_folds_is_caught(
 ) -> None:
     plant(monkeypatch)
 
-    @examples(300, derandomize=True, database=None, phases=[Phase.generate])
+    @search(300)
     @given(worlds(), CHANGES)
     def wanted(arrivals: Any, shadows: list[str | None]) -> None:
         check_against_two_deployments(arrivals, [load_rule(OTHERS[1])], SMALL)

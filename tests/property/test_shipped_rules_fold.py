@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
@@ -13,6 +13,7 @@ from stream_app.domain.event import Event
 from stream_app.domain.profile import Profile, apply
 from stream_app.domain.rules import Action, Decision, RuleBook, RulesState, SendingPolicy, load_rule
 from stream_app.domain.rules.sending import QuietHours
+from tests.property.examples import examples
 
 HOUR = 3_600_000
 START = 20_000 * 24 * HOUR
@@ -70,7 +71,7 @@ def folded(state: RulesState) -> bytes:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(timelines(), st.sampled_from(BOOKS), st.data())
 def test_step_by_step_from_any_place_is_what_folding_all_again_gives(
     events: list[Event], book: RuleBook, data: st.DataObject
@@ -91,7 +92,7 @@ def test_step_by_step_from_any_place_is_what_folding_all_again_gives(
     assert folded(resumed) == folded(state)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(timelines(), st.sampled_from(BOOKS))
 def test_on_time_nothing_is_retracted_and_nothing_is_sent_in_quiet_hours(
     events: list[Event], book: RuleBook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
@@ -13,6 +13,7 @@ from stream_app.domain.refusal import Refused
 from stream_app.wire import CommandDecoder, IdentityCommand, encode_command, open_registry
 from stream_app.wire.encoding import confluent_mark
 from stream_app.wire.known import FINGERPRINT_END, current
+from tests.property.examples import examples
 
 NOW = 1_700_000_000_000
 REGISTRY = open_registry("mock://hostile-commands")
@@ -59,7 +60,7 @@ def taken(value: bytes, headers: list[tuple[str, bytes]]) -> bool:
     return False
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(
     st.sampled_from([b"", b"{", b"\x00", confluent_mark(NUMBER), current("identity_command").mark]),
     st.binary(max_size=200),
@@ -69,7 +70,7 @@ def test_arbitrary_bytes_raise_nothing_but_a_refusal(mark, rest, headers):
     taken(mark + rest, headers)
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(st.sampled_from(sorted(HAND)), json_values, st.sampled_from(HEADERS))
 def test_any_json_in_place_of_a_field_raises_nothing_but_a_refusal(field, value, headers):
     taken(json.dumps(HAND | {field: value}).encode(), headers)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import schemas
@@ -23,6 +23,7 @@ from stream_app.wire import (
     read_payload,
 )
 from stream_app.wire.known import SINGLE_OBJECT, current
+from tests.property.examples import examples
 
 REGISTRY = open_registry("mock://hostile")
 SCHEMA_ID = REGISTRY.register("channel.web-value", schemas.avro("channel_event"))
@@ -92,7 +93,7 @@ def accepts(value: bytes | None, with_headers: list[tuple[str, bytes | None]]) -
     return True
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(st.sampled_from(MARKS), st.binary(max_size=200), headers)
 @example(b"", b"", [])
 @example(b"", b"\x00" * 5, [])
@@ -100,7 +101,7 @@ def test_arbitrary_bytes_and_headers_raise_nothing_but_a_refusal(mark, rest, wit
     accepts(mark + rest, with_headers)
 
 
-@settings(deadline=None, max_examples=1000)
+@examples(1000)
 @given(st.sampled_from(SOUND), st.data())
 def test_a_sound_record_with_changed_bytes_raises_nothing_but_a_refusal(record, data):
     value = bytearray(record[0])
@@ -124,7 +125,7 @@ def test_a_record_that_was_cut_short_is_refused_at_every_length():
         assert not accepts(value + b"\x00", with_headers)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(
     st.sampled_from(["id", "type", "time", "source", "specversion", "data", "senttime", "data_base64"]),
     json_values,
@@ -134,7 +135,7 @@ def test_any_json_in_place_of_an_attribute_raises_nothing_but_a_refusal(attribut
     accepts(json.dumps(document).encode(), [])
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(st.sampled_from(["identifiers", "properties", "context", "channel"]), json_values, st.booleans())
 def test_any_json_within_the_data_raises_nothing_but_a_refusal(member, value, inside):
     document = json.loads(SOUND[3][0])
@@ -142,7 +143,7 @@ def test_any_json_within_the_data_raises_nothing_but_a_refusal(member, value, in
     accepts(json.dumps(document).encode(), [])
 
 
-@settings(deadline=None)
+@examples(100)
 @given(json_values)
 def test_any_json_value_of_a_property_is_taken_when_its_numbers_are_finite(value):
     document = json.loads(SOUND[3][0])
@@ -150,7 +151,7 @@ def test_any_json_value_of_a_property_is_taken_when_its_numbers_are_finite(value
     assert accepts(json.dumps(document).encode(), []) == finite(value)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(
     st.sampled_from([current(name).mark for name in schemas.SUBJECTS]) | st.binary(max_size=10), st.binary()
 )

@@ -10,7 +10,7 @@ import avro.io
 import avro.schema
 import fastavro
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
@@ -30,6 +30,7 @@ from stream_app.wire import (
     subject_of,
 )
 from stream_app.wire.known import current, without_logical_types
+from tests.property.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,7 @@ def as_fields(event: ChannelEvent) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(deadline=None)
+@examples(100)
 @given(event=events)
 def test_an_event_is_the_same_after_a_round_trip(name, event):
     value, headers = FORMATS[name](event)
@@ -109,14 +110,14 @@ def test_an_event_is_the_same_after_a_round_trip(name, event):
     assert decoded.payload == encode_payload(event)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(events)
 def test_the_official_reader_reads_what_we_write(event):
     decoder = avro.io.BinaryDecoder(io.BytesIO(encode_payload(event)))
     assert avro.io.DatumReader(OFFICIAL).read(decoder) == as_fields(event)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(events)
 def test_we_read_what_the_official_writer_writes_as_the_official_reader_does(event):
     stream = io.BytesIO()  # the writer chooses a union's branch as it likes: False may become 0.0
@@ -126,7 +127,7 @@ def test_we_read_what_the_official_writer_writes_as_the_official_reader_does(eve
     assert repr(as_fields(read_payload(stream.getvalue()))) == repr(expected)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(events)
 def test_fastavro_reads_what_we_write_and_we_what_it_writes(event):
     parsed = current("channel_event").parsed
@@ -137,7 +138,7 @@ def test_fastavro_reads_what_we_write_and_we_what_it_writes(event):
     assert repr(read_payload(stream.getvalue())) == repr(event)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(
     events,
     st.text(max_size=80),
