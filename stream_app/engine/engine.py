@@ -69,7 +69,7 @@ class Pace:
 
     interval_s: float = 0.1
     stretch: float = 6.0
-    longest_s: float = 1.0
+    longest_s: float = 0.4
     least_s: float = 0.02
     watermark_s: float = 0.2
     timers: int = 2_000

@@ -17,7 +17,7 @@ from connectors.planned import Planned
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.changelog import Progress, Restorer
 from stream_app.engine.codec import decode_marker
-from stream_app.engine.errors import EngineError, FencedError, StaleRowsError
+from stream_app.engine.errors import EngineError, EpochAbortedError, FencedError, StaleRowsError
 from stream_app.engine.group_metadata import group_metadata
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.store import Rows
@@ -44,8 +44,9 @@ class Kafka:
         kafka_topics.create(self.client["bootstrap.servers"], [spec])
         return spec.name
 
-    def producer(self, slot: str = "slot") -> TransactionalProducer:
-        self.producers.append(TransactionalProducer(self.client, self.prefix + slot, TIMEOUT_S))
+    def producer(self, slot: str = "slot", **settings: Any) -> TransactionalProducer:
+        client = {**self.client, **settings}
+        self.producers.append(TransactionalProducer(client, self.prefix + slot, TIMEOUT_S))
         return self.producers[-1]
 
     def consumer(self, isolation: str = "read_committed", **settings: Any) -> Consumer:
@@ -323,3 +324,15 @@ def test_a_restore_tells_of_its_progress_from_its_first_rows_to_the_end(kafka, r
     assert 0 < told[0].done < told[0].total
     assert told[-1].done >= told[-1].total
     assert told[-1].rows == 25_000
+
+
+def test_a_message_that_fails_takes_its_transaction_with_it_and_not_the_next(kafka):
+    here, group = kafka.topic("here"), kafka.prefix + "nobody"
+    producer = kafka.producer(**{"topic.metadata.propagation.max.ms": 100})
+    producer.send(here, b"lost", b"key")
+    producer.send(kafka.prefix + "nowhere", b"lost", b"key")
+    with pytest.raises(EpochAbortedError):
+        producer.commit([(here, 0, 1)], group_metadata(group, -1, ""))
+    producer.send(here, b"kept", b"key")
+    producer.commit([], None)
+    assert [value for _, value, _ in kafka.read(here)] == [b"kept"]

@@ -37,6 +37,7 @@ class Client:
     def __init__(self, steps: list[tuple[Any, ...]], _config: Any = None) -> None:
         self.steps = steps
         self.errors: dict[str, Exception] = {}
+        self.left = 0
         self.waiting: list[tuple[Callable[..., None] | None, int]] = []
 
     def produce(self, topic, value, key, partition=-1, *, headers=None, on_delivery=None) -> None:
@@ -49,7 +50,7 @@ class Client:
             if report is not None:
                 report(None, SimpleNamespace(offset=lambda o=offset: o, timestamp=lambda: (2, 1_000)))
         self.waiting.clear()
-        return 0
+        return self.left
 
     def send_offsets_to_transaction(self, positions: Any, group: bytes, _timeout: float) -> None:
         self._do("offsets", [(p.topic, p.partition, p.offset) for p in positions], group)
@@ -306,13 +307,24 @@ def test_a_watermark_whose_commit_failed_is_announced_again(bench):
     assert len(bench.produced("output")) == 2
 
 
-def test_a_message_that_was_not_delivered_aborts_the_epoch_before_offsets_are_sent(bench):
+def test_a_message_that_is_not_delivered_in_time_aborts_the_epoch_before_offsets_are_sent(bench):
     task = busy(bench)
-    bench.producer._delivered(KafkaError(KafkaError._MSG_TIMED_OUT), None)
-    with pytest.raises(EpochAbortedError, match="delivery failed"):
+    bench.client.left = 1
+    with pytest.raises(EpochAbortedError, match="1 messages not delivered"):
         bench.epoch.commit([task])
     assert bench.names()[-3:] == ["flush", "abort", "begin"]
-    bench.epoch.commit([task])  # the failure belongs to the transaction that was aborted
+    bench.client.left = 0
+    bench.epoch.commit([task])
+
+
+def test_offsets_that_are_refused_because_a_delivery_failed_abort_the_epoch(bench):
+    task = busy(bench)
+    bench.client.errors = {"offsets": Fails(KafkaError._INCONSISTENT, abortable=True)}
+    with pytest.raises(EpochAbortedError):
+        bench.epoch.commit([task])
+    assert bench.names()[-3:] == ["offsets", "abort", "begin"]
+    bench.client.errors = {}
+    bench.epoch.commit([task])
 
 
 def test_a_producer_that_failed_for_good_is_made_anew_although_it_says_so_at_each_call(bench):

@@ -384,11 +384,24 @@ def test_an_epoch_ends_soon_when_there_is_little_to_do_and_later_under_load(monk
     assert pauses(desk, monkeypatch, False, True, True, False) == [0.02, 0.1, 0.1, 0.02]
 
 
-def test_under_load_an_epoch_lasts_a_multiple_of_what_its_commit_takes_up_to_a_limit(monkeypatch):
-    for commit_s, expected in ((0.001, 0.1), (0.05, 0.3), (10.0, 0.4)):
-        desk = Desk(interval_s=0.1, stretch=6.0, longest_s=0.4)
-        desk.engine._last_took = commit_s
-        assert pauses(desk, monkeypatch, True) == [pytest.approx(expected)]
+@pytest.mark.parametrize(
+    ("behind", "commit_s", "expected"),
+    [
+        (True, 0.001, 0.1),
+        (True, 0.05, 0.3),
+        (True, 10.0, 0.4),
+        (False, 0.05, 0.1),
+        (False, 0.2, 0.2),
+        (False, 10.0, 0.4),
+    ],
+)
+def test_an_epoch_under_load_lasts_longer_where_commits_are_slow_and_much_longer_while_input_waits(
+    monkeypatch, behind, commit_s, expected
+):
+    desk = Desk(interval_s=0.1, stretch=6.0, longest_s=0.4)
+    desk.engine._last_took = commit_s
+    desk.engine._behind = behind
+    assert pauses(desk, monkeypatch, True) == [pytest.approx(expected)]
 
 
 def test_the_usual_time_between_two_commits_is_a_tenth_of_a_second_and_never_more_than_half_of_one():
