@@ -134,11 +134,8 @@ def test_every_metric_of_a_worker_is_shown_or_alerted_on_or_left_out_on_purpose(
     read = {series for _, expression in expressions() for series, _ in selectors(expression)}
     left_out = {
         "raccord_info": "says what runs",
-        "raccord_rule_in_force": "says what runs",
         "raccord_shadow_rule_in_force": "says what runs",
-        "raccord_shadow_differences": "for whoever tries a rule: `raccord rules shadow`",
         "raccord_sending_policy_in_force": "says what runs",
-        "raccord_rules_reloads": "the gauge says whether it is well",
         "raccord_forwarded": "normal work of the resolver",
         "raccord_restored_rows": "the ratio says it",
         "raccord_restore_seconds": "of the past",
