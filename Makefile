@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-rules kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-identity: setup ## measure what an event costs by its component's size; no
 
 bench-monetary: setup ## compare a year of a grocer's tills with pandas, to the cent; needs the extra `bench`, no Kafka
 	@$(BIN)/python -m tests.benchmarks.monetary
+
+bench-rules: setup ## measure what rules, a million pending timers and late events cost
+	@$(BIN)/python -m tests.benchmarks.rules_cost
 
 kafka: setup ## start the embedded Kafka in the background
 	@$(BIN)/raccord kafka start
