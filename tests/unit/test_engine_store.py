@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,9 +242,9 @@ def counting_scans(monkeypatch: pytest.MonkeyPatch) -> list[Timers]:
     scans: list[Timers] = []
     scan = Timers._scan
 
-    def counted(self: Timers) -> Any:
+    def counted(self: Timers, *since: int) -> Any:
         scans.append(self)
-        return scan(self)
+        return scan(self, *since)
 
     monkeypatch.setattr(Timers, "_scan", counted)
     return scans
@@ -264,6 +265,29 @@ def test_asking_for_due_timers_scans_them_only_when_there_are_any(monkeypatch):
     del scans[:]
     assert timers.due(200, 10) == []
     assert scans == []
+
+
+def test_whoever_looks_for_due_timers_begins_behind_those_that_have_fired(monkeypatch):
+    store = Store([TIMERS], MemoryRows())
+    timers = Timers(store.table("timers"))
+    starts: list[bytes | None] = []
+    scan = store.rows.scan
+
+    def noted(start: bytes, end: bytes | None) -> Any:
+        starts.append(start)
+        return scan(start, end)
+
+    monkeypatch.setattr(store.rows, "scan", noted)
+    for due in (10, 20, 30, 25):
+        timers.set(due, b"a")
+        store.commit(store.changes(), 1)
+    fired = []
+    for watermark in (11, 21, 26, 31, 40):
+        del starts[:]
+        fired += [due for due, _ in timers.due(watermark, 10)]
+        store.commit(store.changes(), 1)
+        assert all(start >= TIMERS.prefix + struct.pack(">Q", fired[-1] + (1 << 63)) for start in starts[-1:])
+    assert fired == [10, 20, 25, 30]
 
 
 def test_the_earliest_timer_is_looked_up_anew_after_an_epoch_that_was_rolled_back():
