@@ -162,8 +162,8 @@ class Components:
         return links_between(self._customers.home(customer.at).identities, anchors, most)
 
     def save(self, customer: Customer) -> None:
-        """Write a customer whose rules' state was changed outside of `handle`."""
-        self._customers.save(customer)
+        """Write a customer whose rules' state was changed outside of `handle`; the profile is what it was."""
+        self._customers.tables.customers.put(customer.prefix, customer.row)
 
     def fold_again(self, customer: Customer, since: Place, stamp: int) -> None:
         """Have a customer folded again from a place on, and so its rules decide; when its rows are at rest."""
