@@ -404,6 +404,16 @@ def test_an_epoch_under_load_lasts_longer_where_commits_are_slow_and_much_longer
     assert pauses(desk, monkeypatch, True) == [pytest.approx(expected)]
 
 
+@pytest.mark.parametrize(("waiting", "behind"), [(0, False), (3, False), (4, True)])
+def test_who_has_more_waiting_than_an_epoch_took_in_is_behind(monkeypatch, waiting, behind):
+    desk = Desk(interval_s=0.1, stretch=6.0, longest_s=0.4)
+    desk.engine.process(desk.one.tp, desk.batch(desk.one, 0, 1, 2))
+    desk.gate.observe(desk.one.tp, waiting, at=0)
+    assert desk.engine.commit()
+    desk.engine._last_took = 0.05
+    assert pauses(desk, monkeypatch, True) == [pytest.approx(0.3 if behind else 0.1)]
+
+
 def test_the_usual_time_between_two_commits_is_a_tenth_of_a_second_and_never_more_than_half_of_one():
     pace = Pace()
     assert (pace.interval_s, pace.longest_s) == (0.1, 0.4)
