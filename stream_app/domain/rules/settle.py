@@ -190,15 +190,20 @@ class _Settlement:
         ready = max(one.at, waited)
         since = ready if known else one.due
         late = since < self.stood
-        reason = self.unfit(finding, since, late=late, again=late or ready > one.at)
+        again = late or ready > one.at
+        reason = self.unfit(finding, since, late=late, again=again)
         at = self.clock if late else ready
-        free = self.policy.quiet_until(at, finding.occurrence.zone) if late else at
+        # The fold has found hours that aren't quiet at `one.at`; at another time they may be, in another zone by now.
+        free = self.policy.quiet_until(at, finding.occurrence.zone) if again else at
         if reason is not None:
             self.hold_back(finding, row, at, reason)
-        elif late and free > at:
-            self.hold(finding, row, free, at)
         elif at >= self.clock and not late:
             self.hold(finding, row, at, one.due)
+        elif free > at:
+            self.hold(finding, row, free, at)
+            if row.wake and free < self.clock:  # the clock has leapt over these, too
+                finding.occurrence = one
+                self.decide(finding)
         else:
             if at > one.due and not late and not known:  # the clock has leapt over the quiet hours
                 self.hold_back(finding, row, one.due, HeldBack.QUIET_HOURS)
