@@ -44,7 +44,8 @@ class RulesRow(msgspec.Struct, array_like=True, gc=False):
     Attributes:
         state: the fold and the ledger of what was sent.
         timer: due time of the timer that is set, ms; None: none is.
-        held: due time of a timer that fired while the customer wasn't settled, ms: what it stands for isn't late.
+        held: due time of a timer that fired, or was dropped, while the customer wasn't settled, ms: what it stands for
+            isn't late.
         shadow: the shadow rules' side; None where there are none.
     """
 
@@ -196,14 +197,14 @@ class Rules:
     # -- customers that move ----------------------------------------------------------------------------
 
     def leave(self, customer: Customer) -> bytes:
-        """The customer ends here."""
+        """The customer ends here; what falls due on the way is as if its timer had gone off while unsettled."""
         row = customer.rules
         if row is None:
             return b""
         for side in _sides(row):
+            side.held = _earlier(side.held, side.timer)
             self._set_timer(customer, row, side, None)
-        beside = row.shadow
-        return _encode(RulesRow(row.state, shadow=None if beside is None else ShadowRow(beside.side)))
+        return _encode(row)
 
     def join(self, customer: Customer, state: bytes) -> Place:
         """Another's state has come: what it sent counts here from now on."""
@@ -214,6 +215,9 @@ class Rules:
             # First: it may begin with what the live ledger says, each of its own customer's.
             self._put_beside(customer, row, self.shadow.refold((), (*_parts(row), *_parts(other))))
         row.state = self.book.refold((), (row.state.ledger, other.state.ledger))
+        row.held = _earlier(row.held, other.held)
+        if row.shadow is not None and other.shadow is not None:
+            row.shadow.held = _earlier(row.shadow.held, other.shadow.held)
         # An event that closes what was opened says so in the fold only where the ledger knows of it.
         theirs = (sent for ledger in _ledgers(other) for sent in ledger.rows.values())
         return min(((sent.opened.time, "") for sent in theirs), default=END)
@@ -253,7 +257,7 @@ class Rules:
             self._settle(customer, row, live, beside)
         else:
             for side in fired:
-                side.held = due if side.held is None else min(side.held, due)
+                side.held = _earlier(side.held, due)
         return True
 
     def waits(self, customer: Customer) -> Place | None:
@@ -344,6 +348,13 @@ class Rules:
 def _sides(row: RulesRow) -> tuple[RulesRow | ShadowRow, ...]:
     """Return the live side, and the shadow's if there is one."""
     return (row,) if row.shadow is None else (row, row.shadow)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    """Return the earlier of two due times that there may be."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def _ledgers(row: RulesRow) -> list[Ledger]:

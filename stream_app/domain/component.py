@@ -94,7 +94,7 @@ class Components:
         self._headers = tables.components
         self._effects = effects
         self._customers = Customers(
-            policy, key, tables, effects, rules or NoRules(), labels, folding or FoldLimits()
+            policy, key, tables, effects, rules or NoRules(), labels, folding or FoldLimits(), clock
         )
         self._repairs = Repairs(self._customers, limits)
         self._drains = Drains(self._customers, limits)
@@ -241,7 +241,7 @@ class Components:
     def _drain(self, message: Drain) -> None:
         at = self._at(message.label)
         if at.header.redirect and at.header.chunk == message.chunk:
-            self._drains.go_on(at, message.stamp)
+            self._drains.go_on(at, message)
 
     def _repair(self, message: Repair) -> None:
         at = self._at(message.label)

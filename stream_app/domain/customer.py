@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from stream_app.domain.labels import Labels
     from stream_app.domain.partition import Group
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.ports import ComponentTables
+    from stream_app.domain.ports import Clock, ComponentTables
     from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rows import EventPlace, Header
 
@@ -238,8 +238,9 @@ class Customers:
         rules: RuleFold,
         labels: Labels,
         limits: FoldLimits,
+        clock: Clock | None = None,
     ) -> None:
-        """Serve `tables`; `key` is the secret of the customer ids."""
+        """Serve `tables`; `key` is the secret of the customer ids; without a clock, stamps alone say how late it is."""
         self.erasures = Erasures(tables, labels)
         self.evidence = Evidence(LinkRules(policy), tables, self.erasures, policy.digest)
         self.timelines = Timelines(tables.events, tables.timeline)
@@ -248,12 +249,20 @@ class Customers:
         self.rules = rules
         self.labels = labels
         self._key = key
+        self._clock = clock
         self._digest = policy.digest
         self.folds = Folds(self, limits)
         self.repair: Callable[[At, Home, Mapping[int, int | None], int], None]
         """repair(at, home, slots, stamp): look through the rows of slots, each from a time (ms) on or all."""
         self.look: Callable[[At, EventPlace, str, int], EventPlace]
         """look(at, place, event id, stamp): see at once to a row that a repair may have to; return its place."""
+
+    def stood(self, stamp: int) -> int:
+        """Return where the clock stands at most (ms), for a change that begins now and may take several epochs.
+
+        What the clock of this partition hasn't passed yet is undecided: falling due on the way, it isn't late.
+        """
+        return stamp if self._clock is None else min(stamp, self._clock.now)
 
     def open(self, at: At, slot: int) -> Customer:
         """Return a customer of a component that isn't redirected."""
@@ -547,7 +556,7 @@ class Customers:
 
         `erased`: see `RepairRow`.
         """
-        key = slot_key(at.prefix, slot)
+        key, stamp = slot_key(at.prefix, slot), self.stood(stamp)
         row = self.tables.repairs.get(key)
         if row is None:
             at.header.repairing += 1

@@ -70,13 +70,16 @@ class Drains:
         self._customers.put_header(at)
         if not held.slots and not held.policy:
             return
-        self._send_part(at, stamp, held)
+        stood = self._customers.stood(stamp)
+        if held.repairing:
+            stood = min([stood, *(row.stamp for _, row in self._tables.repairs.scan(at.prefix))])
+        self._send_part(at, stamp, stood, held)
 
-    def go_on(self, at: At, stamp: int) -> None:
+    def go_on(self, at: At, step: Drain) -> None:
         """Send the next part."""
-        self._send_part(at, stamp, None)
+        self._send_part(at, step.stamp, step.stood, None)
 
-    def _send_part(self, at: At, stamp: int, held: Header | None) -> None:
+    def _send_part(self, at: At, stamp: int, stood: int, held: Header | None) -> None:
         """Send what comes next and delete it; ask for more if something is left."""
         left = self._limits.rows
         merge: dict[str, Any] = {"customers": (), "verdicts": (), "erasures": (), "sightings": (), "rows": ()}
@@ -106,14 +109,16 @@ class Drains:
         incoming, recount = waited.incoming, tuple(waited.recount)
         winner = header.redirect
         if any(merge.values()) or incoming or not last or header.chunk:
-            message = Merge(winner, at.label, header.chunk, last, stamp, incoming, recount, **merge)
+            message = Merge(
+                winner, at.label, header.chunk, last, stamp, incoming, recount, stood=stood, **merge
+            )
             self._customers.effects.send(Topic.COMPONENTS, winner, message)
         for command in commands:
             self._customers.effects.send(Topic.COMPONENTS, winner, command)
         header.chunk += 1  # a step that was asked for twice is made once
         self._customers.put_header(at)
         if not last:
-            drain = Drain(at.label, header.chunk, stamp)
+            drain = Drain(at.label, header.chunk, stamp, stood)
             self._customers.effects.send(Topic.COMPONENTS, at.label, drain)
 
     def _verdicts(self, prefix: bytes, _at: At, limit: int) -> list[MovedVerdict]:
@@ -215,11 +220,12 @@ class Drains:
             time = max((moved.row.last for moved in message.sightings), default=known_until)
             cause = Cause(time, joint)
             customers.changed(at, home, cause, message.stamp, arrived=arrived, thorough=thorough)
+        stood = min(message.stamp, message.stood)
         for one in message.customers:
-            self._join(at, home, one, message.stamp)
-            self._keep(at, home, one, message.stamp)
+            self._join(at, home, one, stood)
+            self._keep(at, home, one, stood)
         for moved in message.rows:
-            self._take_row(at, home, moved, message.stamp)
+            self._take_row(at, home, moved, stood)
         del at.header.incoming[UNDER_WAY]
         customers.put_header(at)
         customers.repair(at, home, {}, message.stamp)

@@ -108,7 +108,7 @@ class Folds:
 
     def again(self, customer: Customer, since: Place, stamp: int) -> None:
         """Have a customer folded again from a place on. Its rows must be at rest."""
-        row, known = customer.row, self.queue.get(customer.prefix)
+        row, known, stamp = customer.row, self.queue.get(customer.prefix), self._customers.stood(stamp)
         fold = row.fold if row.fold is not None or known is None else known.fold
         if fold is None:
             fold = FoldRow(since, stamp)

@@ -18,6 +18,9 @@ from stream_app.domain.commands import Command, Verdict  # noqa: TC001 - msgspec
 from stream_app.domain.event import Brief, Event
 from stream_app.domain.rows import SightingRow  # noqa: TC001 - msgspec reads it at run time
 
+FAR = 2**62
+"""A time (ms) that no clock reaches."""
+
 
 class Topic(StrEnum):
     """Where a message goes."""
@@ -146,7 +149,8 @@ class Merge(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
     """MERGE, at the winner: a part of what the loser held. First all its evidence, then all its events.
 
     `chunk` counts from 0; the last one has `last`. Chunk 0 has what the loser waited for itself: `incoming`,
-    `recount` (see `Header`). `erasures` are (identifier's own label, time in ms).
+    `recount` (see `Header`). `erasures` are (identifier's own label, time in ms). `stood` (ms) is where the loser's own
+    clock stood at most when it began to go: what was due later is not late for having been on the way.
     """
 
     winner: str
@@ -161,14 +165,16 @@ class Merge(msgspec.Struct, frozen=True, array_like=True, tag=14, gc=False):
     erasures: tuple[tuple[str, int], ...]
     sightings: tuple[MovedSighting, ...]
     rows: tuple[Moved, ...]
+    stood: int = FAR
 
 
 class Drain(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=False):
-    """At a redirected component, from itself: go on sending what is left, with this chunk number."""
+    """At a redirected component, from itself: go on with what is left, from this chunk on; `stood` as in `Merge`."""
 
     label: str
     chunk: int
     stamp: int
+    stood: int = FAR
 
 
 class Repair(msgspec.Struct, frozen=True, array_like=True, tag=16, gc=False):

@@ -60,6 +60,7 @@ class Repairs:
 
     def queue(self, at: At, home: Home, slots: Mapping[int, int | None], stamp: int) -> None:
         """Have the rows of slots looked at, each from a time (ms) on or all; and make the first step."""
+        stood = self._customers.stood(stamp)
         for slot in sorted(slots):
             since = slots[slot]
             key = slot_key(at.prefix, slot)
@@ -68,10 +69,10 @@ class Repairs:
             if row is None:
                 at.header.repairing += 1
                 self._customers.put_header(at)
-                row = RepairRow(cursor, False, stamp)
+                row = RepairRow(cursor, False, stood)
             elif row.cursor is None or cursor < row.cursor:
                 row.cursor = cursor
-            row.stamp = min(row.stamp, stamp)
+            row.stamp = min(row.stamp, stood)
             self._rows.put(key, row)
             home.waiting = min(home.waiting, slot)
         self.work(at, home, stamp)

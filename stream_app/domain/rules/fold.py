@@ -181,11 +181,11 @@ def _pass(plan: Plan, state: RulesState, instance: Instance, time: int, profile:
 
 def _release(plan: Plan, state: RulesState, instance: Instance, time: int, profile: Profile | None) -> None:
     """Judge again what was held by quiet hours that have ended before `time`."""
-    left = []
+    left, silent = [], state.ledger.silent.get(plan.id, _NEVER)
     for held in instance.held:
         found = held if held.at >= time else plan.judge_again(state, held, time, profile)
         if found.at >= time:
             left.append(found)
-        else:
+        elif found.latest > silent:
             state.elapsed.setdefault(plan.id, []).append(found)
     instance.held = left

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.sending import SendingPolicy
+    from stream_app.domain.rules.state import Instance
 
 MAX_ELAPSED = 256
 """Elapsed instances per rule and customer; of more, the oldest become history."""
@@ -113,18 +114,13 @@ class _Settlement:
 
         An event at or before its due time may still come in order, and then counts.
         """
-        state, clock, profile = self.state, self.clock, self.profile
+        state, clock = self.state, self.clock
         for rule_id, instances in state.open.items():
             plan = self.plans.get(rule_id)
-            if plan is None:
-                continue
-            silent = self.silent(plan)
-            for instance in instances.values():
-                for held in instance.held:
-                    again = held if held.at >= clock else plan.judge_again(state, held, clock, profile)
-                    yield _Finding(plan, again)
-                for number, due in plan.dues(instance, clock, silent, profile):
-                    yield _Finding(plan, plan.judge(state, instance, number, due, clock, profile))
+            if plan is not None:
+                silent = self.silent(plan)
+                for instance in instances.values():
+                    yield from self.of_open(plan, instance, silent)
         for rule_id, elapsed in state.elapsed.items():
             plan = self.plans.get(rule_id)
             if plan is not None:
@@ -132,6 +128,16 @@ class _Settlement:
                 for one in elapsed:
                     if silent < one.latest and one.due < clock:
                         yield _Finding(plan, one)
+
+    def of_open(self, plan: Plan, instance: Instance, silent: int) -> Iterator[_Finding]:
+        """Yield what is due of an open instance, later than `silent`."""
+        state, clock, profile = self.state, self.clock, self.profile
+        for held in instance.held:
+            if silent < held.latest:
+                again = held if held.at >= clock else plan.judge_again(state, held, clock, profile)
+                yield _Finding(plan, again)
+        for number, due in plan.dues(instance, clock, silent, profile):
+            yield _Finding(plan, plan.judge(state, instance, number, due, clock, profile))
 
     def silent(self, plan: Plan) -> int:
         """Return the due time up to which this rule's triggers are history."""
@@ -190,15 +196,20 @@ class _Settlement:
         ready = max(one.at, waited)
         since = ready if known else one.due
         late = since < self.stood
-        reason = self.unfit(finding, since, late=late, again=late or ready > one.at)
+        again = late or ready > one.at
+        reason = self.unfit(finding, since, late=late, again=again)
         at = self.clock if late else ready
-        free = self.policy.quiet_until(at, finding.occurrence.zone) if late else at
+        # The fold has found hours that aren't quiet at `one.at`; at another time they may be, in another zone by now.
+        free = self.policy.quiet_until(at, finding.occurrence.zone) if again else at
         if reason is not None:
             self.hold_back(finding, row, at, reason)
-        elif late and free > at:
-            self.hold(finding, row, free, at)
         elif at >= self.clock and not late:
             self.hold(finding, row, at, one.due)
+        elif free > at:
+            self.hold(finding, row, free, at)
+            if row.wake and free < self.clock:  # the clock has leapt over these, too
+                finding.occurrence = one
+                self.decide(finding)
         else:
             if at > one.due and not late and not known:  # the clock has leapt over the quiet hours
                 self.hold_back(finding, row, one.due, HeldBack.QUIET_HOURS)

@@ -1,0 +1,167 @@
+"""Lives that are about one or two of the shipped rules: the events that open, keep open and close these.
+
+And a second reading of each rule's `closes`, in Python, from the descriptions in `schemas/rules`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+import schemas
+from stream_app.domain.rules import RuleBook, SendingPolicy, load_rule
+from stream_app.domain.rules.sending import Cap, QuietHours
+from tests.property.lived_worlds import DAY, HOUR, MINUTE, Input, lives
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_app.domain.event import Event
+
+START = 20_000 * DAY
+RULES = {
+    rule.name: rule
+    for rule in (load_rule(schemas.read_text(name), name) for name in schemas.files("rules", ".yaml"))
+}
+NIGHT = SendingPolicy(
+    quiet_hours=QuietHours(21 * HOUR, 8 * HOUR),
+    timezone="Europe/Paris",
+    caps=(Cap(2, DAY, purpose="marketing"), Cap(1, 7 * DAY, "rolling", channel="sms")),
+)
+BOOKS = (RuleBook(list(RULES.values())), RuleBook(list(RULES.values()), NIGHT))
+AFTER = 400 * DAY
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "cart_id": st.sampled_from(("k1", "k2")),
+    "order_id": st.sampled_from(("o1", "o2")),
+    "case_id": st.sampled_from(("c1", "c2")),
+    "sku": st.sampled_from(("A", "B")),
+    "products": st.sampled_from(([{"sku": "A"}], [{"sku": "A"}, {"sku": "B"}])),
+    "price": st.sampled_from((9.5, 30, 120)),
+    "rating": st.integers(1, 5),
+    "tier": st.sampled_from(("silver", "gold")),
+    "change": st.sampled_from(("up", "up", "down")),
+    "birthday": st.sampled_from(("1990-02-29", "2001-10-05", "unknown")),
+    "first_name": st.just("Ana"),
+    "coupon": st.just("TEN"),
+    "consent": st.booleans(),
+    "timezone": st.sampled_from(("Europe/Paris", "America/New_York", "Pacific/Auckland")),
+}
+NAMED: dict[str, tuple[str, ...]] = {
+    "abandoned_browse": ("sku", "cart_id", "price"),
+    "abandoned_cart": ("cart_id", "sku", "price"),
+    "birthday": ("birthday",),
+    "checkout_offer": ("first_name", "coupon"),
+    "click_and_collect_ready": ("order_id",),
+    "click_and_collect_waiting": ("order_id",),
+    "loyalty_tier_reached": ("tier", "change"),
+    "post_purchase_follow_up": ("order_id",),
+    "service_recovery": ("case_id", "rating"),
+    "showrooming": ("sku", "products"),
+    "webrooming": ("sku", "products", "order_id"),
+    "welcome": (),
+    "win_back": (),
+    "wishlist_reminder": ("sku", "products"),
+}
+"""What each rule asks of its events."""
+SURELY = frozenset({"change", "sku", "products", "price", "birthday"})
+"""Without these few rules have anything to do."""
+ANYWHERE = ("web", "store", "app")
+CHANNELS = {"Order Completed": ("store", "store", "web"), "Product Viewed": ("web", "web", "app")}
+"""Where what happens, for the rules that go by it."""
+GAPS = (0, MINUTE, 10 * MINUTE, 10 * MINUTE, HOUR, 9 * HOUR, DAY, 3 * DAY, 40 * DAY)
+DELAYS = (10 * MINUTE, HOUR, 3 * HOUR, 20 * HOUR, 2 * DAY)
+
+
+def acts(names: list[str]) -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]:
+    """Draw what happens about some rules: (type, channel, properties)."""
+    kinds: list[str] = []
+    for name in names:
+        rule = RULES[name]
+        opening = [kind for pattern in rule.opens.patterns for kind in sorted(pattern.event)]
+        closing = sorted(rule.closes.event) if rule.closes is not None else []
+        kinds += 3 * (opening or ["Identify"]) + 2 * closing
+        kinds += sorted({kind for pattern in rule.patterns() for kind in pattern.event})
+    fields = {field for name in names for field in NAMED[name]}
+    properties = st.fixed_dictionaries(
+        {field: VALUES[field] for field in sorted(fields & SURELY)},
+        optional={field: VALUES[field] for field in sorted({*fields, "timezone", "consent"} - SURELY)},
+    )
+    common = ("Identify", "Consent Changed", "Signed In")
+    kind = st.sampled_from((*kinds, *kinds, *common))
+    told = st.tuples(kind, st.integers(0, 2), properties)
+    return told.map(lambda one: (one[0], CHANNELS.get(one[0], ANYWHERE)[one[1]], one[2]))
+
+
+@st.composite
+def shipped_lives(draw: st.DrawFn, about: str | None = None) -> list[Input]:
+    """Draw a life about one rule, or about one or two of any."""
+    some = st.lists(st.sampled_from(sorted(RULES)), min_size=1, max_size=2, unique=True)
+    names = draw(some) if about is None else [about]
+    return draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14))
+
+
+# -- what closes ---------------------------------------------------------------------------------------------
+
+
+def _any(*kinds: str) -> Callable[[Event, Event], bool]:
+    return lambda _, event: event.type in kinds
+
+
+def _matching(name: str, *kinds: str) -> Callable[[Event, Event], bool]:
+    """Close what the property is equal of; an event without it closes all."""
+
+    def closes(opened: Event, event: Event) -> bool:
+        value = event.properties.get(name)
+        return event.type in kinds and (value is None or value == opened.properties.get(name))
+
+    return closes
+
+
+def _about_the_product(*kinds: str) -> Callable[[Event, Event], bool]:
+    def closes(opened: Event, event: Event) -> bool:
+        sku, products = (event.properties.get(name) for name in ("sku", "products"))
+        if sku is None and products is None:
+            return event.type in kinds
+        wanted = opened.properties.get("sku")
+        named = {sku, *(one["sku"] for one in products or ())} - {None}
+        return event.type in kinds and wanted is not None and wanted in named
+
+    return closes
+
+
+def _put_right(opened: Event, event: Event) -> bool:
+    rated = event.type == "Satisfaction Rated" and event.properties.get("rating", 0) >= 4
+    case = event.properties.get("case_id")
+    is_about_it = case is None or case == opened.properties.get("case_id")
+    return is_about_it and (rated or event.type == "Complaint Resolved")
+
+
+_COLLECTED = _matching("order_id", "Order Collected", "Order Cancelled", "Order Refunded")
+CLOSES: dict[str, Callable[[Event, Event], bool]] = {
+    "abandoned_browse": _any(
+        "Product Added",
+        "Product Added to Wishlist",
+        "Wishlist Product Added to Cart",
+        "Checkout Started",
+        "Order Completed",
+    ),
+    "abandoned_cart": _matching("cart_id", "Order Completed", "Cart Emptied"),
+    "birthday": _any("Unsubscribed"),
+    "checkout_offer": _any("Order Completed", "Order Cancelled", "Cart Emptied"),
+    "click_and_collect_ready": _COLLECTED,
+    "click_and_collect_waiting": _COLLECTED,
+    "loyalty_tier_reached": _any("Loyalty Tier Changed"),
+    "post_purchase_follow_up": _matching(
+        "order_id", "Order Cancelled", "Order Refunded", "Complaint Raised", "Satisfaction Rated"
+    ),
+    "service_recovery": _put_right,
+    "showrooming": _about_the_product("Order Completed", "Product Added", "Product Added to Wishlist"),
+    "webrooming": _matching("order_id", "Order Cancelled", "Order Refunded"),
+    "welcome": _any("Unsubscribed"),
+    "win_back": _any("Complaint Raised", "Unsubscribed"),
+    "wishlist_reminder": _about_the_product(
+        "Product Removed from Wishlist", "Wishlist Product Added to Cart", "Product Added", "Order Completed"
+    ),
+}

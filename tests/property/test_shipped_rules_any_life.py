@@ -1,0 +1,168 @@
+"""Shipped rules: what late events, merges, splits and erasures leave of a fold is what folding from scratch gives.
+
+The deployment folds step by step, goes on from checkpoints, and moves what was sent along with events. After every
+input each customer's fold and profile are held against those of its timeline as it stands, folded at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from stream_app.agents.rules import Rules
+from stream_app.domain import repair
+from stream_app.domain.commands import Op
+from stream_app.domain.customer import Customer, Customers
+from stream_app.domain.event import Event
+from stream_app.domain.folding import FoldLimits, Folds
+from stream_app.domain.profile import END, Profile, apply
+from tests.property.lived_worlds import HOUR, MINUTE, ONE, Input, play
+from tests.property.shipped_lives import AFTER, BOOKS, RULES, START, shipped_lives
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stream_app.domain.rules import RuleBook, RulesState
+
+LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
+HISTORY = {"ledger", "judged", "stale", "next_at"}
+"""What of a state is no function of the events: what was sent, and when to look again."""
+
+
+def of_events(state: RulesState) -> dict[str, Any]:
+    names = [field.name for field in msgspec.structs.fields(state)]
+    return {
+        name: value
+        for name, value in zip(names, msgspec.to_builtins(state), strict=True)
+        if name not in HISTORY
+    }
+
+
+def is_folded(customer: Customer, book: RuleBook) -> int:
+    """Hold a customer against its timeline; return how many instances are open or due."""
+    assert customer.settled
+    events = list(customer.history())
+    state = None if customer.rules is None else customer.rules.state
+    if state is None:
+        assert not events
+        return 0
+    profile = Profile()
+    for event in events:
+        apply(profile, event)
+    assert customer.profile == profile
+    assert of_events(state) == of_events(book.refold(events, (state.ledger,)))
+    return sum(map(len, state.open.values())) + sum(map(len, state.elapsed.values()))
+
+
+def check(life: Sequence[Input], book: RuleBook, folding: FoldLimits) -> Counter[str]:
+    """Play a life; return what there was to see."""
+    seen: Counter[str] = Counter()
+    for number, run in enumerate(play(book, life, AFTER, folding)):
+        for customer in run.customers():
+            seen["instances"] += is_folded(customer, book)
+        if number < len(life):
+            what = life[number].what
+            seen[getattr(what, "op", "late" if what.time < life[number].at else "in time")] += 1
+    return seen
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_late_events_merges_splits_and_erasures_leave_what_folding_from_scratch_gives(name: str) -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=30, deadline=None)
+    @given(shipped_lives(name), st.sampled_from(BOOKS), LIMITS)
+    def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
+        seen.update(check(life, book, folding))
+
+    wanted()
+    if settings.default.derandomize:  # else what is drawn is another each time
+        assert all(seen[what] for what in ("instances", "late", *(Op.ASSERT, Op.DENY, Op.WITHDRAW, Op.ERASE)))
+
+
+def test_what_quiet_hours_held_and_is_history_is_left_out_of_a_fold() -> None:
+    def ready(number: int, at: int) -> Input:
+        event = Event(
+            f"e{number}", at, "store", "Order Ready for Pickup", (ONE,), {}, at, f"store/0/{number}"
+        )
+        return Input(at, event)
+
+    check(
+        [ready(0, START), ready(1, START + 10 * MINUTE), ready(2, START + 10 * HOUR)], BOOKS[1], FoldLimits()
+    )
+
+
+# -- planted bugs --------------------------------------------------------------------------------------------
+
+
+def goes_on_behind_what_has_changed(patch: pytest.MonkeyPatch) -> None:
+    """Begin at the last checkpoint, whatever has changed before it."""
+    begin = Folds._begin
+
+    def wrong(self: Folds, turn: Any) -> Any:
+        turn.fold.since = END
+        return begin(self, turn)
+
+    patch.setattr(Folds, "_begin", wrong)
+
+
+def judges_with_what_comes_next(patch: pytest.MonkeyPatch) -> None:
+    """Judge what is due before an event with a profile that has it already."""
+    patch.setattr(Rules, "before_step", lambda *_: None)
+
+
+def heeds_no_row_that_has_gone(patch: pytest.MonkeyPatch) -> None:
+    """Go on behind the place of what has moved to another, or was erased."""
+    patch.setattr(repair, "place_of", lambda *_: END)
+
+
+def heeds_no_row_that_has_come(patch: pytest.MonkeyPatch) -> None:
+    """Go on behind the place of what has come from another."""
+    touch = Customers.touch
+
+    def wrong(self: Customers, at: Any, slot: int, stamp: int, _: Any = None, **more: Any) -> None:
+        touch(self, at, slot, stamp, END, **more)
+
+    patch.setattr(Customers, "touch", wrong)
+
+
+def lets_nothing_elapse_on_the_way(patch: pytest.MonkeyPatch) -> None:
+    """Step by step alone, judge what is due before an event with a profile that has it already."""
+    patch.setattr(Rules, "before", lambda *_: None)
+
+
+PLANTS = [
+    goes_on_behind_what_has_changed,
+    judges_with_what_comes_next,
+    heeds_no_row_that_has_gone,
+    heeds_no_row_that_has_come,
+    lets_nothing_elapse_on_the_way,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_bug_is_caught(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+
+    @settings(
+        max_examples=1_000,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(shipped_lives(), st.sampled_from(BOOKS), LIMITS)
+    def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
+        check(life, book, folding)
+
+    with pytest.raises(AssertionError):
+        wanted()

@@ -1,0 +1,200 @@
+"""No trigger without its reason, none after its closing event is known, messages of one id alternate: shipped rules.
+
+Lives have late events, merges, splits and erasures. Each message is judged by what was known of its customer when it
+was published. `shipped_lives.CLOSES` is what calls a rule off, read from its description.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from stream_app.agents.rules import Rules
+from stream_app.domain.event import Event
+from stream_app.domain.folding import FoldLimits
+from stream_app.domain.profile import END
+from stream_app.domain.rules import Action, RuleBook, fold
+from stream_app.domain.rules.decision import HeldBack, Retracted
+from stream_app.domain.rules.settle import _Settlement
+from tests.property.lived_worlds import DAY, ONE, Input, Made, played
+from tests.property.shipped_lives import AFTER, BOOKS, CLOSES, RULES, START, shipped_lives
+from tests.property.test_rules_any_order import alternates, held_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
+
+
+def has_its_reason(one: Made) -> None:
+    """The events that a fire rests on are the customer's, are what the rule wants, and make it due when it was."""
+    decision, rule = one.decision, RULES[one.decision.rule]
+    for ref in decision.because.events:
+        event = one.sees(ref.event_id)
+        assert event is not None, f"it rests on {ref}, which isn't hers"
+        assert (event.time, event.type) == (ref.time, ref.type)
+    refs = decision.because.events
+    opened = next(ref for ref in refs if ref.role == "opened")
+    assert opened.event_id == decision.opened_by
+    steps = [ref.type for ref in refs if ref.role == "step"] + [opened.type]
+    for kind, pattern in zip(steps, rule.opens.patterns, strict=False):
+        assert kind in pattern.event
+    if rule.due_at is None:
+        clocked = max(ref.time for ref in refs if ref.role in {"opened", "kept_open"})
+        assert decision.due >= clocked + rule.after
+    assert decision.due <= decision.sent <= one.clock
+
+
+def is_still_open(one: Made) -> None:
+    """No event that calls it off is known, of the time at which it is sent or before."""
+    decision = one.decision
+    opened = one.sees(decision.opened_by)
+    assert opened is not None
+    for event in one.known:
+        if opened.order < event.order and event.time <= decision.sent:
+            assert not CLOSES[decision.rule](opened, event), f"{event} had closed it"
+
+
+def is_taken_back_for_a_reason(one: Made) -> None:
+    decision = one.decision
+    reason = Retracted(decision.reason)
+    if reason is Retracted.CLOSED:
+        opened = one.sees(decision.opened_by)
+        closed = [ref for ref in decision.because.events if ref.role == "closed"]
+        event = one.sees(closed[0].event_id) if closed else None
+        assert opened is not None
+        assert event is not None
+        assert CLOSES[decision.rule](opened, event)
+
+
+def check(life: Sequence[Input], book: RuleBook, folding: FoldLimits | None = None) -> list[Made]:
+    made = played(book, life, AFTER, folding)
+    alternates(one.decision for one in made)
+    held_once(one.decision for one in made)
+    for one in made:
+        if one.decision.action == Action.FIRE:
+            has_its_reason(one)
+            is_still_open(one)
+        elif one.decision.action == Action.RETRACT:
+            is_taken_back_for_a_reason(one)
+    return made
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_each_message_has_its_reason_none_comes_after_what_calls_it_off_and_those_of_one_id_alternate(
+    name: str,
+) -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=60, deadline=None)
+    @given(shipped_lives(name), st.sampled_from(BOOKS), LIMITS)
+    def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
+        made = check(life, book, folding)
+        seen.update(str(one.decision.action) for one in made if one.decision.rule == name)
+
+    wanted()
+    if settings.default.derandomize:  # else what is drawn is another each time
+        assert seen[Action.FIRE] > 0, "it never fired, so this shows nothing"
+
+
+def test_what_quiet_hours_held_long_ago_is_not_recorded_again_with_each_timer() -> None:
+    """An order's first sign of being ready comes a day late: `past`; and that is that, whatever is due for days."""
+
+    def ready(event_id: str, at: int) -> Input:
+        event = Event(
+            event_id, START, "store", "Order Ready for Pickup", (ONE,), {}, at, f"store/0/{event_id}"
+        )
+        return Input(at, event)
+
+    made = check([ready("b", START), ready("a", START + DAY)], BOOKS[1])
+    past = [one.decision.opened_by for one in made if one.decision.reason == HeldBack.PAST]
+    assert past == ["a"]
+
+
+# -- planted bugs --------------------------------------------------------------------------------------------
+
+
+def never_closes(patch: pytest.MonkeyPatch) -> None:
+    """Let nothing call a rule off."""
+    patch.setattr(fold, "_close", lambda *_: None)
+
+
+def closes_what_is_open_alone(patch: pytest.MonkeyPatch) -> None:
+    """Forget what closes a trigger between its due time and the time at which it is found late."""
+    close = fold._close
+
+    def wrong(plan: Any, pattern: Any, step: Any) -> None:
+        elapsed = step.state.elapsed.pop(plan.id, None)
+        close(plan, pattern, step)
+        if elapsed is not None:
+            step.state.elapsed[plan.id] = elapsed
+
+    patch.setattr(fold, "_close", wrong)
+
+
+def never_takes_back(patch: pytest.MonkeyPatch) -> None:
+    """Forget that something was sent, rather than take it back."""
+
+    def wrong(self: _Settlement, found: Any) -> None:
+        for trigger in self.ledger.rows.keys() - found.keys():
+            del self.ledger.rows[trigger]
+
+    patch.setattr(_Settlement, "retract", wrong)
+
+
+def forgets_when_folded_again(patch: pytest.MonkeyPatch) -> None:
+    """Lose what was sent whenever a timeline is folded again."""
+    merged = fold.merged
+    patch.setattr(fold, "merged", lambda _: merged(()))
+
+
+def loses_what_another_sent(patch: pytest.MonkeyPatch) -> None:
+    """Forget what one of two customers was sent, when they turn out to be one."""
+    patch.setattr(Rules, "join", lambda *_: END)
+
+
+def doesnt_wait(patch: pytest.MonkeyPatch) -> None:
+    """Let nothing restart the clock of what is open."""
+
+    def wrong(_: Any, instance: Any, step: Any) -> None:
+        instance.kept.append(step.ref("kept_open"))
+
+    patch.setattr(fold, "_restart", wrong)
+
+
+PLANTS = {
+    never_closes: "abandoned_cart",
+    closes_what_is_open_alone: "click_and_collect_ready",
+    never_takes_back: "click_and_collect_ready",
+    forgets_when_folded_again: "post_purchase_follow_up",
+    loses_what_another_sent: "post_purchase_follow_up",
+    doesnt_wait: "win_back",
+}
+"""With a rule by which each is seen soon."""
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_bug_is_caught(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+
+    @settings(
+        max_examples=2_000,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(shipped_lives(PLANTS[plant]), st.sampled_from(BOOKS), LIMITS)
+    def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
+        check(life, book, folding)
+
+    with pytest.raises(AssertionError):
+        wanted()
