@@ -17,7 +17,7 @@ from stream_app.agents.rules import Rules
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.profile import END
-from stream_app.domain.rules import Action, RuleBook, fold
+from stream_app.domain.rules import Action, RuleBook, applying, fold
 from stream_app.domain.rules.decision import HeldBack, Retracted
 from stream_app.domain.rules.settle import _Settlement
 from tests.property.lived_worlds import DAY, ONE, Input, Made, played
@@ -120,12 +120,12 @@ def test_what_quiet_hours_held_long_ago_is_not_recorded_again_with_each_timer() 
 
 def never_closes(patch: pytest.MonkeyPatch) -> None:
     """Let nothing call a rule off."""
-    patch.setattr(fold, "_close", lambda *_: None)
+    patch.setattr(applying, "_close", lambda *_: None)
 
 
 def closes_what_is_open_alone(patch: pytest.MonkeyPatch) -> None:
     """Forget what closes a trigger between its due time and the time at which it is found late."""
-    close = fold._close
+    close = applying._close
 
     def wrong(plan: Any, pattern: Any, step: Any) -> None:
         elapsed = step.state.elapsed.pop(plan.id, None)
@@ -133,7 +133,7 @@ def closes_what_is_open_alone(patch: pytest.MonkeyPatch) -> None:
         if elapsed is not None:
             step.state.elapsed[plan.id] = elapsed
 
-    patch.setattr(fold, "_close", wrong)
+    patch.setattr(applying, "_close", wrong)
 
 
 def never_takes_back(patch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def doesnt_wait(patch: pytest.MonkeyPatch) -> None:
     def wrong(_: Any, instance: Any, step: Any) -> None:
         instance.kept.append(step.ref("kept_open"))
 
-    patch.setattr(fold, "_restart", wrong)
+    patch.setattr(applying, "_restart", wrong)
 
 
 PLANTS = {

@@ -30,6 +30,7 @@ from stream_app.wire import (
     subject_of,
 )
 from stream_app.wire.known import current, without_logical_types
+from stream_app.wire.limits import Limits
 from tests.property.examples import examples
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ names = st.text(max_size=80)
 scalars = st.none() | st.booleans() | int64 | finite | st.text(max_size=200)
 objects = st.dictionaries(names, scalars, max_size=4)
 values = scalars | st.lists(scalars | objects, max_size=4) | objects
-times = st.integers(946_684_800_000, 253_402_300_799_999)
+times = st.integers(Limits().earliest, Limits().latest(None))
 positions = st.builds(
     Position,
     st.floats(-90, 90),
