@@ -200,7 +200,7 @@ def build(settings: Settings) -> Worker:
     topics = _topics(settings, written.book)
     kafka_topics.check(settings.bootstrap_servers, topics.specs(settings))
     in_force = InForce(_terms(settings, written, topics))
-    stages = _stages(settings, in_force, policy)
+    stages = _stages(settings, in_force, policy, segments)
     reload = Reload(_watched(settings), RuleFiles(settings, policy, segments), in_force)
     return Worker(
         _config(settings, topics),
@@ -271,8 +271,10 @@ def _registry(settings: Settings) -> Registry | None:
     return open_registry(settings.registry_url) if settings.registry_url else None
 
 
-def _stages(settings: Settings, in_force: InForce, policy: IdentityPolicy) -> tuple[Stage, ...]:
-    segments = load_segments(settings)
+def _stages(
+    settings: Settings, in_force: InForce, policy: IdentityPolicy, segments: SegmentBook | None = None
+) -> tuple[Stage, ...]:
+    segments = load_segments(settings) if segments is None else segments
     registry, topics = _registry(settings), in_force.terms.topics
     limits = Limits(value_bytes=settings.max_value_bytes, max_future=settings.max_future_ms)
     decoder, commands = Decoder(registry, limits), CommandDecoder(registry, limits)

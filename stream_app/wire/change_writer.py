@@ -8,18 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stream_app.wire.avro_writer import write_long, write_string, write_time
-from stream_app.wire.known import current
+from stream_app.wire.known import symbols_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _END = b"\x00"
 _ABSENT, _PRESENT = b"\x00", b"\x02"
-_SYMBOLS = next(
-    {symbol: write_long(place) for place, symbol in enumerate(field["type"]["symbols"])}
-    for field in current("identity_change").parsed["fields"]
-    if field["name"] == "change"
-)
+_SYMBOLS = {symbol: write_long(place) for place, symbol in enumerate(symbols_of("identity_change", "change"))}
 
 
 def encode_change(record: Mapping[str, Any]) -> bytes:

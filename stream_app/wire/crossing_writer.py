@@ -8,17 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stream_app.wire.avro_writer import write_long, write_scalar, write_shared, write_string, write_time
-from stream_app.wire.known import current
+from stream_app.wire.known import symbols_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _END = b"\x00"
-_SYMBOLS = next(
-    {symbol: write_long(place) for place, symbol in enumerate(field["type"]["symbols"])}
-    for field in current("customer_segment").parsed["fields"]
-    if field["name"] == "action"
-)
+_SYMBOLS = {
+    symbol: write_long(place) for place, symbol in enumerate(symbols_of("customer_segment", "action"))
+}
 
 
 def encode_crossing(record: Mapping[str, Any]) -> bytes:

@@ -88,6 +88,13 @@ def current(subject: str) -> Known:
     return versions(subject)[-1]
 
 
+def symbols_of(subject: str, field: str) -> list[str]:
+    """Return the symbols of an enum, in the order of their numbers; `field` is one of the record's own."""
+    fields = {one["name"]: one["type"] for one in current(subject).parsed["fields"]}
+    found: list[str] = fields[field]["symbols"]
+    return found
+
+
 def known_of(subject: str, text: str) -> Known:
     """Parse a schema's text; UnfitSchema when it is no Avro schema."""
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_app.agents import rules
@@ -23,6 +23,7 @@ from stream_app.domain.drain import Drains
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.rules import Action
 from stream_app.engine.timers import TIMERS, Timers
+from tests.property.examples import search
 from tests.property.identity_world import MemoryTable, World
 from tests.property.test_folding_any_order import ANA, BEN, ONE, POLICY, SMALL, TWO, Shop
 from tests.property.test_rules_any_order import MINUTE, START, STRICT, make
@@ -164,15 +165,7 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
 
-    @settings(
-        max_examples=1_000,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @search(1_000)
     @example("events are another's", 0, 7, FoldLimits(1, 1, 1))
     @given(st.sampled_from(sorted(STORIES)), st.integers(0, 10**6), st.integers(0, 40), LIMITS)
     def wanted(story: str, seed: int, steps: int, folding: FoldLimits) -> None:

@@ -140,7 +140,7 @@ def test_so_many_days_later_is_a_calendar_day_and_not_24_hours_each(moment, days
 def test_what_names_no_zone_is_utc(name):
     assert not known_zone(name)
     assert to_local(0, name) == datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock has no zone
-    assert to_epoch(datetime(1970, 1, 1, 12), name) == 12 * HOUR  # noqa: DTZ001 - a wall clock
+    assert to_epoch(datetime(1970, 1, 1, 12), name) == 12 * HOUR  # noqa: DTZ001 - a wall clock has no zone
 
 
 def test_every_zone_of_this_machine_is_known_but_the_machine_s_own():
@@ -149,9 +149,9 @@ def test_every_zone_of_this_machine_is_known_but_the_machine_s_own():
 
 
 def test_a_day_that_the_date_line_took_is_read_as_the_next_one():
-    skipped = datetime(2011, 12, 30, 10)  # noqa: DTZ001 - a wall clock
+    skipped = datetime(2011, 12, 30, 10)  # noqa: DTZ001 - a wall clock has no zone
     assert to_epoch(skipped, "Pacific/Apia") == to_epoch(skipped + timedelta(days=1), "Pacific/Apia")
-    morning = to_epoch(datetime(2011, 12, 29, 9), "Pacific/Apia")  # noqa: DTZ001 - a wall clock
+    morning = to_epoch(datetime(2011, 12, 29, 9), "Pacific/Apia")  # noqa: DTZ001 - a wall clock has no zone
     assert next_local_time(morning, time(8), "Pacific/Apia") - morning == 23 * HOUR
 
 

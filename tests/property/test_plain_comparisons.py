@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.domain.rules import plain
 from stream_app.domain.rules.conditions import Condition
+from tests.property.examples import examples, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ def check(source: str, variables: dict[str, Any]) -> None:
     assert judged(source, variables, plainly=True) == judged(source, variables, plainly=False)
 
 
-@settings(max_examples=700, suppress_health_check=list(HealthCheck))
+@examples(700)
 @given(CONDITIONS, VARIABLES)
 def test_what_python_answers_is_what_the_package_answers(source: str, variables: dict[str, Any]) -> None:
     check(source, variables)
@@ -120,9 +121,7 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
 
-    @settings(
-        max_examples=3_000, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-    )
+    @search(3_000)
     @given(CONDITIONS, VARIABLES)
     def wanted(source: str, variables: dict[str, Any]) -> None:
         check(source, variables)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.agents.rules import Rules
@@ -21,6 +21,7 @@ from stream_app.domain.folding import FoldLimits
 from stream_app.domain.profile import END, Profile, apply
 from stream_app.domain.rules import Action, RuleBook, SendingPolicy, fold, limits, load_rule, plan, settle
 from stream_app.domain.rules.sending import Cap, QuietHours
+from tests.property.examples import search
 from tests.property.lived_worlds import (
     DAY,
     HOUR,
@@ -301,15 +302,7 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
 
-    @settings(
-        max_examples=1_000,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @search(1_000)
     @given(around_a_change(), policies(), LIMITS)
     def wanted(life: list[Input], policy: SendingPolicy, folding: FoldLimits) -> None:
         check(life, policy, folding)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.agents.rules import Rules
@@ -21,6 +21,7 @@ from stream_app.domain.customer import Customer, Customers
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits, Folds
 from stream_app.domain.profile import END, Profile, apply
+from tests.property.examples import search
 from tests.property.lived_worlds import HOUR, MINUTE, ONE, Input, play
 from tests.property.shipped_lives import AFTER, BOOKS, RULES, START, shipped_lives
 
@@ -151,15 +152,7 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
 
-    @settings(
-        max_examples=1_000,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @search(1_000)
     @given(shipped_lives(), st.sampled_from(BOOKS), LIMITS)
     def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
         check(life, book, folding)

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.agents.rules import Rules
@@ -20,6 +20,7 @@ from stream_app.domain.profile import END
 from stream_app.domain.rules import Action, RuleBook, applying, fold
 from stream_app.domain.rules.decision import HeldBack, Retracted
 from stream_app.domain.rules.settle import _Settlement
+from tests.property.examples import search
 from tests.property.lived_worlds import DAY, ONE, Input, Made, played
 from tests.property.shipped_lives import AFTER, BOOKS, CLOSES, RULES, START, shipped_lives
 from tests.property.test_rules_any_order import alternates, held_once
@@ -183,15 +184,7 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
 
-    @settings(
-        max_examples=2_000,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @search(2_000)
     @given(shipped_lives(PLANTS[plant]), st.sampled_from(BOOKS), LIMITS)
     def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
         check(life, book, folding)

@@ -172,7 +172,7 @@ def _written(value: Any) -> str:
     """Return what stands for a condition in a fingerprint: what is written."""
     if isinstance(value, Condition):
         return value.source
-    raise NotImplementedError
+    raise NotImplementedError  # as msgspec wants it said of a type that it is asked about in vain
 
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_written, order="deterministic").encode
