@@ -87,9 +87,7 @@ class CustomerStage:
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
-        handle = self.components.handle
-        for record in records:
-            handle(decode_component(record.value))
+        self.components.handle_all([decode_component(record.value) for record in records])
 
     def fire(self, due: int, key: bytes) -> None:
         """Take a timer of a customer, a component or a membership; `key` says whose it is."""

@@ -52,6 +52,7 @@ from stream_app.domain.messages import (
     Repoint,
     Topic,
     Union,
+    addressee,
     decode_brief,
     decode_event,
 )
@@ -60,10 +61,11 @@ from stream_app.domain.repair import Limits, Repairs
 from stream_app.domain.rows import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from stream_app.domain.customer import Customer, RuleFold
     from stream_app.domain.effects import Effects
+    from stream_app.domain.event import Event
     from stream_app.domain.identities import Identities
     from stream_app.domain.labels import Labels
     from stream_app.domain.messages import ComponentMessage, Message
@@ -115,6 +117,23 @@ class Components:
     def handle(self, message: ComponentMessage) -> None:
         """Make the transition that a message asks for."""
         self._transitions[type(message)](message)
+
+    def handle_all(self, messages: Iterable[ComponentMessage]) -> None:
+        """Make the transitions of a batch; each component's events by their times, as far as the rest lets them.
+
+        Any order would do. But channels come side by side, and an event behind a later one is a fold made again.
+        """
+        waiting: dict[str, list[tuple[tuple[int, str], int, Event, EventTo]]] = {}
+        for number, message in enumerate(messages):
+            if type(message) is EventTo:
+                event = decode_event(message.event)
+                waiting.setdefault(message.label, []).append((event.order, number, event, message))
+                continue
+            if waiting:
+                self._events(waiting.pop(addressee(message), ()))
+            self._transitions[type(message)](message)
+        for events in waiting.values():
+            self._events(events)
 
     def flush(self) -> None:
         """End an epoch: fold again whoever must be, as far as an epoch goes."""
@@ -174,12 +193,17 @@ class Components:
 
     # -- transitions ------------------------------------------------------------------------------------
 
-    def _event(self, message: EventTo) -> None:
+    def _events(self, events: Collection[tuple[tuple[int, str], int, Event, EventTo]]) -> None:
+        """Take in a component's events by time; of equal ones (copies) the first first."""
+        for _, _, event, message in sorted(events) if len(events) > 1 else events:
+            self._event(message, event)
+
+    def _event(self, message: EventTo, decoded: Event | None = None) -> None:
         at = self._at(message.label)
         if at.header.redirect:
             self._pass_on(message, at)
             return
-        event = decode_event(message.event)
+        event = decode_event(message.event) if decoded is None else decoded
         if message.origin:
             labels = map(self._customers.labels.of, event.identifiers)
             self._repoint(labels, message.label, message.origin, message.stamp)

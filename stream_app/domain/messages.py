@@ -210,6 +210,14 @@ LookupMessage = EventAt | Link | Linked | Repoint | CommandAt
 ComponentMessage = EventTo | Union | Offer | Merge | Drain | Repair | Fold | CommandTo
 Message = LookupMessage | ComponentMessage
 
+
+def addressee(message: ComponentMessage) -> str:
+    """Return the label of the component that a message is for."""
+    if isinstance(message, Union):
+        return message.loser
+    return message.winner if isinstance(message, (Offer, Merge)) else message.label
+
+
 encode = msgspec.msgpack.Encoder().encode
 """Any message, or an `Event`, -> bytes."""
 decode_lookup = msgspec.msgpack.Decoder(LookupMessage).decode

@@ -14,6 +14,8 @@ from tests.property.identity_strategies import arrivals, policies
 from tests.property.identity_world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stream_app.domain.messages import ComponentMessage
     from stream_app.domain.policy import IdentityPolicy
     from tests.property.identity_rest import Given
@@ -68,6 +70,11 @@ class Forgetful(Components):
     def handle(self, message: ComponentMessage) -> None:
         self.reset()
         super().handle(message)
+
+    def handle_all(self, messages: Iterable[ComponentMessage]) -> None:
+        for message in messages:
+            self.handle(message)
+            self.flush()
 
 
 class Unlucky(World):

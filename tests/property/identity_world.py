@@ -266,7 +266,7 @@ class World:
         self.send(Topic.LOOKUP, labels[0], at)
 
     def step(self, *, slow: bool = True) -> bool:
-        """Handle one message, or end all epochs; return False where there is nothing to do.
+        """Handle a message, or some of them in one batch, or end all epochs; return False where there is nothing to do.
 
         `slow`: components' steps of long work too.
         """
@@ -282,20 +282,27 @@ class World:
             return any_open
         queue = self.random.choice(waiting)
         messages = self.queues[queue]
-        raw = messages.pop(0 if self.ordered else self.random.randrange(len(messages)))
-        if self.random.random() < self.twice and raw[1] != MERGE:
-            messages.append(raw)
         self._source = queue[1]
         topic, _, partition = queue[1].rpartition("/")
         if topic == Topic.LOOKUP:
-            self.resolvers[int(partition)].handle(decode_lookup(raw))
-        else:
-            self.homes[int(partition)].handle(decode_component(raw))
-            self._open.add(int(partition))
-            if self.random.random() >= self.lazy:
-                self.end_epoch(int(partition))
-        self.handled += 1
+            self.resolvers[int(partition)].handle(decode_lookup(self._take(messages)))
+            self.handled += 1
+            return True
+        most = self.random.choice((1, 1, 2, 5))
+        batch = [self._take(messages) for _ in range(min(most, len(messages)))]
+        self.homes[int(partition)].handle_all([decode_component(raw) for raw in batch])
+        self._open.add(int(partition))
+        if self.random.random() >= self.lazy:
+            self.end_epoch(int(partition))
+        self.handled += len(batch)
         return True
+
+    def _take(self, messages: list[bytes]) -> bytes:
+        """Take a message out of a queue, or leave a copy there, to be handled twice."""
+        raw = messages.pop(0 if self.ordered else self.random.randrange(len(messages)))
+        if self.random.random() < self.twice and raw[1] != MERGE:
+            messages.append(raw)
+        return raw
 
     def end_epoch(self, place: int) -> None:
         """End the epoch of a partition of components."""

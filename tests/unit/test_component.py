@@ -27,6 +27,7 @@ from stream_app.domain.messages import (
     Topic,
     Union,
     decode_component,
+    decode_event,
     encode,
 )
 from stream_app.domain.policy import IdentityPolicy
@@ -205,6 +206,30 @@ def test_a_late_event_takes_its_place_and_is_said_to_be_late() -> None:
         ("folded", ["e1", "e2"]),
         ("event", "e3"),
     ]
+
+
+def test_events_that_come_in_one_batch_are_taken_in_by_their_times() -> None:
+    place = Place()
+    events = [event(f"e{time}", time, "cookie:1") for time in (30, 10, 20)]
+    other = event("e15", 15, "cookie:2")
+    place.components.handle_all(
+        [to("cookie:1", events[0]), to("cookie:2", other), *(to("cookie:1", one) for one in events[1:])]
+    )
+    place.components.flush()
+    assert place.timeline("cookie:1") == ["e10", "e20", "e30"]
+    assert [call[0] for call in place.rules.calls] == ["event"] * 4, "none had to be folded again"
+    assert (place.effects.counts["in order"], place.effects.counts["late"]) == (4, 0)
+
+
+def test_in_a_batch_events_do_not_pass_another_message_to_their_component() -> None:
+    place = Place()
+    before, behind = event("e2", 20, "cookie:1"), event("e1", 10, "cookie:1")
+    place.components.handle_all(
+        [to("cookie:1", before), union("cookie:1", "email:a", granted=True), to("cookie:1", behind)]
+    )
+    merge, forwarded = place.sent
+    assert [decode_event(moved.event).event_id for moved in merge.rows] == ["e2"]
+    assert (forwarded.label, decode_event(forwarded.event).event_id) == (of("email:a"), "e1")
 
 
 def test_a_late_basket_event_gives_the_basket_that_its_place_in_time_demands() -> None:
