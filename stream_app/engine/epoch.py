@@ -81,14 +81,16 @@ class Epoch:
         for task in working:
             try:
                 task.handler.flush()
-                changed.append((task, task.store.changes()))
+                changes = task.store.changes()
             except (EpochAbortedError, FatalError):
                 raise
             except Exception as error:
                 raise HandlerError(task, error) from error
+            self._log(task, changes)  # at once: the client sends it while the next task is asked
+            changed.append((task, changes))
         self._acknowledge(working)
         for task, changes in changed:
-            self._log(task, changes)
+            changes.append(self._log_position(task))
         said = self._announce(tasks)
         member = self._membership()
         if member is None and (changed or said):
@@ -101,9 +103,10 @@ class Epoch:
             for task in tasks
             if task.dirty or task.id in said
         ]
+        prepared = [(task, task.store.prepare(changes)) for task, changes in changed]
         self.producer.commit(offsets, None if member is None else group_metadata(*member))
-        for task, changes in changed:
-            task.store.commit(changes, task.changelog_position)
+        for task, batch in prepared:
+            task.store.land(batch, task.changelog_position)
             task.committed()
         self._emitted.update(said)
         if said:
@@ -118,15 +121,18 @@ class Epoch:
         topic, partition, send = task.stage.changelog, task.tp.partition, self.producer.send
         for key, value in changes:
             send(topic, value, key, partition)
+
+    def _log_position(self, task: Task) -> tuple[bytes, bytes | None]:
+        """Send and return the row that holds the position, once it is known what the epoch leaves outstanding."""
         key, value = task.meta()
-        changes.append((key, value))
 
         def delivered(error: Any, message: Any) -> None:
             # The position row is the last of the epoch in this partition: the changelog is complete up to it.
             if error is None:
                 task.changelog_position = message.offset() + 1
 
-        send(topic, value, key, partition, on_delivery=delivered)
+        self.producer.send(task.stage.changelog, value, key, task.tp.partition, on_delivery=delivered)
+        return key, value
 
     def _acknowledge(self, tasks: Collection[Task]) -> None:
         """Tell those who sent us messages within a stage how many have arrived, all of an epoch at once."""

@@ -30,7 +30,7 @@ from rocksdict import (
 from stream_app.engine.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
 V = TypeVar("V")
@@ -93,6 +93,9 @@ class Rows:
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_size(memtable_bytes)
         options.set_max_write_buffer_number(3)
+        # Most reads are of what is new (has this event been seen?), and the newest rows are in memory.
+        options.set_memtable_prefix_bloom_ratio(0.1)
+        options.set_memtable_whole_key_filtering(True)
         options.set_keep_log_file_num(2)
         options.set_max_open_files(256)
         # Without column_families the options of the default one are silently dropped on reopening.
@@ -129,16 +132,24 @@ class Rows:
             yield cursor.key(), cursor.value()
             cursor.next()
 
-    def write(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
-        """Write rows (None deletes) and the changelog position they belong to, at once."""
+    def prepare(self, rows: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:
+        """Return a batch that will write rows (None deletes); nothing is written yet."""
         batch = WriteBatch(raw_mode=True)
         for key, value in rows:
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
+        return batch
+
+    def land(self, batch: WriteBatch, changelog_position: int) -> None:
+        """Write what `prepare` made and the changelog position it belongs to, at once."""
         batch.put(_CHANGELOG_KEY, b"%d %d" % (changelog_position, time.time()))
         self._db.write(batch, write_opt=self._write)
+
+    def write(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+        """Write rows and the changelog position they belong to, at once."""
+        self.land(self.prepare(rows), changelog_position)
 
     @property
     def changelog_position(self) -> int:
@@ -180,14 +191,22 @@ class MemoryRows:
             if key >= start and (end is None or key < end):
                 yield key, self._rows[key]
 
-    def write(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
-        """Write rows (None deletes) and the changelog position they belong to."""
-        for key, value in rows:
+    def prepare(self, rows: Iterable[tuple[bytes, bytes | None]]) -> Collection[tuple[bytes, bytes | None]]:
+        """Return what will be written (None deletes)."""
+        return list(rows)
+
+    def land(self, batch: Collection[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+        """Write what `prepare` made and the changelog position it belongs to."""
+        for key, value in batch:
             if value is None:
                 self._rows.pop(key, None)
             else:
                 self._rows[key] = value
         self.changelog_position = changelog_position
+
+    def write(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+        """Write rows and the changelog position they belong to."""
+        self.land(self.prepare(rows), changelog_position)
 
     @property
     def size(self) -> int:
@@ -322,11 +341,19 @@ class Store:
         """Whether this epoch wrote anything."""
         return any(table.overlay for table in self._all)
 
-    def commit(self, changes: list[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+    def prepare(self, changes: list[tuple[bytes, bytes | None]]) -> Any:
+        """Make ready for `land` what this epoch has changed: while the broker is busy, that costs no time."""
+        return self.rows.prepare(changes)
+
+    def land(self, prepared: Any, changelog_position: int) -> None:
         """Write what the committed transaction made true."""
-        self.rows.write(changes, changelog_position)
+        self.rows.land(prepared, changelog_position)
         for table in self._all:
             table.committed()
+
+    def commit(self, changes: list[tuple[bytes, bytes | None]], changelog_position: int) -> None:
+        """Prepare and land."""
+        self.land(self.prepare(changes), changelog_position)
 
     def abort(self) -> None:
         """Forget this epoch."""

@@ -111,9 +111,9 @@ class Noted(MemoryRows):
         super().__init__()
         self.steps = steps
 
-    def write(self, rows: Any, changelog_position: int) -> None:
-        self.steps.append(("rows", [key for key, _ in rows], changelog_position))
-        super().write(rows, changelog_position)
+    def land(self, batch: Any, changelog_position: int) -> None:
+        self.steps.append(("rows", [key for key, _ in batch], changelog_position))
+        super().land(batch, changelog_position)
 
 
 class Bench:
