@@ -28,8 +28,8 @@ from stream_app.domain.rules import Rule, RuleBook, RuleError, SendingPolicy, Sh
 from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.domain.segments import SegmentBook, load_segment
 from stream_app.engine import topics as kafka_topics
-from stream_app.engine.engine import Pace
 from stream_app.engine.errors import FatalError
+from stream_app.engine.pace import Pace
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.worker import Worker, WorkerConfig

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     stages: Annotated[tuple[str, ...], NoDecode] = Field(STAGES, description="stages to run")
 
     time: TimeMode = Field(TimeMode.WALL, description="wall: live; events: a replay drives the clock")
-    tolerance_ms: int = Field(200, ge=0, description="how far events may lag behind the broker's clock")
+    tolerance_ms: int = Field(100, ge=0, description="how far events may lag behind the broker's clock")
     max_ahead_ms: int = Field(
         0, ge=0, description="how far an event may take a replay's clock ahead of its arrival; live: never"
     )

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stream_app.engine.engine import Pace
 from stream_app.engine.observer import Observer
+from stream_app.engine.pace import Pace
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import TableSpec
 from stream_app.engine.watermark import TimeMode

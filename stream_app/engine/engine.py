@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +31,7 @@ from stream_app.engine.errors import (
     OutcomeUnknownError,
 )
 from stream_app.engine.flights import ARRIVALS_HEADER, FLIGHT_HEADER
+from stream_app.engine.pace import Pacer
 from stream_app.engine.task import Task
 from stream_app.engine.watermark import SourceWatermark, TimeMode
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from stream_app.engine.assignment import Assignment
     from stream_app.engine.epoch import Epoch
     from stream_app.engine.observer import Observer
+    from stream_app.engine.pace import Pace
     from stream_app.engine.stage import Dispatcher
     from stream_app.engine.transport import Batch
     from stream_app.engine.watermark import BrokerClock
@@ -50,31 +51,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _OWN_HEADERS = frozenset({WATERMARK_HEADER, ARRIVALS_HEADER})
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often epochs are committed, and how much is done in one.
-
-    Attributes:
-        interval_s: between two commits under load.
-        stretch: while input waits, at least so many times as long as a commit takes, ...
-        longest_s: ... but never longer than this.
-        least_s: between two commits when there is little to do.
-        watermark_s: between two commits that only carry watermarks.
-        timers: timers fired between two looks at the input.
-        failures: commits that may fail in a row before the worker gives up.
-        fenced_s: how long a worker may go without partitions that it had.
-    """
-
-    interval_s: float = 0.1
-    stretch: float = 6.0
-    longest_s: float = 0.4
-    least_s: float = 0.02
-    watermark_s: float = 0.2
-    timers: int = 2_000
-    failures: int = 8
-    fenced_s: float = 120.0
 
 
 class _RolledBackError(Exception):
@@ -107,11 +83,8 @@ class Engine:
         self._between_epochs = between_epochs
         self._failures = 0
         self._fenced_at: float | None = None
-        self._records = 0
         self._busy = 0.0
-        self._behind = False
-        self._last_commit = time.monotonic()
-        self._last_took = 0.0
+        self._pacer = Pacer(pace, time.monotonic())
 
     def process(self, tp: TP, batch: Batch) -> None:
         """Take one batch of one partition; stale ones and records from before its position are skipped.
@@ -135,8 +108,10 @@ class Engine:
                 if not self.commit():
                     return
                 self._cleared(task, piece[-1].offset + 1)
-        self._busy += time.monotonic() - started
-        if self._overdue():
+        now = time.monotonic()
+        self._busy += now - started
+        if self._pacer.due(now, at_hand=self._at_hand()):
+            self._follow_clocks()
             self.commit()
 
     def _attempt(self, task: Task, records: Sequence[Any]) -> bool:
@@ -159,8 +134,9 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, nothing may be acknowledged
             self._handler_failed(task, error)
             return False
-        self._records += len(records)
-        self.observer.batch(task, len(records), time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._pacer.worked(len(records), seconds)
+        self.observer.batch(task, len(records), seconds)
         return True
 
     def _run(self, task: Task, records: Sequence[Any]) -> None:
@@ -227,16 +203,12 @@ class Engine:
                     task.take(*taken)
 
     def _overdue(self) -> bool:
-        return time.monotonic() - self._last_commit > self._interval()
+        return self._pacer.overdue(time.monotonic())
 
-    def _interval(self) -> float:
-        """Return the time between two commits under load.
-
-        Who is behind commits seldom: a row that changes ten times is written once. Who keeps up is quick.
-        """
-        pace = self.pace
-        times = pace.stretch if self._behind else 1.0
-        return min(max(pace.interval_s, times * self._last_took), pace.longest_s)
+    def _at_hand(self) -> bool:
+        """Tell whether records wait that have been fetched already."""
+        gate = self.assignment.gate
+        return any(gate.at_hand(task.tp, task.position) for task in self.assignment.ready())
 
     def _set_aside(self, task: Task, record: Any) -> None:
         """Send a record on which its handler fails to the dead letters; it has arrived all the same."""
@@ -282,14 +254,17 @@ class Engine:
         ready = self.assignment.ready()
         if self.stopping or not ready:
             return
+        self._follow_clocks()
         for task in ready:
-            if isinstance(task.watermark, SourceWatermark):
-                self._follow_clock(task, task.watermark)
-            elif task.stage.tables and task.timers.earliest < task.clock and not self._fired(task):
+            if task.follows_clock or not task.stage.tables or task.timers.earliest >= task.clock:
+                continue
+            if not self._fired(task):
                 return
-        if any(task.dirty for task in ready) or (
-            time.monotonic() - self._last_commit > self.pace.watermark_s and self.epoch.unsaid(ready)
-        ):
+        now = time.monotonic()
+        if any(task.dirty for task in ready):
+            if self._pacer.overdue(now) or not self._at_hand():
+                self.commit()
+        elif self._pacer.age(now) > self.pace.watermark_s and self.epoch.unsaid(ready):
             self.commit()
 
     def pause(self) -> None:
@@ -313,12 +288,16 @@ class Engine:
             return False
         return True
 
-    def _follow_clock(self, task: Task, mark: SourceWatermark) -> None:
-        if self._mode is TimeMode.WALL:
-            read_up_to = self.assignment.gate.read_up_to(task.tp, task.position)
-            now = None if read_up_to is None else self._broker_clock.now(read_up_to)
-            if now is not None:
-                mark.caught_up(now)
+    def _follow_clocks(self) -> None:
+        """Move the clocks of sources to where all of their records have been processed."""
+        if self._mode is not TimeMode.WALL:
+            return
+        for task in self.assignment.ready():
+            if isinstance(task.watermark, SourceWatermark):
+                read_up_to = self.assignment.gate.read_up_to(task.tp, task.position)
+                now = None if read_up_to is None else self._broker_clock.now(read_up_to)
+                if now is not None:
+                    task.watermark.caught_up(now)
 
     def commit(self) -> bool:
         """Commit the epoch; return whether it was committed."""
@@ -337,9 +316,7 @@ class Engine:
             self.assignment.reopen_all()
             return False
         self._failures = 0
-        self._last_commit = time.monotonic()
-        self._last_took = written.seconds
-        self.observer.committed(self._records, written.changes, written.seconds)
+        self.observer.committed(self._pacer.records, written.changes, written.seconds)
         now = self._broker_clock.now(local_ms()) if self._mode is TimeMode.WALL else None
         waiting = 0
         for task in tasks:
@@ -352,8 +329,7 @@ class Engine:
                 self.observer.counted(task, now)
                 task.tally.clear()
                 task.fired.clear()
-        self._behind = waiting > self._records
-        self._records = 0
+        self._pacer.committed(time.monotonic(), written.seconds, waiting)
         return True
 
     def _flush_failed(self, error: HandlerError) -> None:
@@ -385,7 +361,7 @@ class Engine:
 
     def _rewind(self) -> None:
         """Go back to the last commit: drop what this epoch wrote, and read its input again."""
-        self._records = 0
+        self._pacer.dropped()
         for task in self.assignment.ready():
             if task.dirty:
                 task.abort()
@@ -399,7 +375,7 @@ class Engine:
 
     def _suspend(self) -> None:
         self._fenced_at = self._fenced_at or time.monotonic()
-        self._records = 0
+        self._pacer.dropped()
         self.assignment.suspend()
 
     def assigned(self, tps: set[TP]) -> None:
@@ -418,9 +394,7 @@ class Engine:
             now = time.monotonic()
             loaded = self._busy > (now - before) / 2
             before, self._busy = now, 0.0
-            await asyncio.sleep(
-                self._interval() if loaded else max(self.pace.least_s, min(self._last_took / 2, 1.0))
-            )
+            await asyncio.sleep(self._pacer.interval if loaded else self._pacer.pause)
             if not self.stopping:
                 self.assignment.check()
                 self.tick()

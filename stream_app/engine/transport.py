@@ -32,7 +32,7 @@ SCHEME = "raccord"
 """URL scheme under which the transport is registered with Faust: `raccord://host:port`."""
 
 _POLL_SECONDS = 0.2
-_FETCH_WAIT_MS = 100
+_FETCH_WAIT_MS = 50
 """How long the broker waits for records: so old can our knowledge that a partition is empty be."""
 _NEVER_IDLE_MS = 7 * 24 * 3600 * 1000
 """A consumer that fetches nothing leaves its group after so long. Ours fetches nothing while it restores."""
@@ -98,7 +98,7 @@ class Gate:
         return {tp for tp in active if tp in self._open and tp not in self._seeks}
 
     def deliver(self, tp: TP, offset: int) -> None:
-        """Note that records up to `offset` (exclusive) were handed to the stream."""
+        """Note that records up to `offset` (exclusive) have been fetched for the stream."""
         self._delivered[tp] = offset
         self._empty_at.pop(tp, None)
 
@@ -122,6 +122,10 @@ class Gate:
             position: where its processing stands.
         """
         return self._empty_at.get(tp) if position >= self._delivered.get(tp, 0) else None
+
+    def at_hand(self, tp: TP, position: int) -> bool:
+        """Tell whether records from `position` on have been fetched, and not been processed."""
+        return tp in self._open and self._delivered.get(tp, 0) > position
 
     def snapshot(self) -> dict[TP, int]:
         """Return the incarnations as they are now, before a fetch."""
@@ -194,9 +198,13 @@ class BatchConsumer(driver.Consumer):
             return
         generation = self.app.consumer_generation_id
         for tp, batch in records.items():
+            self.gate.deliver(tp, batch[-1].offset + 1)
+        self._observe(
+            self.gate.fetchable(wanted)
+        )  # holds as soon as what this answer brings has been processed
+        for tp, batch in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return  # a rebalance began: what is dropped here is read again after the next seek
-            self.gate.deliver(tp, batch[-1].offset + 1)
             yield tp, _message(tp, Batch(incarnations.get(tp, 0), batch), generation)
 
     async def _apply_seeks(self) -> None:
@@ -243,7 +251,7 @@ class BatchConsumer(driver.Consumer):
     def _observe(self, tps: Iterable[TP]) -> None:
         """Tell the gate what is left of each partition, as the broker's last answer about it says.
 
-        Only this loop can: everything fetched has been delivered, and nobody moves a position meanwhile. What an
+        Only this loop can: everything fetched counts as delivered, and nobody moves a position meanwhile. What an
         answer says holds for the time when it came, not for now: this process may have been frozen since. The
         answer's time is read before its offset, because the consumer's thread writes them the other way round.
         """

@@ -22,9 +22,10 @@ from rocksdict import Cache
 
 from stream_app.engine import transport
 from stream_app.engine.assignment import Assignment
-from stream_app.engine.engine import Engine, Pace
+from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import FatalError
+from stream_app.engine.pace import Pace
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.task import Clockwork
 from stream_app.engine.transport import Gate

@@ -18,7 +18,7 @@ from faust.types import TP
 from stream_app.agents.in_force import InForce, Written
 from stream_app.app import _stages, _terms, _topics, load_policy, read_rules
 from stream_app.domain.rules import RuleBook
-from stream_app.engine.engine import Pace
+from stream_app.engine.pace import Pace
 from stream_app.engine.store import Rows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode

@@ -34,7 +34,7 @@ from stream_app.domain.keys import timer_key
 from stream_app.embedded.broker import EmbeddedKafka
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.changelog import Progress, Restorer
-from stream_app.engine.engine import Pace
+from stream_app.engine.pace import Pace
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import Rows, TableSpec, identity

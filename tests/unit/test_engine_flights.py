@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from stream_app.engine.codec import WATERMARK_HEADER, decode_watermarks, encode_watermarks
-from stream_app.engine.engine import Engine, Pace
+from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.flights import FLIGHT_HEADER, NOTHING, Flights
 from stream_app.engine.observer import Observer
+from stream_app.engine.pace import Pace
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import MemoryRows
 from stream_app.engine.task import Clockwork, Task
@@ -207,7 +208,7 @@ class World:
             dispatcher=SimpleNamespace(),
             observer=Observer(),
             broker_clock=clock,
-            pace=Pace(interval_s=1e9),  # epochs end when the test says so
+            pace=Pace(interval_s=1e9, longest_s=1e9, least_s=1e9),  # epochs end when the test says so
             mode=TimeMode.EVENTS,
         )
         for tp, task in tasks.items():

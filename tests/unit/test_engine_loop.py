@@ -15,16 +15,17 @@ from faust.types import TP
 import stream_app
 from stream_app.engine import engine as engine_module
 from stream_app.engine.codec import WATERMARK_HEADER, encode_marker
-from stream_app.engine.engine import Engine, Pace
+from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Written
 from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, OutcomeUnknownError
 from stream_app.engine.observer import Observer
+from stream_app.engine.pace import Pace
 from stream_app.engine.stage import Handler, Stage
 from stream_app.engine.store import MemoryRows, TableSpec, identity
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.timers import Timers
 from stream_app.engine.transport import Batch, Gate
-from stream_app.engine.watermark import BrokerClock, MergedWatermark, TimeMode
+from stream_app.engine.watermark import BrokerClock, MergedWatermark, SourceWatermark, TimeMode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -126,7 +127,9 @@ class Desk:
             dispatcher=dispatcher,
             observer=Observer(),
             broker_clock=BrokerClock(),
-            pace=Pace(**{"interval_s": 1e9, "longest_s": 1e9, **pace}),  # epochs end when a test says so
+            pace=Pace(
+                **{"interval_s": 1e9, "longest_s": 1e9, "least_s": 1e9, **pace}
+            ),  # ... when a test says so
             mode=TimeMode.EVENTS,
         )
         for tp, task in self.tasks.items():
@@ -384,50 +387,68 @@ def test_an_epoch_ends_soon_when_there_is_little_to_do_and_later_under_load(monk
     assert pauses(desk, monkeypatch, False, True, True, False) == [0.02, 0.1, 0.1, 0.02]
 
 
-@pytest.mark.parametrize(
-    ("behind", "commit_s", "expected"),
-    [
-        (True, 0.001, 0.1),
-        (True, 0.05, 0.3),
-        (True, 10.0, 0.4),
-        (False, 0.05, 0.1),
-        (False, 0.2, 0.2),
-        (False, 10.0, 0.4),
-    ],
-)
-def test_an_epoch_under_load_lasts_longer_where_commits_are_slow_and_much_longer_while_input_waits(
-    monkeypatch, behind, commit_s, expected
+def test_what_was_fetched_together_is_committed_together_and_at_once(desk, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    desk.gate.deliver(desk.one.tp, 2)
+    desk.gate.deliver(desk.other.tp, 1)
+    clock.now = 0.05
+    desk.take(desk.one, 0, 1)
+    desk.engine.tick()
+    assert desk.epochs.positions == []
+    desk.take(desk.other, 0)
+    assert desk.epochs.positions == [{"in/0": 2, "in/1": 1}]
+
+
+def test_what_was_fetched_together_and_takes_long_is_committed_at_the_interval_all_the_same(
+    desk, monkeypatch
 ):
-    desk = Desk(interval_s=0.1, stretch=6.0, longest_s=0.4)
-    desk.engine._last_took = commit_s
-    desk.engine._behind = behind
-    assert pauses(desk, monkeypatch, True) == [pytest.approx(expected)]
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    for task in (desk.one, desk.other):
+        desk.gate.deliver(task.tp, 1)
+    clock.now = 0.15
+    desk.take(desk.one, 0)
+    assert desk.epochs.positions == [{"in/0": 1, "in/1": 0}]
 
 
-@pytest.mark.parametrize(("waiting", "behind"), [(0, False), (3, False), (4, True)])
-def test_who_has_more_waiting_than_an_epoch_took_in_is_behind(monkeypatch, waiting, behind):
-    desk = Desk(interval_s=0.1, stretch=6.0, longest_s=0.4)
-    desk.engine.process(desk.one.tp, desk.batch(desk.one, 0, 1, 2))
-    desk.gate.observe(desk.one.tp, waiting, at=0)
-    assert desk.engine.commit()
-    desk.engine._last_took = 0.05
-    assert pauses(desk, monkeypatch, True) == [pytest.approx(0.3 if behind else 0.1)]
-
-
-def test_the_usual_time_between_two_commits_is_a_tenth_of_a_second_and_never_more_than_half_of_one():
-    pace = Pace()
-    assert (pace.interval_s, pace.longest_s) == (0.1, 0.4)
-    assert pace.least_s < pace.interval_s
+def test_what_is_at_hand_of_a_partition_that_was_taken_away_holds_no_commit_back(desk, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    desk.gate.deliver(desk.other.tp, 1)
+    desk.gate.close([desk.other.tp])
+    clock.now = 0.05
+    desk.take(desk.one, 0)
+    assert len(desk.epochs.positions) == 1
 
 
 def test_a_busy_stream_is_committed_at_the_interval_and_not_once_a_batch(desk, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
-    desk = Desk(interval_s=0.1, longest_s=0.4)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    desk.gate.deliver(desk.one.tp, 1_000)
     for offset in range(100):
         clock.now += 0.01
         desk.take(desk.one, offset)
     assert len(desk.epochs.positions) == 9
+
+
+def test_a_live_clock_moves_with_the_epoch_that_holds_what_it_waited_for(desk, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    desk.engine._mode = TimeMode.WALL
+    desk.engine._broker_clock.observe(1_000_000, 0)
+    source = desk.one.watermark = SourceWatermark(TimeMode.WALL, 200, 0)
+    desk.gate.deliver(desk.one.tp, 2)
+    desk.gate.observe(desk.one.tp, 0, 40)  # the answer that brought these records says that there are no more
+    clock.now = 0.05
+    desk.take(desk.one, 0, 1)
+    assert desk.epochs.positions == [{"in/0": 2, "in/1": 0}]
+    assert source.value == 1_000_000 + 40 - 200
 
 
 # Timers

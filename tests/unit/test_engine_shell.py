@@ -29,6 +29,8 @@ from stream_app.settings import Settings
 from tests import engine_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from stream_app.engine.worker import Worker
 
 ROOT = Path(stream_app.__file__).parents[1]
@@ -134,19 +136,25 @@ class Thread:
         return dict.fromkeys(wanted, self.records)
 
 
-def fetched(gate: Gate, thread: Thread) -> list[tuple[TP, Any]]:
-    """Let a consumer fetch once; return the messages."""
+def fetched(
+    gate: Gate, thread: Thread, tps: Collection[TP] = (A,), at: Callable[[TP], None] = lambda _: None
+) -> list[tuple[TP, Any]]:
+    """Let a consumer fetch once; call `at` when a message of a partition is handed out, and return all of them."""
     consumer = BatchConsumer.__new__(BatchConsumer)
     consumer.gate = gate
     consumer._thread = thread
     consumer.flow_active = True
     consumer.app = SimpleNamespace(consumer_generation_id=1)
-    consumer.assignment = lambda: {A}
-    consumer._get_active_partitions = lambda: {A}
+    consumer.assignment = lambda: {*tps}
+    consumer._get_active_partitions = lambda: {*tps}
     vars(consumer)["should_stop"] = False
 
     async def once() -> list[tuple[TP, Any]]:
-        return [found async for found in consumer.getmany(0.0)]
+        found = []
+        async for tp, message in consumer.getmany(0.0):
+            at(tp)
+            found.append((tp, message))
+        return found
 
     return asyncio.run(once())
 
@@ -176,6 +184,17 @@ def test_the_records_of_a_partition_are_one_message():
     ((tp, message),) = fetched(gate, Thread(records(5, 6, 9)))
     assert (tp, message.offset) == (A, 9)
     assert [record.offset for record in message.value.records] == [5, 6, 9]
+
+
+@pytest.mark.usefixtures("_running")
+def test_all_that_a_fetch_brought_is_at_hand_before_the_first_of_it_is_handed_out_and_until_it_is_processed():
+    gate, seen = Gate(), []
+    both = (A, TP("topic", 1))
+    for tp in both:
+        gate.reopen(tp, 5)
+    fetched(gate, Thread(records(5, 6)), both, lambda _: seen.append([gate.at_hand(tp, 5) for tp in both]))
+    assert seen == [[True, True]] * 2
+    assert [gate.at_hand(A, position) for position in (6, 7)] == [True, False]
 
 
 @pytest.mark.usefixtures("_running")

@@ -1,0 +1,95 @@
+"""When an epoch ends: arithmetic on what the engine notes, with the time (s, monotonic) passed in.
+
+1. What was fetched together is committed together, as soon as all of it is processed. A commit in its middle would
+   be one more, and while it lasts the rest grows old: so do clocks, which stand still until the next fetch.
+2. Where that takes long, an epoch ends after `interval_s` all the same; or after as long as a commit takes, so that
+   never more than half of the time goes into commits.
+3. Who is behind (a second's work is waiting, or more) is in no hurry, and commits seldom: a row that changes ten times
+   is written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often epochs are committed, and how much is done in one.
+
+    Attributes:
+        interval_s: between two commits under load.
+        stretch: for who is behind, at least so many times as long as a commit takes, ...
+        longest_s: ... but never longer than this.
+        least_s: between two commits when there is little to do.
+        watermark_s: between two commits that only carry watermarks.
+        timers: timers fired between two looks at the input.
+        failures: commits that may fail in a row before the worker gives up.
+        fenced_s: how long a worker may go without partitions that it had.
+        behind_s: whose input would take so long is behind.
+    """
+
+    interval_s: float = 0.1
+    stretch: float = 6.0
+    longest_s: float = 1.0
+    least_s: float = 0.02
+    watermark_s: float = 0.2
+    timers: int = 2_000
+    failures: int = 8
+    fenced_s: float = 120.0
+    behind_s: float = 1.0
+
+
+class Pacer:
+    """Says when to commit."""
+
+    def __init__(self, pace: Pace, now: float) -> None:
+        """Begin the first epoch."""
+        self.pace = pace
+        self.behind = False
+        self.records = 0
+        """Processed in this epoch."""
+        self._spent = 0.0
+        self._began = now
+        self._took = 0.0
+
+    def worked(self, records: int, seconds: float) -> None:
+        """Note a batch."""
+        self.records += records
+        self._spent += seconds
+
+    def dropped(self) -> None:
+        """Note that the epoch was rolled back: it goes on without what it had done."""
+        self.records, self._spent = 0, 0.0
+
+    def committed(self, now: float, took: float, waiting: int) -> None:
+        """Begin the next epoch; `waiting` are the records that are left in the input."""
+        spent = self._spent + took
+        self.behind = waiting * spent > self.pace.behind_s * self.records
+        self._began, self._took = now, took
+        self.records, self._spent = 0, 0.0
+
+    @property
+    def interval(self) -> float:
+        """How long an epoch lasts under load, at most (s)."""
+        pace = self.pace
+        return min(max(pace.interval_s, (pace.stretch if self.behind else 1.0) * self._took), pace.longest_s)
+
+    @property
+    def pause(self) -> float:
+        """How long to wait for input when there is little to do (s)."""
+        return max(self.pace.least_s, min(self._took / 2, 1.0))
+
+    def age(self, now: float) -> float:
+        """Return how long ago the last commit was (s)."""
+        return now - self._began
+
+    def overdue(self, now: float) -> bool:
+        """Tell whether the epoch has lasted long enough, whatever there is to do."""
+        return now - self._began > self.interval
+
+    def due(self, now: float, *, at_hand: bool) -> bool:
+        """Tell whether to commit after a batch; `at_hand`: more has been fetched and waits to be processed."""
+        if self.overdue(now):
+            return True
+        return not at_hand and not self.behind and now - self._began >= self.pace.least_s
