@@ -77,7 +77,7 @@ def apply(environment: Mapping[str, str]) -> None:
     _Producer.points = points
     _before(Epoch, "commit", points.begin)
     producer.Producer = _Producer
-    _after(Store, "commit", lambda *_: points.reach("between_stores"))
+    _after(Store, "land", lambda *_: points.reach("between_stores"))
     _after(Epoch, "commit", lambda *_: points.reach("after_epoch"))
     _after(changelog.Restorer, "_apply", lambda *_: points.reach("in_restore"))
     _after(changelog.Restorer, "restore", lambda *_: sys.stderr.write(f"{RESTORED}\n"))
