@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_app.domain.commands import Op
-from stream_app.domain.customer import At, Customers, NoRules
+from stream_app.domain.customer import At, Customers
 from stream_app.domain.drain import Drains
 from stream_app.domain.erasing import Erasing
 from stream_app.domain.folding import FoldLimits
@@ -59,11 +59,12 @@ from stream_app.domain.messages import (
 from stream_app.domain.operators import Operators
 from stream_app.domain.repair import Limits, Repairs
 from stream_app.domain.rows import Header
+from stream_app.domain.rule_fold import NoRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from stream_app.domain.customer import Customer, RuleFold
+    from stream_app.domain.customer import Customer
     from stream_app.domain.effects import Effects
     from stream_app.domain.event import Event
     from stream_app.domain.identities import Identities
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import Clock, ComponentTables
     from stream_app.domain.profile import Place
+    from stream_app.domain.rule_fold import RuleFold
 
 
 class Components:

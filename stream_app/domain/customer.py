@@ -8,12 +8,12 @@ here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from stream_app.domain.customer_id import customer_id
-from stream_app.domain.effects import Cause, Change, IdentityChange
+from stream_app.domain.announcing import Announcer
+from stream_app.domain.effects import Cause
 from stream_app.domain.erasures import Erasures
 from stream_app.domain.evidence import Evidence
 from stream_app.domain.folding import Folds
@@ -21,13 +21,14 @@ from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import label_key, names_key, slot_key
 from stream_app.domain.messages import decode_event, encode
 from stream_app.domain.partition import LinkRules
-from stream_app.domain.profile import BEGINNING, END, apply
+from stream_app.domain.profile import BEGINNING, apply
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
 from stream_app.domain.timeline import ERASED, Timelines, arrived_before, bare, same_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 
+    from stream_app.domain.announcing import Arrived
     from stream_app.domain.commands import Verdict
     from stream_app.domain.effects import Effects
     from stream_app.domain.event import Event
@@ -40,104 +41,7 @@ if TYPE_CHECKING:
     from stream_app.domain.ports import Clock, ComponentTables
     from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rows import EventPlace, Header
-
-
-UNDER_WAY = ""
-"""No label: stands in `Header.incoming` while a part of another component is being taken in."""
-
-
-Arrived = tuple[str, str]
-"""An identifier that has come with another component, and the id of the customer that it was with there."""
-
-
-class RuleFold(Protocol):
-    """The rules, as a customer's events concern them.
-
-    State is whatever they keep in `customer.rules`: a fold of the timeline, and a history that no event can give
-    back. `folding` says when a fold is made anew, with `begin`, `step` and `finish`, over several epochs if need
-    be; until then the customer is not settled, and nothing may be decided about it.
-    """
-
-    def before(self, customer: Customer, event: Event) -> None:
-        """The timeline's new last event is about to be taken in: the profile is without it."""
-
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
-        """Take in the timeline's new last event; return False if other rules made the fold: it must be made anew."""
-
-    def begin(self, customer: Customer, kept: bytes | None) -> Any:
-        """Return a fold to go on with: of no event, or what `keep` gave; None if other rules gave that."""
-
-    def before_step(self, fold: Any, event: Event, profile: Profile) -> None:
-        """The next event of the timeline is about to be folded: the profile, folded beside, is without it."""
-
-    def step(self, fold: Any, event: Event, profile: Profile) -> None:
-        """Fold the next event of the timeline, in place; the profile has it."""
-
-    def keep(self, fold: Any) -> bytes:
-        """Return a fold as bytes, without the history."""
-
-    def current(self, customer: Customer) -> Any:
-        """Return the fold of a settled customer."""
-
-    def finish(self, customer: Customer, fold: Any, stamp: int) -> None:
-        """The fold has come to the timeline's end: it is the customer's now. `stamp` is the earliest."""
-
-    def leave(self, customer: Customer) -> bytes:
-        """The customer ends here: drop its timers, and return the state as bytes, to travel."""
-
-    def join(self, customer: Customer, state: bytes) -> Place:
-        """Another's state has come: combine the histories. Return from where on to fold again. Idempotent."""
-
-    def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:
-        """Give away what belongs to those who own the events that it rests on: slot -> state for `join`.
-
-        `slot_of(event id)` is the slot of an event's customer, None of an event that there isn't. The customer
-        is folded again.
-        """
-
-
-class NoRules:
-    """No rules at all."""
-
-    def before(self, customer: Customer, event: Event) -> None:
-        """Do nothing."""
-
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:  # noqa: ARG002
-        """Do nothing."""
-        return True
-
-    def begin(self, customer: Customer, kept: bytes | None) -> Any:  # noqa: ARG002
-        """Return a fold of nothing."""
-        return b""
-
-    def before_step(self, fold: Any, event: Event, profile: Profile) -> None:
-        """Do nothing."""
-
-    def step(self, fold: Any, event: Event, profile: Profile) -> None:
-        """Do nothing."""
-
-    def keep(self, fold: Any) -> bytes:  # noqa: ARG002
-        """Return nothing."""
-        return b""
-
-    def current(self, customer: Customer) -> Any:  # noqa: ARG002
-        """Return a fold of nothing."""
-        return b""
-
-    def finish(self, customer: Customer, fold: Any, stamp: int) -> None:
-        """Do nothing."""
-
-    def leave(self, customer: Customer) -> bytes:  # noqa: ARG002
-        """Return no state."""
-        return b""
-
-    def join(self, customer: Customer, state: bytes) -> Place:  # noqa: ARG002
-        """Do nothing."""
-        return END
-
-    def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:  # noqa: ARG002
-        """Give nothing away."""
-        return {}
+    from stream_app.domain.rule_fold import RuleFold
 
 
 class At(NamedTuple):
@@ -248,7 +152,7 @@ class Customers:
         self.effects = effects
         self.rules = rules
         self.labels = labels
-        self._key = key
+        self._announcer = Announcer(self, key)
         self._clock = clock
         self._digest = policy.digest
         self.folds = Folds(self, limits)
@@ -612,7 +516,8 @@ class Customers:
             return
         fresh = None if arrived is not None else cause.evidence
         slots = self._slots_to_look_at(home, outcome, fresh, thorough=thorough).union(also)
-        slots |= self._announce(at, home, outcome, cause, self._with_strangers(at, home, arrived or ()))
+        everybody = self._announcer.with_strangers(at, home, arrived or ())
+        slots |= self._announcer.announce(at, home, outcome, cause, everybody)
         self._tell(at, {group.slot for group in outcome.groups} - slots, stamp)
         if slots:
             self.repair(at, home, dict.fromkeys(slots), stamp)
@@ -659,97 +564,3 @@ class Customers:
             if group.slot not in slots:
                 slots |= owners.disputed(group)
         return slots
-
-    def _with_strangers(self, at: At, home: Home, arrived: Collection[Arrived]) -> Collection[Arrived]:
-        """Return who has arrived, those included who had to wait for their evidence; others begin to wait."""
-        header, groups = at.header, home.identities.all.groups
-        if not arrived and not header.strangers:
-            return arrived
-        everybody: set[Arrived] = {*header.strangers, *arrived}
-        waiting = {one for one in everybody if one[0] not in groups} if header.incoming else set()
-        header.strangers = sorted(waiting)
-        self.put_header(at)
-        return everybody - waiting
-
-    def _announce(
-        self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Collection[Arrived]
-    ) -> set[int]:
-        """Give customers their ids and publish what became of the old ones.
-
-        Returns:
-            The slots that got another id, or one that another slot had: its profile is this one's now.
-        """
-        groups, customers = home.identities.all.groups, self.tables.customers
-        became: dict[str, set[str]] = {}
-        before: dict[int, str] = {}
-        renamed: set[int] = set()
-        fresh: dict[str, int] = {}
-        ids: dict[Group, str] = {}
-        for group in sorted(outcome.groups, key=lambda group: group.slot):
-            customer = self.open(at, group.slot)
-            row = customer.row
-            before[group.slot] = row.id
-            now = customer_id(group.first[2], self._key) if group.first is not None else ""
-            ids[group] = now
-            if row.id:
-                became.setdefault(row.id, set()).add(now)
-                if row.id != now:
-                    renamed.add(group.slot)
-            else:
-                fresh[now] = group.slot
-            row.id, row.contested, row.version = now, group.contested, row.version + 1
-            customers.put(customer.prefix, row)
-        for name, (slot, _) in outcome.members.items():
-            if slot is not None:
-                if slot not in before:
-                    gone = customers.get(slot_key(at.prefix, slot))
-                    before[slot] = "" if gone is None else gone.id
-                if before[slot]:
-                    targets = became.setdefault(before[slot], set())
-                    if (holder := groups.get(name)) is not None:
-                        targets.add(ids[holder])
-        for old, targets in self._what_became(at, groups, ids, arrived).items():
-            became.setdefault(old, set()).update(targets)
-        self._publish(became, () if UNDER_WAY in at.header.incoming else fresh, cause)
-        return renamed.union(slot for new, slot in fresh.items() if new in became)
-
-    def _what_became(
-        self, at: At, groups: Mapping[str, Group], ids: Mapping[Group, str], arrived: Collection[Arrived]
-    ) -> Mapping[str, set[str]]:
-        """Return the ids that there are now instead of those that have come with identifiers."""
-        became: dict[str, set[str]] = {old: {old} for _, old in arrived}
-        first = {customer_id(name, self._key): name for name, _ in arrived}
-        for old, targets in became.items():
-            # Whether the id is still somebody's shows at the identifier that it rests on: one of these, one that
-            # came before, or one that is still to come.
-            name = first.get(old) or next((n for n in groups if customer_id(n, self._key) == old), None)
-            if name is not None or not at.header.incoming:
-                targets.discard(old)
-            if name is not None and (holder := groups.get(name)) is not None:
-                targets.add(ids.get(holder) or self.open(at, holder.slot).id)
-        for name, old in arrived:
-            if (holder := groups.get(name)) is not None:
-                became[old].add(ids.get(holder) or self.open(at, holder.slot).id)
-        return became
-
-    def _publish(self, became: Mapping[str, set[str]], fresh: Iterable[str], cause: Cause) -> None:
-        sources: dict[str, int] = {}
-        for targets in became.values():
-            for target in targets:
-                sources[target] = sources.get(target, 0) + 1
-        for new in fresh:
-            if new and new not in sources:
-                self.effects.identity(IdentityChange(Change.CREATED, (), (new,), cause))
-        for old, targets in became.items():
-            into = tuple(sorted(targets))
-            if into == (old,):
-                continue
-            if not into:
-                change = Change.ENDED
-            elif len(into) > 1:
-                change = Change.SPLIT
-            else:
-                change = Change.MERGED if sources[into[0]] > 1 else Change.RENAMED
-            self.effects.identity(IdentityChange(change, (old,), into, cause))
-            if old not in sources:
-                self.effects.gone(old)

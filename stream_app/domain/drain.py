@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stream_app.domain.announcing import UNDER_WAY
 from stream_app.domain.commands import Op
-from stream_app.domain.customer import UNDER_WAY
 from stream_app.domain.effects import Cause
 from stream_app.domain.erasing import cut_evidence
 from stream_app.domain.identities import NOBODY

@@ -34,7 +34,7 @@ from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stream_app.domain.customer import Customer, RuleFold
+    from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.folding import FoldLimits
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.profile import Place
     from stream_app.domain.rows import TableSpec
+    from stream_app.domain.rule_fold import RuleFold
 
 KEY = b"who is who in memory"
 """Stands for a deployment's secret: nothing that is made here leaves the process."""

@@ -43,11 +43,12 @@ from stream_app.domain.rows import RESOLVER_TABLES, TableSpec, customer_tables
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stream_app.domain.customer import Customer, RuleFold
+    from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
     from stream_app.domain.messages import Message
     from stream_app.domain.rows import TimelineRow
+    from stream_app.domain.rule_fold import RuleFold
 
 KEY = b"a key for tests"
 NAMES = ("user_id", "loyalty", "email", "phone", "device", "cookie")

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from stream_app.agents.rules import Rules, RulesRow
 from stream_app.domain.commands import Command, Op
-from stream_app.domain.customer import NoRules
 from stream_app.domain.folding import FoldLimits, Folds, thinned
 from stream_app.domain.keys import timer_of
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.profile import END
 from stream_app.domain.repair import Limits
 from stream_app.domain.rows import customer_tables
+from stream_app.domain.rule_fold import NoRules
 from stream_app.domain.rules import Action, RuleBook, RulesState, load_rule
 from stream_app.engine.timers import TIMERS, Timers
 from tests.property.examples import examples, search

@@ -9,7 +9,6 @@ import pytest
 
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
-from stream_app.domain.customer import Customer, NoRules
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.effects import Cause, Change, IdentityChange
 from stream_app.domain.event import Event
@@ -35,11 +34,13 @@ from stream_app.domain.ports import ComponentTables
 from stream_app.domain.profile import END
 from stream_app.domain.repair import Limits
 from stream_app.domain.rows import SightingRow, customer_tables
+from stream_app.domain.rule_fold import NoRules
 from tests.property.identity_world import KEY, POLICY, Recorder, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from stream_app.domain.customer import Customer
     from stream_app.domain.profile import Profile
 
 ANA, COOKIE = customer_id("user_id:ana", KEY), customer_id("cookie:1", KEY)

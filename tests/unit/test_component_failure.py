@@ -9,7 +9,6 @@ import pytest
 
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
-from stream_app.domain.customer import Customer, NoRules
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.labels import Labels
@@ -19,11 +18,13 @@ from stream_app.domain.ports import ComponentTables
 from stream_app.domain.profile import END
 from stream_app.domain.repair import Limits
 from stream_app.domain.rows import TableSpec, customer_tables
+from stream_app.domain.rule_fold import NoRules
 from tests.property.identity_world import KEY, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from stream_app.domain.customer import Customer
     from stream_app.domain.messages import ComponentMessage, Message, Topic
     from stream_app.domain.profile import Profile
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_app.domain.component import Components
-from stream_app.domain.customer import NoRules
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
@@ -15,6 +14,7 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import EventTo, Fold, decode_component, encode
 from stream_app.domain.ports import ComponentTables
 from stream_app.domain.rows import customer_tables
+from stream_app.domain.rule_fold import NoRules
 from tests.property.identity_world import KEY, POLICY, Recorder
 from tests.unit.test_repair_steps import CountingTable
 
