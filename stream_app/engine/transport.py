@@ -32,8 +32,11 @@ SCHEME = "raccord"
 """URL scheme under which the transport is registered with Faust: `raccord://host:port`."""
 
 _POLL_SECONDS = 0.2
-_FETCH_WAIT_MS = 50
-"""How long the broker waits for records: so old can our knowledge that a partition is empty be."""
+_FETCH_WAIT_MS = 20
+"""How long the broker waits for records: so old can our knowledge that a partition is empty be.
+
+aiokafka asks a broker for one thing at a time: what comes meanwhile for other partitions waits as long. Measured (`make
+bench`, p99 of event -> trigger at 2,000/s): 496 ms, 670 with 50 ms. An idle worker pays 3 % of a core for it."""
 _NEVER_IDLE_MS = 7 * 24 * 3600 * 1000
 """A consumer that fetches nothing leaves its group after so long. Ours fetches nothing while it restores."""
 
