@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stream_app.engine.pace import Pace, Pacer
 
-SECONDS = st.floats(0, 20)
+SECONDS = st.floats(0, 0.2) | st.floats(0, 20)
 
 
 def a_pacer(*, took: float = 0.0, behind: bool = False, **pace: float) -> Pacer:
