@@ -2,8 +2,8 @@
 
 1. What was fetched together is committed together, as soon as all of it is processed. A commit in its middle would
    be one more, and while it lasts the rest grows old: so do clocks, which stand still until the next fetch.
-2. Where that takes long, an epoch ends after `interval_s` all the same; or after as long as a commit takes, so that
-   never more than half of the time goes into commits.
+2. Where that takes long, an epoch ends after `interval_s` all the same, or after as long as the last commit took if
+   that was longer. It ends between two batches: the one in which its time is up is still part of it.
 3. Who is behind (a second's work is waiting, or more) is in no hurry, and commits seldom: a row that changes ten times
    is written once.
 """

@@ -88,7 +88,7 @@ def test_a_commit_is_due_when_the_epoch_is_old_or_nothing_is_left_to_do(now, too
 
 
 @given(took=SECONDS)
-def test_a_worker_that_keeps_up_never_spends_more_than_half_of_its_time_on_commits_below_the_longest_epoch(
+def test_an_epoch_of_a_worker_that_keeps_up_may_last_as_long_as_a_commit_but_for_the_longest(
     took,
 ):
     pacer = Pacer(Pace(), 0.0)
