@@ -44,7 +44,7 @@ bench-accuracy: setup ## measure who is who against the simulator's truth; no Ka
 bench-identity: setup ## measure what an event costs by its component's size; no Kafka needed
 	@$(BIN)/python -m tests.benchmarks.identity_curve
 
-bench-monetary: setup ## compare a year of a grocer's tills with pandas, to the cent; needs the extra `bench`, no Kafka
+bench-monetary: setup ## replay a year of a grocer's tills and compare with pandas, to the cent; needs the extra `bench`
 	@$(BIN)/python -m tests.benchmarks.monetary
 
 bench-rules: setup ## measure what rules, a million pending timers and late events cost
