@@ -106,7 +106,6 @@ class Components:
         self._erasing = Erasing(policy, self._customers, clock)
         self._repairs.rested = self._erasing.rested
         self._transitions: dict[type, Callable[[Any], None]] = {
-            EventTo: self._event,
             CommandTo: self._command,
             Union: self._union,
             Offer: self._offer,
@@ -118,7 +117,7 @@ class Components:
 
     def handle(self, message: ComponentMessage) -> None:
         """Make the transition that a message asks for."""
-        self._transitions[type(message)](message)
+        self.handle_all((message,))
 
     def handle_all(self, messages: Iterable[ComponentMessage]) -> None:
         """Make the transitions of a batch; each component's events by their times, as far as the rest lets them.
@@ -200,12 +199,11 @@ class Components:
         for _, _, event, message in sorted(events) if len(events) > 1 else events:
             self._event(message, event)
 
-    def _event(self, message: EventTo, decoded: Event | None = None) -> None:
+    def _event(self, message: EventTo, event: Event) -> None:
         at = self._at(message.label)
         if at.header.redirect:
             self._pass_on(message, at)
             return
-        event = decode_event(message.event) if decoded is None else decoded
         if message.origin:
             labels = map(self._customers.labels.of, event.identifiers)
             self._repoint(labels, message.label, message.origin, message.stamp)

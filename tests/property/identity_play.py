@@ -67,13 +67,10 @@ def rest(world: World, *, slow: bool = True) -> None:
 class Forgetful(Components):
     """Has nothing in memory when a message comes."""
 
-    def handle(self, message: ComponentMessage) -> None:
-        self.reset()
-        super().handle(message)
-
     def handle_all(self, messages: Iterable[ComponentMessage]) -> None:
         for message in messages:
-            self.handle(message)
+            self.reset()
+            super().handle_all((message,))
             self.flush()
 
 

@@ -126,11 +126,11 @@ def cart(timeline: Iterable[Happening], cart_id: Any, prices: Mapping[str, float
             lines = {place: line for place, line in lines.items() if basket and place[0] != basket}
         if event.properties.get("price") is not None and sku:
             known[sku] = event.properties["price"]
-        if event.type in ("Product Added", "Product Removed"):
+        if event.type in ("Product Added", "Wishlist Product Added to Cart", "Product Removed"):
             count = event.properties.get("quantity", 1)
             price = event.properties.get("price", known.get(sku, 0.0))
             line = lines.setdefault((basket, sku), [0, 0.0])
-            sign = 1 if event.type == "Product Added" else -1
+            sign = -1 if event.type == "Product Removed" else 1
             line[0] += sign * count
             line[1] += sign * count * price
             if line[0] <= 0:

@@ -39,6 +39,18 @@ def test_a_basket_is_what_was_added_less_what_was_removed() -> None:
     }
 
 
+def test_what_moves_from_the_wish_list_into_a_basket_is_in_it() -> None:
+    moved = ("Wishlist Product Added to Cart", {"cart_id": "k", "sku": "A", "price": 40.0})
+    assert fold(moved, remove(cart_id="k", sku="B")).view("k")["value"] == 40
+
+
+def test_what_is_removed_from_a_basket_that_is_not_there_makes_no_room_for_it() -> None:
+    full = [add(cart_id=f"k{n}", sku="A", price=1) for n in range(MAX_CARTS)]
+    baskets = fold(*full, remove(cart_id="gone", sku="B", price=3), add(cart_id="k1", sku="B"))
+    assert len(baskets.carts) == MAX_CARTS
+    assert baskets.view("k1")["value"] == 4
+
+
 def test_an_order_empties_its_basket_and_one_without_basket_empties_all() -> None:
     both = (add(cart_id="k", sku="A", price=40), add(cart_id="l", sku="B", price=5))
     assert fold(*both, ("Order Completed", {"cart_id": "k"})).view("")["value"] == 5

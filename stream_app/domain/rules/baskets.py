@@ -1,9 +1,9 @@
 """What a customer has in the basket: a pure fold over the events that fill and empty it.
 
-Price x quantity added less removed, by `cart_id` (events without one share a basket of their own). A missing
-price is the product's: the one last seen with it, else the catalogue's. Ordered or emptied, by `cart_id` or all,
-a basket is empty. Prices and quantities are numbers; anything else is as if absent (quantity 1). Money is rounded
-to 4 decimals when it is asked for, so that sums of floats compare as people expect.
+Price x quantity added (from the wish list too) less removed, by `cart_id` (events without one share a basket of
+their own). A missing price is the product's: the one last seen with it, else the catalogue's. Ordered or emptied, by
+`cart_id` or all, a basket is empty. Prices and quantities are numbers; anything else is as if absent (quantity 1).
+Money is rounded to 4 decimals when it is asked for, so that sums of floats compare as people expect.
 
 Bounded: 32 baskets (the one untouched longest goes first), 200 products each (what comes on top shares one
 line), 256 prices. The bounds depend on the events alone, so folding again gives the same.
@@ -25,11 +25,11 @@ MAX_LINES = 200
 MAX_PRICES = 256
 DECIMALS = 4
 
-ADDS = "Product Added"
+ADDS = frozenset({"Product Added", "Wishlist Product Added to Cart"})
 REMOVES = "Product Removed"
 EMPTIES = frozenset({"Cart Emptied", "Order Completed"})
 SHOWS_PRICE = frozenset({"Product Viewed", "Product Clicked"})
-EVENT_TYPES = frozenset({ADDS, REMOVES}) | EMPTIES | SHOWS_PRICE
+EVENT_TYPES = ADDS | {REMOVES} | EMPTIES | SHOWS_PRICE
 """The event types that this fold wants to see."""
 _OTHER = "\x00other"
 _NO_PRICES: Mapping[str, float] = MappingProxyType({})
@@ -67,6 +67,10 @@ class Baskets(msgspec.Struct, array_like=True, gc=False):
                 self.carts.pop(cart_id, None)
             else:
                 self.carts.clear()
+            return
+        if event_type == REMOVES and cart_id not in self.carts:
+            for product in _products(properties):
+                self._learn(_item(product), _number(product.get("price")))
             return
         cart = self._touch(cart_id)
         if isinstance(currency := properties.get("currency"), str):
