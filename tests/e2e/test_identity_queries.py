@@ -27,6 +27,9 @@ def events() -> Iterator[Planned]:
     yield happened("a2", 1, "Signed In", {"cookie": "tablet", "user_id": "q-ben"})
     yield happened("a3", 2, "Identify", {"user_id": "q-ana", "email": "Ana@Example.org"})
     yield happened("a4", 3, "Identify", {"email": "ana@example.org", "phone": "+33639981234"}, channel="app")
+    yield happened("c1", 5, "Signed In", {"user_id": "q-cyd"})
+    yield happened("c2", 3, "Product Viewed", {"cookie": "quiet"})
+    yield happened("c3", 6, "Signed In", {"cookie": "quiet", "user_id": "q-cyd"})
     for number in range(PERSONS):
         identifiers = {"device": "kiosk-7", "user_id": f"kiosk-{number}"}
         yield happened(f"k{number}", 4, "Signed In", identifiers, channel="store")
@@ -91,9 +94,19 @@ def test_show_tells_a_customers_identifiers_evidence_and_history(played):
     assert b"refused links" in text.stdout
 
 
+def test_the_history_goes_back_to_ids_that_have_become_todays(played):
+    found = said(played.raccord("identity", "show", "user_id:q-cyd", "--json"))
+    today = found["customer_id"]
+    created = {one for change in found["history"] if change["change"] == "created" for one in change["into"]}
+    assert len(created) == 2
+    assert today in created
+    (merged,) = [change for change in found["history"] if change["change"] == "merged"]
+    assert (merged["from"], merged["into"]) == ([*(created - {today})], [today])
+
+
 def test_suspects_tell_what_is_shared_and_refused(played):
     found = said(played.raccord("identity", "suspects", "--top", "2", "--json"))
-    assert found["components"] == 2
+    assert found["components"] == 3
     assert [one["identifiers"] for one in found["largest"]] == [PERSONS + 1, 5]
     assert found["joining"][0]["identifier"] == "device:kiosk-7"
     (kiosk,) = found["quarantined"]
