@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.evidence import Home
     from stream_app.domain.folding import FoldLimits
-    from stream_app.domain.identities import Names, Outcome
+    from stream_app.domain.identities import Outcome
     from stream_app.domain.labels import Labels
-    from stream_app.domain.partition import Group
+    from stream_app.domain.partition import Group, Names
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import Clock, ComponentTables
     from stream_app.domain.profile import Place, Profile

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import At, Customers
     from stream_app.domain.event import Event
     from stream_app.domain.evidence import Home
-    from stream_app.domain.identities import Identities, Names
+    from stream_app.domain.identities import Identities
+    from stream_app.domain.partition import Names
     from stream_app.domain.repair import Limits
     from stream_app.domain.rows import EventPlace
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from stream_app.domain.commands import Command, Verdict
     from stream_app.domain.customer import At, Customers
     from stream_app.domain.evidence import Home
-    from stream_app.domain.identities import Identities, Names
-    from stream_app.domain.partition import Pair
+    from stream_app.domain.identities import Identities
+    from stream_app.domain.partition import Names, Pair
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import Clock
 

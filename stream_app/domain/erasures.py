@@ -15,8 +15,8 @@ from stream_app.domain.keys import slot_key
 
 if TYPE_CHECKING:
     from stream_app.domain.event import Brief, Event
-    from stream_app.domain.identities import Names
     from stream_app.domain.labels import Labels
+    from stream_app.domain.partition import Names
     from stream_app.domain.ports import ComponentTables
 
 _NEVER = -(1 << 62)

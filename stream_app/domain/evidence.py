@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stream_app.domain.erasures import Erasures
-    from stream_app.domain.identities import Names
-    from stream_app.domain.partition import LinkRules
+    from stream_app.domain.partition import LinkRules, Names
     from stream_app.domain.ports import ComponentTables
     from stream_app.domain.rows import Header
 

@@ -6,7 +6,6 @@ that are refused, and identifiers that link nothing since they are shared or blo
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -14,15 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stream_app.domain.commands import Op, Verdict
-from stream_app.domain.identities import load
-from stream_app.domain.partition import LinkRules
-from stream_app.domain.rows import SAMPLE, SightingRow
+from stream_app.domain.rows import SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from stream_app.domain.identities import Identities, Names
-    from stream_app.domain.partition import Pair
+    from stream_app.domain.identities import Identities
+    from stream_app.domain.partition import Names, Pair
 
 Cost = tuple[int, int, int]
 """Of a chain: obstacles, shared or blocked identifiers among them, links."""
@@ -104,7 +101,6 @@ def explain(identities: Identities, a: str, b: str) -> Explanation:
     groups = identities.all.groups
     same = a in groups and groups[a] is groups.get(b)
     pairs = _chain(identities, a, b)
-    # Counted once for all: it takes all persons of the component.
     seen = seen_with(identities, identities.shared.intersection(name for pair in pairs for name in pair))
     chain = tuple(_step(identities, one, other, seen) for one, other in pairs)
     return Explanation(a, b, same, chain, identities.verdicts.get(identities.policy.pair(a, b)))
@@ -128,14 +124,7 @@ def seen_with(identities: Identities, names: Iterable[str]) -> dict[str, int]:
 
     Persons are customers as person identifiers alone form them.
     """
-    policy = identities.policy
-    others = {name: _others(identities, name) for name in names}
-    counts = {name: len(found) for name, found in others.items()}
-    devices = [name for name, found in others.items() if found and not policy.is_person(name)]
-    if devices:
-        groups = _persons_alone(identities).all.groups
-        counts |= {name: len({id(groups[other]) for other in others[name]}) for name in devices}
-    return counts
+    return {name: identities.quarantine.seen_with(name) for name in names}
 
 
 def neighbours(identities: Identities, name: str) -> set[str]:
@@ -240,36 +229,3 @@ def _refusal(identities: Identities, pair: Pair) -> Obstacle | None:
     held = {name for end in pair for name in groups[end].members if name.partition(":")[0] == namespace}
     limit = identities.policy.namespaces[namespace].limit
     return Obstacle(Why.LIMIT, tuple(sorted(held)), namespace, limit)
-
-
-def _others(identities: Identities, name: str) -> set[str]:
-    """Return the persons that a device was seen with, or the devices that a person was, unless blocked."""
-    is_person = identities.policy.is_person
-    return {
-        other
-        for names in identities.naming.get(name, ())
-        for other in names
-        if is_person(other) != is_person(name) and other not in identities.blocked
-    }
-
-
-def _persons_alone(identities: Identities) -> Identities:
-    """Return the customers that person identifiers alone form."""
-    policy = replace(identities.policy, shared_after=None, max_devices=None)
-    sightings: dict[Names, SightingRow] = {}
-    for names, row in identities.sightings.items():
-        persons = tuple(name for name in names if policy.is_person(name) and name not in identities.blocked)
-        if persons:
-            copy = SightingRow(row.first, row.last, row.count, list(row.sample))
-            if persons in sightings:
-                copy.join(sightings[persons])
-            sightings[persons] = copy
-    verdicts = {
-        pair: verdict
-        for pair, verdict in identities.verdicts.items()
-        if verdict.op is Op.DENY or all(map(policy.is_person, pair))
-    }
-    marks = {name: mark for name, mark in identities.marks.items() if mark.op is Op.BLOCK}
-    alone = load(LinkRules(policy), sightings, verdicts, marks)
-    alone.settle()
-    return alone

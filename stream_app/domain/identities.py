@@ -4,9 +4,8 @@ Evidence is kept as *sightings*: combinations of identifiers that events carried
 and last event time. All else follows from sightings and verdicts: which identifiers are blocked or shared,
 the stars of links around the strongest identifier that remains, and the customers.
 
-What is shared is told from the raw evidence: a device by the persons it was seen with (as person identifiers
-alone form them), a person by the devices. What is blocked was never there. A shared identifier is a customer
-of its own, and no star sees it.
+What is shared, `quarantine` tells from the raw evidence. A shared identifier is a customer of its own, and no star
+sees it. What is blocked was never there.
 
 `see` keeps everything up to date; commands and removals are rare and have it computed anew. Slots say where a
 customer's rows are; they are handed on to whoever holds most of a customer's identifiers, and mean nothing
@@ -20,14 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stream_app.domain.clusters import Clusters
 from stream_app.domain.commands import Op, Verdict
-from stream_app.domain.partition import NO_SLOT, Group, Link, LinkRules, Pair, Refusal
+from stream_app.domain.partition import NO_SLOT, Group, Link, LinkRules, Names, Pair, Refusal
+from stream_app.domain.quarantine import Evidence, Quarantine, asserted
 from stream_app.domain.rows import SAMPLE, SightingRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-Names = tuple[str, ...]
-"""Identifiers of one event, strongest first."""
 
 NOBODY = 0
 """The slot of events that are nobody's: all their identifiers are blocked."""
@@ -60,7 +57,6 @@ class Identities:
         """Begin without evidence."""
         self._rules = rules
         self.policy = self._policy = rules.policy
-        self._shares = self._policy.shared_after is not None or self._policy.max_devices is not None
         self.sightings: dict[Names, SightingRow] = {}
         self.naming: dict[str, dict[Names, None]] = {}
         self.since: dict[str, int] = {}
@@ -81,10 +77,8 @@ class Identities:
         self.shared: set[str] = set()
         self._foes: dict[str, set[str]] = {}
         self.all = Clusters(self._rules, self._link, self._foes)
-        self._alone: Clusters | None = None
-        self._seen_with: dict[str, set[str]] = {}
-        self._recount: set[str] = set()
-        self._margin: dict[str, int] = {}
+        evidence = Evidence(self.sightings, self.naming, self.verdicts, self.marks, self.blocked, self._foes)
+        self.quarantine = Quarantine(self._rules, evidence)
         self._refix: set[str] = set()
 
     # -- evidence in ------------------------------------------------------------------------------------
@@ -96,7 +90,7 @@ class Identities:
         if row is None:
             self.sightings[names] = SightingRow(time, time, 1, [(time, event_id)])
             self._name(names, time)
-            self._count_seen(names)
+            self.quarantine.see(names)
             self._show(names)
             return
         earlier, later = time < row.first, time > row.last
@@ -104,8 +98,7 @@ class Identities:
         if earlier:
             self._name(names, time)
         if earlier or later:
-            if self._alone is not None:
-                self._show_alone(self._alone, self._persons(names))
+            self.quarantine.see_again(names)
             self._show(names)
 
     def add(self, names: Names, row: SightingRow) -> None:
@@ -143,12 +136,11 @@ class Identities:
             self.sightings[names] = row
             row.slot = ASK
             self._name(names, row.first)
-            self._count_seen(names)
+            self.quarantine.see(names)
         else:
             known.join(row)
             self._name(names, row.first)
-            if self._alone is not None:
-                self._show_alone(self._alone, self._persons(names))
+            self.quarantine.see_again(names)
         self._show(names)
 
     def count_again(self, names: Names, orders: list[tuple[int, str]]) -> None:
@@ -197,9 +189,8 @@ class Identities:
         self.since = {name: min(self.sightings[s].first for s in of) for name, of in self.naming.items()}
         self._hear_verdicts()
         for names in self.sightings:
-            self._count_seen(names)
-        self.shared = {name for name in self._recount if self._is_shared(name)}
-        self._recount.clear()
+            self.quarantine.see(names)
+        self.shared = self.quarantine.all_shared()
         self._toggled ^= shared ^ self.shared
         for names in self.sightings:
             self._show(names)
@@ -221,14 +212,14 @@ class Identities:
 
     def _show_asserted(self) -> None:
         """Have asserted identifiers be there, with their links."""
-        asserted = self._asserted()
-        for pair in asserted:
+        pairs = asserted(self.verdicts, self.blocked)
+        for pair in pairs:
             for name in pair:
                 if name not in self.naming:
                     time = self.verdicts[pair].time
                     self.since[name] = min(time, self.since.get(name, time))
                 self.all.add(name)
-        for pair in asserted:
+        for pair in pairs:
             if not self.shared.intersection(pair):
                 self.all.show(*pair)
 
@@ -244,8 +235,7 @@ class Identities:
             else:
                 foes.discard(other)
         self.all.judge(pair)
-        if self._alone is not None:
-            self._alone.judge(pair)
+        self.quarantine.judge(pair)
         return True
 
     def forget_changes(self) -> None:
@@ -253,17 +243,10 @@ class Identities:
         self._written.clear()
         self._toggled.clear()
 
-    def _asserted(self) -> list[Pair]:
-        return [
-            pair
-            for pair, verdict in self.verdicts.items()
-            if verdict.op is Op.ASSERT and not self.blocked.intersection(pair)
-        ]
-
     def settle(self) -> Outcome:
         """Bring customers and slots into agreement with the evidence; return what changed."""
-        if self._recount or (self._alone is not None and self._alone.unsettled):
-            self._quarantine()
+        for name in self.quarantine.toggled(self.shared):
+            self._toggle(name)
         self.all.settle()
         moved, self.all.moved = self.all.moved, set()
         touched, self._touched = self._touched, set()
@@ -284,6 +267,8 @@ class Identities:
                     else:
                         self.slot_of[name] = now
             self._refix |= moved
+        self._refix |= self.quarantine.moved
+        self.quarantine.moved.clear()
         for name in self._refix:
             for names in self.naming.get(name, ()):
                 self._fix(names)
@@ -369,111 +354,6 @@ class Identities:
                     found.append(names)
         return found
 
-    # -- what is shared ---------------------------------------------------------------------------------
-
-    def _count_seen(self, names: Names) -> None:
-        """Note which persons and devices were seen together, and which persons."""
-        if not self._shares:
-            return
-        present = [name for name in names if name not in self.blocked]
-        persons = [name for name in present if self._policy.is_person(name)]
-        if not persons:
-            return
-        if self._alone is not None:
-            self._show_alone(self._alone, persons)
-        if len(persons) == len(present):
-            return
-        for device in present:
-            if not self._policy.is_person(device):
-                seen = self._seen_with.setdefault(device, set())
-                for person in persons:
-                    if person not in seen:
-                        seen.add(person)
-                        self._seen_with.setdefault(person, set()).add(device)
-                        self._recount.update((device, person))
-                        if device in self._margin:
-                            self._recount.discard(device)  # shared by far: one more does not matter
-
-    def _show_alone(self, alone: Clusters, persons: list[str]) -> None:
-        for person in persons:
-            alone.add(person)
-        for other in persons[1:]:
-            alone.show(persons[0], other)
-
-    def _persons_alone(self) -> Clusters:
-        """Return the customers that person identifiers alone form; computed when first wanted."""
-        alone = self._alone
-        if alone is None:
-            alone = self._alone = Clusters(self._rules, self._link_alone, self._foes)
-            for names in self.sightings:
-                self._show_alone(alone, self._persons(names))
-            for pair in self._asserted():
-                if all(map(self._policy.is_person, pair)):
-                    self._show_alone(alone, list(pair))
-            alone.compute()
-            alone.moved.clear()
-            self._refix |= {name for name, group in alone.groups.items() if group.contested}
-        alone.settle()
-        return alone
-
-    def _persons(self, names: Names) -> list[str]:
-        return [name for name in names if name not in self.blocked and self._policy.is_person(name)]
-
-    def _link_alone(self, stronger: str, weaker: str) -> Link:
-        verdict = self.verdicts.get((stronger, weaker))
-        if verdict is not None and verdict.op is Op.ASSERT:
-            return Link(stronger, weaker, verdict.time, verdict.time, True)
-        one, other = self.naming.get(stronger, {}), self.naming.get(weaker, {})
-        rows = [
-            self.sightings[names]
-            for names in (one if len(one) < len(other) else other)
-            if stronger in names and weaker in names and self._persons(names)[0] == stronger
-        ]
-        return Link(stronger, weaker, min(row.first for row in rows), max(row.last for row in rows))
-
-    def _quarantine(self) -> None:
-        """Find out who is shared now, and form the stars anew that it concerns."""
-        recount, self._recount = self._recount, set()
-        if self._alone is not None:
-            self._alone.settle()
-            # Persons who became one count less: a device far over the limit need not be counted again.
-            for person in self._alone.moved:
-                for device in self._seen_with.get(person, ()):
-                    if device in self._margin:
-                        self._margin[device] -= 1
-                        if self._margin[device] <= 0:
-                            recount.add(device)
-                    elif len(self._seen_with[device]) > (self._policy.shared_after or 0):
-                        recount.add(device)
-            self._refix |= self._alone.moved
-            self._alone.moved.clear()
-        for name in recount:
-            shared = self._is_shared(name)
-            if shared != (name in self.shared):
-                self._toggle(name)
-        if self._alone is not None:
-            self._refix |= self._alone.moved
-            self._alone.moved.clear()
-
-    def _is_shared(self, name: str) -> bool:
-        mark = self.marks.get(name)
-        if mark is not None and mark.op is Op.RELEASE:
-            return False
-        seen = self._seen_with.get(name, set())
-        if self._policy.is_person(name):
-            most = self._policy.max_devices
-            return most is not None and len(seen) > most
-        most = self._policy.shared_after
-        if most is None or len(seen) <= most:
-            return False
-        groups = self._persons_alone().groups
-        margin = len({id(groups[person]) for person in seen}) - most
-        if margin > 0:
-            self._margin[name] = margin
-        else:
-            self._margin.pop(name, None)
-        return margin > 0
-
     def _toggle(self, name: str) -> None:
         """Have an identifier shared, or no longer: its sightings' stars form anew."""
         sightings = self.naming.get(name, ())
@@ -503,10 +383,8 @@ class Identities:
         """Return the slot of every event with these identifiers, or ASK."""
         star = self.effective(names)
         groups = self.all.groups
-        if self._alone is not None:
-            alone, persons = self._alone.groups, self._persons(names)
-            if len(persons) > 1 and any(alone[person].contested for person in persons):
-                return ASK
+        if self.quarantine.disputed(names):
+            return ASK
         if not star:
             left = next((name for name in names if name not in self.blocked), None)
             return NOBODY if left is None else groups[left].slot

@@ -21,8 +21,8 @@ from stream_app.domain.identities import NOBODY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from stream_app.domain.identities import Identities, Names
-    from stream_app.domain.partition import Group
+    from stream_app.domain.identities import Identities
+    from stream_app.domain.partition import Group, Names
     from stream_app.domain.policy import IdentityPolicy
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from stream_app.domain.policy import IdentityPolicy
 
+Names = tuple[str, ...]
+"""Identifiers of one event, strongest first."""
 Pair = tuple[str, str]
 """Two identifiers, the stronger one first."""
 Place = tuple[int, int, str]

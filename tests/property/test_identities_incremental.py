@@ -21,7 +21,7 @@ from tests.property.identity_strategies import arrivals, policies
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from stream_app.domain.identities import Names
+    from stream_app.domain.partition import Names
     from stream_app.domain.policy import IdentityPolicy
     from tests.property.identity_oracle import Answer
     from tests.property.identity_rest import Given, Input
