@@ -14,16 +14,16 @@ to be sent and too old to be taken back, whatever a merge or a replay years late
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from stream_app.domain.rules.decision import Action, Because, Decision, HeldBack, Retracted
+from stream_app.domain.rules.decision import Action, Decision, HeldBack, Retracted
 from stream_app.domain.rules.limits import at_most, with_room
 from stream_app.domain.rules.model import FOREVER
-from stream_app.domain.rules.paths import resolve
 from stream_app.domain.rules.plan import Plan  # noqa: TC001 - msgspec reads it at run time
 from stream_app.domain.rules.state import FIRED, HELD, RETRACTED, Occurrence, Row, RulesState
+from stream_app.domain.rules.telling import about, taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -168,7 +168,9 @@ class _Settlement:
                 reason = Retracted.CLOSED if trigger in self.state.closed else Retracted.UNJUSTIFIED
             row.status, row.changed, row.wake = RETRACTED, self.clock, 0
             row.until = max(row.until, self.stood + plan.memory)
-            self.decisions.append(self.taken_back(plan, trigger, row, reason, finding))
+            closed = self.state.closed.get(trigger) if reason == Retracted.CLOSED else None
+            values = {} if finding is None else finding.occurrence.values
+            self.decisions.append(taken_back(plan, trigger, row, reason, closed, values))
 
     def is_pending(self, plan: Plan, trigger: str, row: Row) -> bool:
         """Tell whether a trigger is yet to come: its instance is open."""
@@ -307,7 +309,7 @@ class _Settlement:
             return
         row.status, row.sent, row.changed, row.channel = FIRED, at, self.clock, channels[0]
         row.until = max(row.until, at + plan.horizon)
-        self.decisions.append(self.about(finding, Action.FIRE, at, "", channels))
+        self.decisions.append(about(plan, one, row, Action.FIRE, at, "", channels))
 
     def hold_back(self, finding: _Finding, row: Row, at: int, reason: HeldBack) -> None:
         """Record why nothing is sent, each reason once."""
@@ -316,82 +318,8 @@ class _Settlement:
         if reason == HeldBack.PAST and row.status == HELD and set(row.reasons) - {HeldBack.CONDITION}:
             return  # it was held back for another reason than that it came too late
         row.reasons.append(reason)
-        self.decisions.append(
-            self.about(finding, Action.HELD_BACK, at, reason, list(finding.plan.rule.channel))
-        )
-
-    # -- what is said about it --------------------------------------------------------------------------
-
-    def about(self, finding: _Finding, action: Action, at: int, reason: str, channel: list[str]) -> Decision:
-        rule, one = finding.plan.rule, finding.occurrence
-        instance = one.instance
-        events = [*instance.steps, instance.opened, *instance.kept]
-        if instance.then is not None:
-            events.append(instance.then)
-        if one.closed is not None and reason == HeldBack.PAST:
-            events.append(one.closed)
-        row = self.ledger.rows[one.trigger_id]
-        return Decision(
-            one.trigger_id,
-            action,
-            rule.name,
-            rule.version,
-            instance.key,
-            rule.purpose,
-            [name for name in channel if name],
-            one.due,
-            at,
-            instance.opened.event_id,
-            str(reason),
-            Because(events, instance.kept_count, one.values, self.said(finding)),
-            self.payload(finding) if action == Action.FIRE else {},
-            row.number,
-        )
-
-    def said(self, finding: _Finding) -> dict[str, str]:
-        """Return what was found about sending: in which zone it was judged, on which channels there is consent."""
-        one = finding.occurrence
-        consent = ", ".join(name or finding.plan.rule.purpose for name in one.channels)
-        return {"consent": consent, "time_zone": one.zone}
-
-    def taken_back(
-        self, plan: Plan, trigger: str, row: Row, reason: Retracted, finding: _Finding | None
-    ) -> Decision:
-        rule = plan.rule
-        closed = self.state.closed.get(trigger) if reason == Retracted.CLOSED else None
-        return Decision(
-            trigger,
-            Action.RETRACT,
-            rule.name,
-            rule.version,
-            row.key,
-            rule.purpose,
-            [row.channel] if row.channel else [],
-            row.due,
-            self.clock,
-            row.opened.event_id,
-            str(reason),
-            Because(
-                [row.opened, *([closed] if closed else [])],
-                0,
-                finding.occurrence.values if finding else {},
-            ),
-            {},
-            row.number,
-        )
-
-    def payload(self, finding: _Finding) -> dict[str, Any]:
-        """Look up what the rule wants to go along; what there isn't stays out."""
-        one, instance = finding.occurrence, finding.occurrence.instance
-        variables = {
-            "customer": one.customer,
-            "opened": instance.facts,
-            "last": instance.last,
-            "first": instance.first,
-            "cart": one.cart,
-        }
-        found = {name: resolve(tuple(name.split(".")), variables) for name in finding.plan.rule.payload}
-        return {name: value for name, value in found.items() if value is not None}
+        plan, one = finding.plan, finding.occurrence
+        self.decisions.append(about(plan, one, row, Action.HELD_BACK, at, reason, plan.rule.channel))
 
     # -- afterwards -------------------------------------------------------------------------------------
 
