@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from stream_app.domain.announcing import Announcer
+from stream_app.domain.copies import Copies
 from stream_app.domain.effects import Cause
 from stream_app.domain.erasures import Erasures
 from stream_app.domain.evidence import Evidence
@@ -23,13 +24,13 @@ from stream_app.domain.messages import decode_event, encode
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import BEGINNING, apply
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
-from stream_app.domain.timeline import ERASED, Timelines, arrived_before, bare, same_content
+from stream_app.domain.timeline import ERASED, Timelines, bare
+from stream_app.domain.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 
     from stream_app.domain.announcing import Arrived
-    from stream_app.domain.commands import Verdict
     from stream_app.domain.effects import Effects
     from stream_app.domain.event import Event
     from stream_app.domain.evidence import Home
@@ -152,6 +153,8 @@ class Customers:
         self.effects = effects
         self.rules = rules
         self.labels = labels
+        self.copies = Copies(self)
+        self.verdicts = Verdicts(self)
         self._announcer = Announcer(self, key)
         self._clock = clock
         self._digest = policy.digest
@@ -212,7 +215,7 @@ class Customers:
         """Take in one event as it came from its channel. `raw` is its MessagePack."""
         place = self.standing(at, event.event_id, stamp)
         if place is not None:
-            self._take_in_again(at, place, event, raw, stamp)
+            self.copies.take(at, place, event, raw, stamp)
             return
         if at.header.erased:
             cut = self.cut(at, event)
@@ -329,49 +332,7 @@ class Customers:
             return place
         return self.look(at, place, event_id, stamp)
 
-    # -- copies and conflicts ---------------------------------------------------------------------------
-
-    def _take_in_again(self, at: At, place: EventPlace, event: Event, raw: bytes, stamp: int) -> None:
-        if place.slot == ERASED:
-            self.effects.duplicate(event)  # that it is gone has been published
-            return
-        row = self.timelines.get(at.prefix, place, event.event_id)
-        standing = decode_event(row.event)
-        cut = self.cut(at, event)
-        if cut is not event:
-            event, raw = cut, encode(cut)
-        if same_content(event, standing):
-            self.effects.duplicate(event)
-            if arrived_before(event, standing):
-                again = TimelineRow(raw, row.customer, row.revision)
-                self.timelines.put(at.prefix, place.slot, event.time, event.event_id, again)
-        elif arrived_before(event, standing):
-            self.effects.conflict(standing, event)
-            self.replace(at, place, standing, event, row, stamp)
-        else:
-            self.effects.conflict(event, standing)
-
-    def replace(
-        self, at: At, place: EventPlace, standing: Event, event: Event, row: TimelineRow, stamp: int
-    ) -> None:
-        """Have an event stand in the place of another content under its id."""
-        self.timelines.remove(at.prefix, place.slot, place.time, standing.event_id)
-        self.touch(at, place.slot, stamp, standing.order)
-        home = self.home(at)
-        cause = Cause(event.time, event.identifiers, event.event_id)
-        self.unsee(at, home, standing.identifiers)
-        if event.identifiers:
-            home.identities.see(event.identifiers, event.time, event.event_id)
-        self.changed(at, home, cause, stamp)
-        if event.identifiers:
-            self.logged_in(at, home, event.identifiers, event.time, stamp)
-            slot = home.owners.slot(event.identifiers, event.time)
-            again = TimelineRow(encode(event), row.customer, row.revision)
-            self.receive(at, slot, event, again, another=True)
-            self.touch(at, slot, stamp, event.order)
-        else:
-            self.bury(at, event, row.customer, row.revision + 1)
-        self.repair(at, home, {}, stamp)
+    # -- evidence that goes -----------------------------------------------------------------------------
 
     def unsee(self, at: At, home: Home, names: Names) -> None:
         """Take back one event's evidence, by counting what is left; `changed` must follow."""
@@ -416,42 +377,6 @@ class Customers:
             home = self.home(at)
             self.recount(at, home)
             self.changed(at, home, Cause(stamp), stamp, thorough=True)
-
-    def note_verdict(self, at: At, home: Home, names: Names, verdict: Verdict) -> bool:
-        """Keep a verdict; return whether it stands. If so, `compute` and `changed` must follow.
-
-        One about a pair that names who was erased since is not kept.
-        """
-        if len(names) > 1 and any(verdict.time <= self.erasures.until(at.prefix, name) for name in names):
-            return False
-        key = names_key(at.prefix, names)
-        before = self.tables.verdicts.get(key) or []
-        verdicts = [one for one in before if one.command_id != verdict.command_id]
-        place = next((n for n, one in enumerate(verdicts) if not verdict.beats(one)), len(verdicts))
-        verdicts.insert(place, verdict)
-        self.tables.verdicts.put(key, verdicts)
-        if not at.header.judged:
-            at.header.judged = True
-            self.put_header(at)
-        if before and before[-1] == verdicts[-1]:
-            return False
-        if len(names) == 1:
-            home.identities.marks[names[0]] = verdicts[-1]
-        else:
-            home.identities.verdicts[names[0], names[1]] = verdicts[-1]
-        return True
-
-    def forget_verdicts(self, at: At, home: Home) -> None:
-        """Drop the verdicts about pairs that name who was erased since; `compute` must follow."""
-        for pair in list(home.identities.verdicts):
-            until = max(self.erasures.until(at.prefix, name) for name in pair)
-            key = names_key(at.prefix, pair)
-            left = [verdict for verdict in self.tables.verdicts.get(key) or [] if verdict.time > until]
-            if left:
-                self.tables.verdicts.put(key, left)
-            else:
-                self.tables.verdicts.delete(key)
-                del home.identities.verdicts[pair]
 
     def touch(
         self, at: At, slot: int, stamp: int, since: Place = BEGINNING, *, erased: int | None = None

@@ -263,9 +263,9 @@ class Drains:
             at.header.erased = True
         changed = False
         for one in message.verdicts:
-            changed |= self._customers.note_verdict(at, home, one.names, one.verdict)
+            changed |= self._customers.verdicts.note(at, home, one.names, one.verdict)
         if message.erasures:
-            self._customers.forget_verdicts(at, home)
+            self._customers.verdicts.forget(at, home)
             cut_evidence(self._customers, at, home, {label for label, _ in message.erasures})
         if changed or message.erasures:
             identities.compute()
@@ -366,7 +366,7 @@ class Drains:
             customers.effects.conflict(standing, event)
             customers.unsee(at, home, event.identifiers)  # it is seen again when it takes the other's place
             here.revision = revision
-            customers.replace(at, place, standing, event, here, stamp)
+            customers.copies.replace(at, place, standing, event, here, stamp)
             return
         customers.effects.conflict(event, standing)
         customers.unsee(at, home, event.identifiers)

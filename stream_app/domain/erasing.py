@@ -125,7 +125,7 @@ class Erasing:
         customers.put_header(at)
         for one in erased:
             customers.erasures.add(at.prefix, customers.labels.of(one), time)
-        customers.forget_verdicts(at, home)
+        customers.verdicts.forget(at, home)
         customers.effects.identity(IdentityChange(Change.ERASED, ids, (), cause))
         for (
             customer_id

@@ -40,7 +40,7 @@ class Operators:
         customers.effects.identity(IdentityChange(_CHANGES[command.op], ids, ids, cause))
         identities = home.identities
         before = identities.verdicts.get((names[0], names[-1]))
-        if customers.note_verdict(at, home, names, verdict_of(command)):
+        if customers.verdicts.note(at, home, names, verdict_of(command)):
             judged = identities.judge(names, before)
             if not judged:
                 identities.compute()
