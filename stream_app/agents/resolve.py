@@ -34,7 +34,8 @@ class Resolve:
         """Nothing is held back."""
 
     def reset(self) -> None:
-        """Nothing is held back."""
+        """Forget what was in memory of an epoch that was rolled back."""
+        self.resolver.reset()
 
     def _send(self, topic: Topic, key: str, message: Message) -> None:
         if isinstance(message, Link):

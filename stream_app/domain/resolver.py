@@ -11,6 +11,8 @@ a personal value. The rules it keeps:
 3. Every link ends in two rows with labels that are equal or for which a UNION is under way; only then the
    origin hears of it (LINKED) and stops asking.
 4. Every transition may happen twice, and in any order.
+5. While a LINK is on its way, the same one (same ends, same label, no earlier stamp) isn't sent again. Shoppers come in
+   bursts: most links were asked for several times before the first answer, each time with a UNION and an OFFER.
 
 message  row of        transition
 -------  ------        ----------
@@ -23,8 +25,9 @@ COMMAND  its first     as EVENT: to component <label>; only an assertion links.
 REPOINT  identifier    take the label if it is smaller.  Send UNION for the label given up, unless that is the
                        one said to have joined: a REPOINT may overtake the LINK that it stems from.
 
-The memo of neighbours is exact and unbounded, but no row grows with it: the first `KNOWN_INLINE` are in the
-identifier's own row (one read on the hot path), further ones have a row each in `neighbours`.
+The memo of links on their way is in memory alone, and may forget. The memo of neighbours is exact and unbounded, but
+no row grows with it: the first `KNOWN_INLINE` are in the identifier's own row (one read on the hot path), further ones
+have a row each in `neighbours`.
 """
 
 from __future__ import annotations
@@ -55,6 +58,9 @@ if TYPE_CHECKING:
 
     Send = Callable[[Topic, str, Message], None]
 
+MAX_ASKED = 50_000
+"""Links on their way that are remembered; then the memory is emptied and fills anew."""
+
 
 class Resolver:
     """The rows of one partition of `identity.lookup`."""
@@ -64,6 +70,8 @@ class Resolver:
         self._rows = rows
         self._neighbours = neighbours
         self._send = send
+        self._asked: dict[tuple[str, str], tuple[str, int]] = {}
+        """(Anchor, other) -> label and stamp of the LINK that is on its way."""
         self._transitions: dict[type, Callable[[Any], None]] = {
             EventAt: self._event,
             Link: self._link,
@@ -75,6 +83,10 @@ class Resolver:
     def handle(self, message: LookupMessage) -> None:
         """Make the transition that a message asks for."""
         self._transitions[type(message)](message)
+
+    def reset(self) -> None:
+        """Forget what is in memory: the rows, and all that was sent, were rolled back."""
+        self._asked.clear()
 
     def _event(self, message: EventAt) -> None:
         labels = message.labels
@@ -96,7 +108,17 @@ class Resolver:
         anchor = labels[0]
         for other in labels[1:]:
             if other not in row.known and not (row.spilled and self._remembered(anchor, other)):
-                self._send(Topic.LOOKUP, other, Link(other, anchor, row.label, stamp))
+                self._ask(anchor, other, row.label, stamp)
+
+    def _ask(self, anchor: str, other: str, label: str, stamp: int) -> None:
+        """Send a LINK, unless one is on its way that does the same and holds time back as long."""
+        asked = self._asked.get((anchor, other))
+        if asked is not None and asked[0] == label and asked[1] <= stamp:
+            return
+        if len(self._asked) >= MAX_ASKED:
+            self._asked.clear()
+        self._asked[anchor, other] = (label, stamp)
+        self._send(Topic.LOOKUP, other, Link(other, anchor, label, stamp))
 
     def _of(self, own: str) -> IdentifierRow:
         key = own.encode()
@@ -119,6 +141,7 @@ class Resolver:
         self._send(Topic.LOOKUP, message.origin, Linked(message.origin, target))
 
     def _linked(self, message: Linked) -> None:
+        self._asked.pop((message.origin, message.neighbour), None)
         key = message.origin.encode()
         row = self._rows.get(key)
         if row is None or message.neighbour in row.known:

@@ -86,8 +86,8 @@ class Unlucky(World):
             self.restore(rows)
             self.effects.__dict__.update(effects | {"_send": self.send})
             self.random.setstate(generator)
-            for home in self.homes:
-                home.reset()
+            for handler in (*self.homes, *self.resolvers):
+                handler.reset()
         return super().step(slow=slow)
 
     def rows_now(self) -> list[Any]:

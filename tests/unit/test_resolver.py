@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from stream_app.domain import resolver
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.messages import (
     CommandAt,
@@ -83,13 +84,47 @@ def test_a_new_identifier_begins_under_its_own_label() -> None:
     assert desk.label("a6.cookie1") == "a6.cookie1"
 
 
-def test_an_event_asks_each_neighbour_until_it_has_answered() -> None:
+ASK = Link("a6.cookie1", "a1.user1", "a1.user1", 7)
+
+
+def test_an_event_asks_each_neighbour_once_until_it_has_answered() -> None:
     desk = Desk()
-    ask = Link("a6.cookie1", "a1.user1", "a1.user1", 7)
-    assert desk(seen("a1.user1", "a6.cookie1")) == [to("a1.user1"), ask]
-    assert desk(seen("a1.user1", "a6.cookie1")) == [to("a1.user1"), ask]
+    assert desk(seen("a1.user1", "a6.cookie1")) == [to("a1.user1"), ASK]
+    assert desk(seen("a1.user1", "a6.cookie1")) == [to("a1.user1")]
     assert desk(Linked("a1.user1", "a6.cookie1")) == []
     assert desk(seen("a1.user1", "a6.cookie1")) == [to("a1.user1")]
+
+
+def test_a_link_is_asked_for_again_where_the_one_on_its_way_was_rolled_back() -> None:
+    desk = Desk()
+    desk(seen("a1.user1", "a6.cookie1"))
+    desk.resolver.reset()
+    assert desk(seen("a1.user1", "a6.cookie1")) == [to("a1.user1"), ASK]
+
+
+def test_a_link_is_asked_for_again_under_another_label() -> None:
+    desk = Desk()
+    desk(seen("a1.user1", "a6.cookie1"))
+    desk(Repoint("a1.user1", "a1.user0", "a1.user1", 7))
+    again = Link("a6.cookie1", "a1.user1", "a1.user0", 7)
+    assert desk(seen("a1.user1", "a6.cookie1")) == [to("a1.user0"), again]
+
+
+def test_a_link_is_asked_for_again_for_an_event_that_must_hold_time_back_longer() -> None:
+    desk = Desk()
+    desk(seen("a1.user1", "a6.cookie1"))
+    earlier = msgspec.structs.replace(seen("a1.user1", "a6.cookie1"), stamp=6)
+    assert msgspec.structs.replace(ASK, stamp=6) in desk(earlier)
+    assert ASK not in desk(seen("a1.user1", "a6.cookie1"))
+
+
+def test_the_memory_of_links_on_their_way_is_bounded(monkeypatch) -> None:
+    monkeypatch.setattr(resolver, "MAX_ASKED", 2)
+    desk = Desk()
+    links = [
+        sum(isinstance(m, Link) for m in desk(seen("a1.user1", f"a6.cookie{n}"))) for n in (1, 2, 1, 3, 1)
+    ]
+    assert links == [1, 1, 0, 1, 1]
 
 
 def test_a_known_event_takes_one_read_no_write_and_one_message() -> None:
