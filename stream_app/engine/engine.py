@@ -112,10 +112,12 @@ class Engine:
         self._busy += now - started
         if self._pacer.due(now, at_hand=self._at_hand()):
             self._follow_clocks()
-            self.commit()
+            if self.commit():
+                self.pause()
 
     def _attempt(self, task: Task, records: Sequence[Any]) -> bool:
         started = time.monotonic()
+        self._pacer.begin(started)
         task.take(records[0].offset, records[-1].offset)
         poison = len(records) == 1 and task.suspect == (records[0].offset, -1) and not _own(records[0])
         try:

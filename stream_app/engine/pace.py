@@ -3,7 +3,8 @@
 1. What was fetched together is committed together, as soon as all of it is processed. A commit in its middle would
    be one more, and while it lasts the rest grows old: so do clocks, which stand still until the next fetch.
 2. Where that takes long, an epoch ends after `interval_s` all the same, or after as long as the last commit took if
-   that was longer. It ends between two batches: the one in which its time is up is still part of it.
+   that was longer; counted from its first batch, however quiet it was before. It ends between two batches: the one in
+   which its time is up is still part of it.
 3. Who is behind (a second's work is waiting, or more) is in no hurry, and commits seldom: a row that changes ten times
    is written once.
 """
@@ -51,7 +52,13 @@ class Pacer:
         """Processed in this epoch."""
         self._spent = 0.0
         self._began = now
+        self._opened: float | None = None
         self._took = 0.0
+
+    def begin(self, now: float) -> None:
+        """Note that a batch is about to be processed: with the first one, an epoch's time begins."""
+        if self._opened is None:
+            self._opened = now
 
     def worked(self, records: int, seconds: float) -> None:
         """Note a batch."""
@@ -60,14 +67,14 @@ class Pacer:
 
     def dropped(self) -> None:
         """Note that the epoch was rolled back: it goes on without what it had done."""
-        self.records, self._spent = 0, 0.0
+        self.records, self._spent, self._opened = 0, 0.0, None
 
     def committed(self, now: float, took: float, waiting: int) -> None:
         """Begin the next epoch; `waiting` are the records that are left in the input."""
         spent = self._spent + took
         self.behind = waiting * spent > self.pace.behind_s * self.records
         self._began, self._took = now, took
-        self.records, self._spent = 0, 0.0
+        self.records, self._spent, self._opened = 0, 0.0, None
 
     @property
     def interval(self) -> float:
@@ -86,7 +93,7 @@ class Pacer:
 
     def overdue(self, now: float) -> bool:
         """Tell whether the epoch has lasted long enough, whatever there is to do."""
-        return now - self._began > self.interval
+        return now - (self._began if self._opened is None else self._opened) > self.interval
 
     def due(self, now: float, *, at_hand: bool) -> bool:
         """Tell whether to commit after a batch; `at_hand`: more has been fetched and waits to be processed."""

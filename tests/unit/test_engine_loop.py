@@ -407,11 +407,71 @@ def test_what_was_fetched_together_and_takes_long_is_committed_at_the_interval_a
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
     desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    desk.gate.deliver(desk.one.tp, 2)
+    desk.gate.deliver(desk.other.tp, 1)
+    desk.take(desk.one, 0)
+    clock.now = 0.15
+    desk.take(desk.one, 1)
+    assert desk.epochs.positions == [{"in/0": 2, "in/1": 0}]
+
+
+def test_what_was_fetched_together_is_committed_together_after_a_quiet_time_too(desk, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
     for task in (desk.one, desk.other):
         desk.gate.deliver(task.tp, 1)
-    clock.now = 0.15
+    clock.now = 10.0
     desk.take(desk.one, 0)
-    assert desk.epochs.positions == [{"in/0": 1, "in/1": 0}]
+    clock.now = 10.001
+    desk.take(desk.other, 0)
+    assert desk.epochs.positions == [{"in/0": 1, "in/1": 1}]
+
+
+def test_an_epoch_that_is_old_is_committed_though_what_is_at_hand_does_not_come(desk, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    desk.gate.deliver(desk.other.tp, 1)  # and was dropped on its way
+    clock.now = 0.05
+    desk.take(desk.one, 0)
+    clock.now = 0.1
+    desk.engine.tick()
+    assert desk.epochs.positions == []
+    clock.now = 0.16
+    desk.engine.tick()
+    assert len(desk.epochs.positions) == 1
+
+
+def test_an_idle_live_clock_moves(desk):
+    desk.engine._mode = TimeMode.WALL
+    desk.engine._broker_clock.observe(1_000_000, 0)
+    source = desk.one.watermark = SourceWatermark(TimeMode.WALL, 200, 0)
+    desk.gate.observe(desk.one.tp, 0, 40)
+    desk.engine.tick()
+    assert source.value == 1_000_000 + 40 - 200
+
+
+def test_what_was_done_in_an_epoch_that_is_dropped_is_not_counted_to_the_next(desk):
+    desk.take(desk.one, 0, 1)
+    desk.engine._rewind()
+    assert desk.engine._pacer.records == 0
+    desk.apply_seeks()
+    desk.take(desk.one, 0, 1)
+    desk.engine._suspend()
+    assert desk.engine._pacer.records == 0
+
+
+def test_what_tasks_go_by_may_be_replaced_after_every_commit_however_busy_the_worker_is(desk, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
+    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
+    desk.engine._between_epochs = lambda: desk.did.append("replaced")
+    desk.gate.deliver(desk.one.tp, 1_000)
+    for offset in range(40):
+        clock.now += 0.01
+        desk.take(desk.one, offset)
+    assert len(desk.epochs.positions) == desk.did.count("replaced") > 1
 
 
 def test_what_is_at_hand_of_a_partition_that_was_taken_away_holds_no_commit_back(desk, monkeypatch):

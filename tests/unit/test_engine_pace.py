@@ -64,6 +64,33 @@ def test_who_has_done_nothing_and_finds_input_is_behind_and_catches_up():
     assert not pacer.behind
 
 
+def test_who_was_slow_once_is_not_behind_ever_after():
+    pacer = Pacer(Pace(), 0.0)
+    pacer.worked(1_000, 10.0)
+    pacer.committed(10.0, 0.1, 0)
+    pacer.worked(1_000, 0.1)
+    pacer.committed(10.2, 0.1, 1_000)
+    assert not pacer.behind
+    pacer.worked(1_000, 10.0)
+    pacer.dropped()
+    pacer.worked(1_000, 0.1)
+    pacer.committed(10.5, 0.1, 1_000)
+    assert not pacer.behind
+
+
+def test_an_epochs_time_begins_with_its_first_batch_and_again_after_a_commit_or_a_rollback():
+    pacer = Pacer(Pace(interval_s=0.1), 0.0)
+    pacer.begin(5.0)
+    pacer.begin(5.08)
+    assert not pacer.overdue(5.09)
+    assert pacer.overdue(5.11)
+    for end in (lambda: pacer.committed(6.0, 0.0, 0), pacer.dropped):
+        end()
+        pacer.begin(7.0)
+        assert not pacer.overdue(7.09)
+        assert pacer.overdue(7.11)
+
+
 def test_what_an_epoch_that_was_rolled_back_had_done_does_not_count():
     pacer = Pacer(Pace(), 0.0)
     pacer.worked(1_000_000, 0.1)
