@@ -268,10 +268,10 @@ class BatchConsumer(driver.Consumer):
             state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
             if state is None or not state.has_valid_position:
                 continue
-            asked, answered, stable = getattr(state, "asked", None), state.timestamp, state.lso
-            if asked is not None and answered is not None and stable is not None:
-                # The answer may have lain unread for long; the broker gave it soon after it was asked.
-                answered = min(answered, asked + _FETCH_WAIT_MS)
+            given, answered, stable = getattr(state, "given", None), state.timestamp, state.lso
+            if given is not None and answered is not None and stable is not None:
+                # The answer may have lain unread for long.
+                answered = min(answered, given)
                 self.gate.observe(tp, max(0, stable - state.position), local - max(0, wall - answered))
 
     async def _add_gap(self, *_args: Any) -> None:
@@ -290,17 +290,22 @@ def register() -> None:
 
 
 def _noting_when(fetch: Any) -> Any:
-    """Wrap the fetcher's call for one request: aiokafka dates an answer by when it is looked at."""
+    """Wrap the fetcher's call for one request: aiokafka dates an answer by when it is looked at.
+
+    An answer that brings nothing was given when the broker had waited as long as it was told to; one that brings
+    something, as soon as it was asked for all that we know.
+    """
 
     async def noting(assignment: Any, node_id: int, request: Any) -> Any:
         asked = int(time.time() * 1000)
-        result = await fetch(assignment, node_id, request)
+        brought = await fetch(assignment, node_id, request)
+        given = asked if brought else asked + _FETCH_WAIT_MS
         for topic, partitions in request.topics:
             for partition, *_ in partitions:
                 state = assignment.state_value(aiokafka.TopicPartition(topic, partition))
                 if state is not None and state.timestamp is not None and state.timestamp >= asked:
-                    state.asked = asked
-        return result
+                    state.given = given
+        return brought
 
     return noting
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from stream_app.engine import transport
 from stream_app.engine.transport import Batch, BatchConsumer, Gate, _message
 
 A, B = TP("topic", 0), TP("topic", 1)
@@ -154,7 +155,7 @@ class State(SimpleNamespace):
     """What aiokafka knows of one partition: `timestamp` and `lso` are of the broker's last answer."""
 
     has_valid_position = True
-    asked = 2**62  # no bound: the answer was looked at as soon as it came
+    given = 2**62  # no bound: the answer was looked at as soon as it came
 
 
 def consumer(**states: Any) -> BatchConsumer:
@@ -248,3 +249,24 @@ def test_fausts_own_bookkeeping_of_offsets_stays_empty():
     assert one.ack(message)
     assert not one.ack(message)
     assert (one._gap, one._acked, one._acked_index, one._unacked_messages) == ({}, {}, {}, set())
+
+
+@pytest.mark.parametrize(("brought", "given"), [(True, 0), (False, transport._FETCH_WAIT_MS)])
+def test_an_empty_answer_is_of_the_end_of_the_wait_and_any_other_of_its_beginning(brought, given):
+    state = SimpleNamespace(timestamp=None)
+
+    async def fetch(*_: Any) -> bool:
+        state.timestamp = wall()
+        return brought
+
+    assignment = SimpleNamespace(state_value=lambda _tp: state)
+    request = SimpleNamespace(topics=[("in", [(0, 0, 0)])])
+    before = wall()
+    assert asyncio.run(transport._noting_when(fetch)(assignment, 0, request)) is brought
+    assert before + given <= state.given <= wall() + given
+
+
+def test_an_answer_that_lay_unread_holds_for_the_time_when_it_was_given():
+    one = consumer(a=State(timestamp=wall(), lso=10, position=10, given=wall() - 3_000))
+    one._observe([A])
+    assert one.gate.read_up_to(A, 10) == pytest.approx(local() - 3_000, abs=500)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -175,6 +176,23 @@ def test_seeks_are_applied_by_the_fetch_loop_before_it_fetches():
     thread = Thread(records(5, 6))
     assert len(fetched(gate, thread)) == 1
     assert thread.did == [("seek", {A: 5}), ("fetch", {A})]
+
+
+@pytest.mark.usefixtures("_running")
+def test_what_a_fetch_says_of_the_time_is_known_before_the_first_of_it_is_handed_out():
+    now = int(time.time() * 1000)
+    state = SimpleNamespace(has_valid_position=True, given=now, timestamp=now, lso=7, position=7)
+    assignment = SimpleNamespace(state_value=lambda _tp: state)
+    thread = Thread(records(5, 6))
+    thread._consumer = SimpleNamespace(
+        _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    )
+    gate = Gate()
+    gate.reopen(A, 5)
+    seen: list[Any] = []
+    fetched(gate, thread, at=lambda tp: seen.extend([gate.read_up_to(tp, 6), gate.read_up_to(tp, 7)]))
+    assert seen[0] is None  # the last record has still to be processed
+    assert seen[1] is not None
 
 
 @pytest.mark.usefixtures("_running")
