@@ -122,7 +122,8 @@ class Components:
     def handle_all(self, messages: Iterable[ComponentMessage]) -> None:
         """Make the transitions of a batch; each component's events by their times, as far as the rest lets them.
 
-        Any order would do. But channels come side by side, and an event behind a later one is a fold made again.
+        Any order would do: an event that time hasn't passed decides nothing yet, and those that it has are folded
+        together. But channels come side by side, and an event behind a later one is a fold made again.
         """
         waiting: dict[str, list[tuple[tuple[int, str], int, Event, EventTo]]] = {}
         for number, message in enumerate(messages):

@@ -269,13 +269,15 @@ class Customers:
         self.tables.customers.put(customer.prefix, row)
         self.timelines.put(at.prefix, slot, event.time, event.event_id, TimelineRow(raw, row.id, 0))
         late = row.profile.last is not None and event.order < row.profile.last
+        # Time has passed it: what it opens may be due already, and what closes that may be the next message.
+        passed = self._clock is not None and event.time < self._clock.now
         if payload:
             self.effects.applied(row.id, event, payload, late=late)
         else:
             self.effects.moved(row.id, "", event, 0)
         folds = self.folds
         folds.came_in += 1
-        if late or not customer.settled:
+        if late or passed or not customer.settled:
             if customer.whole:
                 folds.again(customer, event.order, stamp)
             else:

@@ -1,8 +1,9 @@
 """Folding again: profile and rules of a customer whose timeline has changed elsewhere than at its end.
 
-1. An event in order is one step. Whatever else happens to a timeline (a late event; rows that came, went or
-   changed; other rules) queues the customer, with the place from which on its fold is void. However much an epoch
-   brings, a customer is folded once, at the epoch's end.
+1. An event in order, and not before the clock, is one step. Whatever else happens to a timeline (a late event; rows
+   that came, went or changed; other rules) queues the customer, with the place from which on its fold is void. However
+   much an epoch brings, a customer is folded once, at the epoch's end: so what an epoch brings late is decided by all
+   of it, in whatever order it came.
 2. Every so many events the fold is kept: a checkpoint, a row at the key of the last event in it. Folding again
    begins at the last one before what changed, and those behind go. A long timeline keeps few of them (`thinned`);
    one that is shorter than the first has none, and is folded from its beginning.

@@ -163,3 +163,33 @@ def test_after_a_restart_the_baskets_are_in_the_order_in_which_they_were_touched
         rules.state.baskets.apply("Product Added", {**BASKET, "cart_id": cart})
     again = spec.decode(spec.encode(CustomerRow("c", rules=rules)))
     assert [*again.rules.state.baskets.carts] == ["k2", "k1"]
+
+
+LATE_BASKET = event("e1", 60, "Product Added", ANA, **BASKET)
+LATE_ORDER = event("e2", 80, "Order Completed", ANA, "store", cart_id="k1", order_id="o")
+
+
+@pytest.mark.parametrize("clock", [91, 600], ids=["within the rule's grace", "beyond it"])
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[LATE_ORDER], [LATE_BASKET]],
+        [[LATE_ORDER, LATE_BASKET]],
+        [[LATE_BASKET, LATE_ORDER]],
+        [[LATE_BASKET], [LATE_ORDER]],
+    ],
+    ids=["apart, turned", "together, turned", "together", "apart"],
+)
+def test_what_an_epoch_brings_late_is_decided_by_all_of_it_in_whatever_batches_and_order(
+    road, batches, clock
+):
+    road.play(event("e0", 0, "Identify", ANA), clock=at(clock))
+    for topic in (road.topics.channels["web"], road.topics.lookup):
+        road.tasks[topic].watermark.advance({"up": at(clock)})
+    for batch in batches:
+        for one in batch:
+            road.raw(one.channel, encode_single_object(one))
+        road.settle()
+    road.end_epoch()
+    assert triggers(road) == []
+    assert road.read(road.topics.decisions) == []
