@@ -75,7 +75,9 @@ class Quarantine:
                         self._seen_with.setdefault(person, set()).add(device)
                         self._recount.update((device, person))
                         if device in self._margin:
-                            self._recount.discard(device)  # shared by far: one more does not matter
+                            # Shared by far: one more doesn't matter. If she is somebody seen before, `toggled` will
+                            # find her among those who have moved.
+                            self._recount.discard(device)
 
     def see_again(self, names: Names) -> None:
         """Note that what was seen before was seen at other times too."""
@@ -111,11 +113,9 @@ class Quarantine:
                             recount.add(device)
                     elif len(self._seen_with[device]) > (self._policy.shared_after or 0):
                         recount.add(device)
-            self._note_moved(alone)
-        found = [name for name in recount if self._is_shared(name) != (name in shared)]
-        if self._alone is not None:
-            self._note_moved(self._alone)
-        return found
+            self.moved |= alone.moved
+            alone.moved.clear()
+        return [name for name in recount if self._is_shared(name) != (name in shared)]
 
     def disputed(self, names: Names) -> bool:
         """Tell whether an event names several persons, and it is disputed, by persons alone, who one of them is."""
@@ -184,10 +184,6 @@ class Quarantine:
             if stronger in names and weaker in names and self._persons(names)[0] == stronger
         ]
         return Link(stronger, weaker, min(row.first for row in rows), max(row.last for row in rows))
-
-    def _note_moved(self, alone: Clusters) -> None:
-        self.moved |= alone.moved
-        alone.moved.clear()
 
 
 def asserted(verdicts: Mapping[Pair, Verdict], blocked: set[str]) -> list[Pair]:

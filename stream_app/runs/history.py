@@ -30,6 +30,8 @@ def changes_of(
 def lineage(customers: Collection[str], read: Callable[[], Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Return the changes that mention a customer id, and those that made what has become it, by their time.
 
+    Of a customer that was split since, whatever has come to it is told, after the split too.
+
     Args:
         customers: the ids.
         read: gives all changes. It is called once for each generation that there was before, and once more: a topic
@@ -42,7 +44,13 @@ def lineage(customers: Collection[str], read: Callable[[], Iterable[dict[str, An
             for change in read()
             if not (known.isdisjoint(change["into"]) and wanted.isdisjoint(change["from"]))
         ]
-        before = {old for change in found if not known.isdisjoint(change["into"]) for old in change["from"]}
+        before = {
+            old
+            for change in found
+            # What operators say of two customers names both, before and after: it makes neither of the other.
+            if change["from"] != change["into"] and not known.isdisjoint(change["into"])
+            for old in change["from"]
+        }
         if before <= known:
             return sorted(found, key=lambda change: change["time"])
         known |= before

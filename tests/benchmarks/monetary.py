@@ -141,7 +141,12 @@ def replayed(events: Sequence[ChannelEvent]) -> tuple[dict[str, tuple[int, float
                 for message in messages(session.settings.bootstrap_servers, places)
             }
     reader = OutputReader()
-    return dict(worth(reader.read(value)[1] for value in last.values() if value is not None)), books
+    profiles = [reader.read(value)[1] for value in last.values() if value is not None]
+    values = dict(worth(profiles))
+    if len(values) != len(profiles):
+        msg = f"{len(profiles)} customers have a profile, and they are {len(values)} households"
+        raise SystemExit(msg)
+    return values, books
 
 
 def worth(profiles: Iterable[dict[str, Any]]) -> Iterator[tuple[str, tuple[int, float]]]:

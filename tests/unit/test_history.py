@@ -45,3 +45,14 @@ def test_a_circle_of_renamings_ends() -> None:
 
 def test_an_id_that_has_gone_has_what_was_said_of_it() -> None:
     assert [one["time"] for one in lineage({"a"}, lambda: CHANGES)] == [0, 8]
+
+
+def test_a_denial_does_not_make_the_other_customers_past_ones_own() -> None:
+    told = [
+        change(0, "created", (), ("a",)),
+        change(1, "created", (), ("b",)),
+        change(2, "created", (), ("x",)),
+        change(3, "merged", ("x",), ("b",)),
+        change(4, "denied", ("a", "b"), ("a", "b")),
+    ]
+    assert [one["time"] for one in lineage({"a"}, lambda: told)] == [0, 4]
