@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stream_app.wire.avro_writer import encode_payload
+from stream_app.wire.chosen import NATIVE
 from stream_app.wire.commands import CommandDecoder, IdentityCommand, encode_command
 from stream_app.wire.dead_letter import DeadLetter, dead_letter_headers, parse_dead_letter
 from stream_app.wire.decoding import Decoded, Decoder, read_payload
@@ -25,6 +26,7 @@ from stream_app.wire.registry import (
 from stream_app.wire.timestamps import format_timestamp, parse_timestamp
 
 __all__ = [
+    "NATIVE",
     "CommandDecoder",
     "DeadLetter",
     "Decoded",

@@ -1,0 +1,23 @@
+"""Where this package chooses, once, between its native part and the Python that it stands for.
+
+Whoever needs what is hot takes it from here. The native modules know the Python ones, never the other way round: to
+them they leave whatever is unusual.
+"""
+
+from __future__ import annotations
+
+from stream_app.native import WANTED
+from stream_app.wire import avro_reader
+
+read_event = avro_reader.read_event
+
+NATIVE = False
+"""Whether the native part runs."""
+if WANTED:
+    try:
+        from stream_app.wire import native_reader
+    except ImportError:
+        pass  # not built: there was no compiler, or it is another version's
+    else:
+        NATIVE = True
+        read_event = native_reader.read_event
