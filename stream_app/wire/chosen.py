@@ -7,17 +7,21 @@ them they leave whatever is unusual.
 from __future__ import annotations
 
 from stream_app.native import WANTED
-from stream_app.wire import avro_reader
+from stream_app.wire import avro_reader, avro_writer, profile_writer
 
 read_event = avro_reader.read_event
+encode_payload = avro_writer.encode_payload
+encode_profile = profile_writer.encode_profile
 
 NATIVE = False
 """Whether the native part runs."""
 if WANTED:
     try:
-        from stream_app.wire import native_reader
+        from stream_app.wire import native_reader, native_writer
     except ImportError:
         pass  # not built: there was no compiler, or it is another version's
     else:
         NATIVE = True
         read_event = native_reader.read_event
+        encode_payload = native_writer.encode_payload
+        encode_profile = native_writer.encode_profile

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stream_app.domain.refusal import Reason, Refused
-from stream_app.wire.avro_writer import encode_payload
-from stream_app.wire.chosen import read_event
+from stream_app.wire.chosen import encode_payload, read_event
 from stream_app.wire.cloudevents import (
     attribute_parts,
     attributes_of,
