@@ -48,10 +48,10 @@ def fail(sentence: str) -> NoReturn:
 
 
 def digest() -> str:
-    """Return what the environment depends on, as one word: files, where they are, and whether C can be compiled."""
+    """Return what the environment depends on, as one word: files, where they are, and what compiles C."""
     sources = [LOCK, ROOT / "pyproject.toml", BUILD_NATIVE, *sorted(ROOT.glob("stream_app/*/*.pyx"))]
     content = b"".join(source.read_bytes() for source in sources)
-    return hashlib.sha256(content + f"{ROOT} {lacking()}".encode()).hexdigest()
+    return hashlib.sha256(content + f"{ROOT} {lacking()} {os.environ.get('CC')}".encode()).hexdigest()
 
 
 def lacking() -> str:

@@ -184,7 +184,9 @@ def test_the_environment_is_made_anew_when_a_native_source_or_the_compiler_has_c
         seen.add(setup.digest())
     monkeypatch.setattr(setup, "lacking", lambda: "C compiler")
     seen.add(setup.digest())
-    assert len(seen) == 2 + len(files)
+    monkeypatch.setenv("CC", "another")
+    seen.add(setup.digest())
+    assert len(seen) == 3 + len(files)
 
 
 def test_the_native_part_is_there_where_c_can_be_compiled(setup: ModuleType):
