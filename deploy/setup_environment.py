@@ -2,6 +2,9 @@
 
 Uses the standard library only. The packages are installed by uv, which pip fetches from the lock file first;
 where uv cannot (no build for this machine, an index that only pip is configured for), pip installs them all.
+
+Last comes the native part (`build_native.py`), where there is a C compiler. It is optional: whatever goes wrong
+with it is said in a sentence, and the environment is ready all the same.
 """
 
 from __future__ import annotations
@@ -9,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +27,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
 STAMP = VENV / ".raccord-setup"
+BUILD_NATIVE = ROOT / "deploy" / "build_native.py"
 PIP_INSTALL: tuple[str | Path, ...] = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install")
 NEEDED_BYTES = 1 << 30
 MISSING = 3
@@ -42,9 +48,20 @@ def fail(sentence: str) -> NoReturn:
 
 
 def digest() -> str:
-    """Return what the environment depends on, as one word."""
-    content = b"".join((ROOT / name).read_bytes() for name in ("requirements.lock", "pyproject.toml"))
-    return hashlib.sha256(content + str(ROOT).encode()).hexdigest()
+    """Return what the environment depends on, as one word: files, where they are, and what compiles C."""
+    sources = [LOCK, ROOT / "pyproject.toml", BUILD_NATIVE, *sorted(ROOT.glob("stream_app/*/*.pyx"))]
+    content = b"".join(source.read_bytes() for source in sources)
+    return hashlib.sha256(content + f"{ROOT} {lacking()} {os.environ.get('CC')}".encode()).hexdigest()
+
+
+def lacking() -> str:
+    """Return what is needed for compiling C and isn't there; nothing: ""."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    if shutil.which(compiler) is None:
+        return "C compiler"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python.h (on Debian and Ubuntu: apt install python3-dev)"
+    return ""
 
 
 def explain(what: str, output: list[str]) -> NoReturn:
@@ -123,6 +140,22 @@ def install_project() -> None:
         explain("installing the raccord command", output)
 
 
+def build_native() -> None:
+    """Build the native part, or say in a sentence why it isn't there; what an earlier setup built is removed then."""
+    missing = lacking()
+    if not missing:
+        print("building the native part", flush=True)
+    code, output = run([PYTHON, BUILD_NATIVE, *(["--remove"] if missing else [])])
+    if missing or code != 0:
+        why = f"there is no {missing}" if missing else f"the last that was said is: {last_line(output)}"
+        print(f"setup: the native part isn't built, and all works without it, slower: {why}", flush=True)
+
+
+def last_line(output: list[str]) -> str:
+    """Return the last line that says something."""
+    return next((line.strip()[:200] for line in reversed(output) if line.strip()), "it said nothing")
+
+
 def main() -> None:
     """Bring `.venv` up to date."""
     wanted = digest()
@@ -137,6 +170,7 @@ def main() -> None:
         make_venv()
         install_packages()
         install_project()
+        build_native()
         STAMP.write_text(wanted, encoding="utf-8")
     except OSError as error:
         explain("setting up .venv", [str(error)])

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
 
     metrics_host: str = Field("127.0.0.1", description="address of the metrics page")
     metrics_port: int = Field(9464, ge=0, le=65535, description="its port; 0: any free one")
+    native: bool = Field(
+        True, description="0: run without the native part, where it is built; read at import, see native.py"
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     @field_validator("channels", "stages", mode="before")

@@ -8,6 +8,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+import structlog
 import typer
 from pydantic import ValidationError
 
@@ -19,10 +20,13 @@ from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.logs import configure
 from stream_app.runs.workers import WITH_PARENT, end_with_parent
 from stream_app.settings import Settings
-from stream_app.wire import RegistryUnavailable
+from stream_app.wire import NATIVE, RegistryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+log = structlog.get_logger(__name__)
 
 
 def worker() -> None:
@@ -61,6 +65,7 @@ def worker() -> None:
     typer.echo(
         f"worker {settings.worker}: metrics at http://{settings.metrics_host}:{port}/metrics", err=True
     )
+    log.info("native part", in_use=NATIVE)
     pipeline.run()
 
 

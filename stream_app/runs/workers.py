@@ -20,6 +20,9 @@ _LAST_LINES = 5
 WITH_PARENT = "RACCORD_END_WITH_PARENT"
 """Environment variable: the worker stops when the process that started it is gone."""
 
+OF_THE_MACHINE = frozenset({"RACCORD_NATIVE"})
+"""Settings that a run's workers have from the environment, as whoever starts the run has them."""
+
 
 class WorkerProcess:
     """One `raccord worker`, its output in a log file."""
@@ -28,7 +31,11 @@ class WorkerProcess:
         self.name = name
         self.log = log
         self.command = [sys.executable, "-m", "stream_app", "worker"]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RACCORD_")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("RACCORD_") or name in OF_THE_MACHINE
+        }
         self._environment = {**inherited, **settings, "RACCORD_WORKER": name, WITH_PARENT: "1"}
         self._process: subprocess.Popen[bytes] | None = None
 

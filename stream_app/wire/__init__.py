@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_app.wire.avro_writer import encode_payload
+from stream_app.wire.chosen import NATIVE, encode_payload, parse_timestamp
 from stream_app.wire.commands import CommandDecoder, IdentityCommand, encode_command
 from stream_app.wire.dead_letter import DeadLetter, dead_letter_headers, parse_dead_letter
 from stream_app.wire.decoding import Decoded, Decoder, read_payload
@@ -22,9 +22,10 @@ from stream_app.wire.registry import (
     open_registry,
     subject_of,
 )
-from stream_app.wire.timestamps import format_timestamp, parse_timestamp
+from stream_app.wire.timestamps import format_timestamp
 
 __all__ = [
+    "NATIVE",
     "CommandDecoder",
     "DeadLetter",
     "Decoded",

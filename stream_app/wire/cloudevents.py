@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire.json_text import parse_json
-from stream_app.wire.shape import invalid, missing
+from stream_app.wire.shape import event_of, invalid, missing
 from stream_app.wire.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from stream_app.domain.event import ChannelEvent
     from stream_app.wire.limits import Limits
 
 STRUCTURED = "application/cloudevents+json"
@@ -65,6 +66,24 @@ def is_structured(attributes: Mapping[str, str]) -> bool:
     if content_type != STRUCTURED:
         raise Refused(Reason.UNDECODABLE, f"of the CloudEvents formats, only {STRUCTURED} is read")
     return True
+
+
+def structured_event(value: bytes, limits: Limits) -> ChannelEvent:
+    """Make an event of a CloudEvent in the JSON format.
+
+    Raises:
+        Refused: it can't be taken.
+    """
+    return event_of(structured_parts(value, limits), limits)
+
+
+def binary_event(attributes: Mapping[str, str], value: bytes, limits: Limits) -> ChannelEvent:
+    """Make an event of a CloudEvent in binary mode whose value is JSON.
+
+    Raises:
+        Refused: it can't be taken.
+    """
+    return event_of(binary_parts(attributes, value, limits), limits)
 
 
 def structured_parts(value: bytes, limits: Limits) -> dict[str, Any]:

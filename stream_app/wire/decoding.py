@@ -17,18 +17,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stream_app.domain.refusal import Reason, Refused
-from stream_app.wire.avro_reader import read_event
-from stream_app.wire.avro_writer import encode_payload
-from stream_app.wire.cloudevents import (
-    attribute_parts,
-    attributes_of,
-    binary_parts,
-    is_structured,
-    structured_parts,
-)
+from stream_app.wire.chosen import binary_event, check_event, encode_payload, read_event, structured_event
+from stream_app.wire.cloudevents import attribute_parts, attributes_of, is_structured
 from stream_app.wire.known import FINGERPRINT_END, SINGLE_OBJECT, current
 from stream_app.wire.limits import Limits
-from stream_app.wire.shape import check_event, event_of
+from stream_app.wire.shape import event_of
 from stream_app.wire.writers import Writers
 
 if TYPE_CHECKING:
@@ -90,7 +83,7 @@ class Decoder:
                 _trailing()
             payload = value[FINGERPRINT_END:]
         elif value.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"{":
-            event = event_of(structured_parts(value, limits), limits)
+            event = structured_event(value, limits)
         else:
             event, payload = self._avro(value)
         if not event.channel and channel:
@@ -104,9 +97,9 @@ class Decoder:
     def _cloudevent(self, attributes: dict[str, str], value: bytes) -> tuple[ChannelEvent, bytes | None]:
         limits = self._limits
         if is_structured(attributes):
-            return event_of(structured_parts(value, limits), limits), None
+            return structured_event(value, limits), None
         if value[0] not in (SINGLE_OBJECT[0], 0):
-            return event_of(binary_parts(attributes, value, limits), limits), None
+            return binary_event(attributes, value, limits), None
         event, payload = self._avro(value)
         changed = False
         for field, part in attribute_parts(attributes).items():

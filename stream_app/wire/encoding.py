@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from stream_app.wire.avro_writer import encode_payload
+from stream_app.wire.chosen import encode_payload
 from stream_app.wire.cloudevents import CONTENT_TYPE, SPEC_VERSION, STRUCTURED
 from stream_app.wire.known import current
 from stream_app.wire.timestamps import format_timestamp

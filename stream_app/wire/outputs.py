@@ -16,6 +16,7 @@ from fastavro import schemaless_writer
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.wire.avro_writer import INT64_MAX, INT64_MIN, write_long, write_string
 from stream_app.wire.change_writer import encode_change
+from stream_app.wire.chosen import encode_profile
 from stream_app.wire.crossing_writer import encode_crossing
 from stream_app.wire.encoding import confluent_mark
 from stream_app.wire.json_text import compact_json
@@ -28,7 +29,6 @@ from stream_app.wire.known import (
     known_of,
     versions,
 )
-from stream_app.wire.profile_writer import encode_profile
 from stream_app.wire.registry import subject_of
 from stream_app.wire.writers import CONFLUENT_END
 

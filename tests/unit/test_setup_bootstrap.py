@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
+SOURCES = sorted(ROOT.glob("stream_app/*/*.pyx"))
 
 
 def load(name: str) -> ModuleType:
@@ -114,6 +115,84 @@ def test_a_finished_environment_is_left_alone(
     monkeypatch.setattr(setup, "run", lambda _command: pytest.fail("nothing was to be run"))
     setup.main()
     assert capsys.readouterr().out == ""
+
+
+def without_native(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, code: int, output: list[str]
+) -> list[str]:
+    """Let the native part be built by a command that ends so; return the command's arguments."""
+    ran: list[str] = []
+
+    def run(command: list[str | Path]) -> tuple[int, list[str]]:
+        ran.extend(str(part) for part in command)
+        return code, output
+
+    monkeypatch.setattr(setup, "run", run)
+    setup.build_native()
+    return ran
+
+
+def test_without_a_compiler_the_native_part_is_removed_and_a_sentence_says_so(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setenv("CC", str(tmp_path / "no-such-compiler") + " -pthread")
+    assert setup.lacking() == "C compiler"
+    assert without_native(setup, monkeypatch, 0, [])[-1] == "--remove"
+    said = capsys.readouterr().out
+    assert "there is no C compiler" in said
+    assert said.count("\n") == 1
+
+
+def test_without_pythons_headers_a_sentence_says_what_to_install(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CC", str(fake_python(tmp_path, "cc", "exit 0")))
+    monkeypatch.setattr(setup.sysconfig, "get_path", lambda _name: str(tmp_path))
+    assert "python3-dev" in setup.lacking()
+
+
+def test_a_native_part_that_cannot_be_built_is_no_failure_of_setup(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setattr(setup, "lacking", lambda: "")
+    ran = without_native(setup, monkeypatch, 1, ["In file included from x.c", "error: gcc failed", ""])
+    assert ran == [str(setup.PYTHON), str(setup.BUILD_NATIVE)]
+    said = capsys.readouterr().out
+    assert "without it" in said
+    assert "error: gcc failed" in said
+
+
+def test_the_environment_is_made_anew_when_a_native_source_or_the_compiler_has_changed(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {
+        "requirements.lock": "LOCK",
+        "pyproject.toml": None,
+        "deploy/build_native.py": "BUILD_NATIVE",
+        "stream_app/wire/native_reader.pyx": None,
+    }
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "lacking", lambda: "")
+    for name, constant in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+        if constant is not None:
+            monkeypatch.setattr(setup, constant, tmp_path / name)
+    seen = {setup.digest()}
+    for name in files:
+        (tmp_path / name).write_text("2")
+        seen.add(setup.digest())
+    monkeypatch.setattr(setup, "lacking", lambda: "C compiler")
+    seen.add(setup.digest())
+    monkeypatch.setenv("CC", "another")
+    seen.add(setup.digest())
+    assert len(seen) == 3 + len(files)
+
+
+def test_the_native_part_is_there_where_c_can_be_compiled(setup: ModuleType):
+    if setup.lacking():
+        pytest.skip(f"there is no {setup.lacking()}")
+    assert [source.name for source in SOURCES if not list(source.parent.glob(f"{source.stem}.*so"))] == []
 
 
 def test_the_lock_pins_every_dependency_with_hashes_and_names_no_host():

@@ -1,0 +1,54 @@
+"""The native part is a choice: what runs is said, and the tests of the formats pass without it too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream_app.wire import NATIVE, chosen
+from stream_app.wire.chosen import __file__ as choosing
+
+ROOT = Path(choosing).parents[2]
+FORMATS = (
+    "tests/unit/test_wire_avro.py",
+    "tests/unit/test_wire_decoding.py",
+    "tests/unit/test_wire_outputs.py",
+    "tests/property/test_wire_hostile.py",
+    "tests/property/test_wire_round_trip.py",
+)
+ASKING = "from stream_app.wire import chosen; print(chosen.NATIVE, chosen.read_event.__module__)"
+
+
+def run(arguments: list[str], native: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "RACCORD_NATIVE": native},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("off", ["0", "false", "OFF"])
+def test_the_native_part_can_be_turned_off(off):
+    assert run(["-c", ASKING], off) == "False stream_app.wire.avro_reader\n"
+
+
+@pytest.mark.skipif(not NATIVE, reason="the native part isn't built, or turned off")
+def test_the_native_part_runs_where_it_is_built_and_not_turned_off():
+    assert run(["-c", ASKING], "1") == "True stream_app.wire.native_reader\n"
+    names = ("read_event", "encode_payload", "encode_profile", "structured_event", "binary_event")
+    modules = {getattr(chosen, name).__module__ for name in (*names, "check_event", "parse_timestamp")}
+    assert modules == {f"stream_app.wire.native_{name}" for name in ("reader", "writer", "json")}
+
+
+@pytest.mark.skipif(not NATIVE, reason="the tests run without it anyway")
+def test_the_formats_tests_pass_without_the_native_part():
+    run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *FORMATS], "0")
