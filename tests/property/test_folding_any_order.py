@@ -112,8 +112,8 @@ class Crashing(World):
                 table._rows, table._keys = held[name]
         self.effects.__dict__.update(effects | {"_send": self.send})
         self._open.clear()
-        for home in self.homes:
-            home.reset()
+        for handler in (*self.homes, *self.resolvers):
+            handler.reset()
 
 
 class WithDiaries(Crashing):
