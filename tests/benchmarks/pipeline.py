@@ -42,6 +42,7 @@ from stream_app.runs.session import Options, Session
 from stream_app.runs.show import Show
 from stream_app.runs.workers import WorkerProcess
 from stream_app.wire import OutputReader, encode_single_object
+from stream_app.wire.chosen import NATIVE
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"
 FIRST_RULE = ("abandoned_cart",)
@@ -337,6 +338,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "kafka": KAFKA_VERSION if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS") else "given",
         "librdkafka": confluent_kafka.libversion()[0],
+        "native_part": NATIVE,
         "note": "worker, broker and measuring process share these cores",
     }
 
