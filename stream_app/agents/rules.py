@@ -131,21 +131,25 @@ class Rules:
             if self.shadow is not None and row.shadow is not None:
                 self.shadow.book.elapse(row.shadow.side.state, event.time, customer.profile)
 
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+    def on_event(self, customer: Customer, event: Event) -> bool:
         """Take in the timeline's new last event."""
         row = self._row(customer)
         if not self._fits(row):
             return False
-        state = row.state
-        self.book.step(state, event, customer.profile)
+        self.book.step(row.state, event, customer.profile)
         if self.shadow is not None and row.shadow is not None:
             self.shadow.book.step(row.shadow.side.state, event, customer.profile)
-        elif not state.stale and row.held is None and row.timer is not None:
+        return True
+
+    def decide(self, customer: Customer, stamp: int) -> None:
+        """Decide what follows from the events that were taken in: after most of them, nothing."""
+        row = self._row(customer)
+        state = row.state
+        if row.shadow is None and not state.stale and row.held is None and row.timer is not None:
             clock = self.task.clock
             if row.timer >= clock and row.timer <= state.next_at >= clock:
-                return True  # as after most events: there is nothing to decide, and the timer is early enough
+                return  # there is nothing to decide, and the timer is early enough
         self._settle(customer, row, stamp, stamp)
-        return True
 
     # -- folding again ----------------------------------------------------------------------------------
 
@@ -245,14 +249,17 @@ class Rules:
     # -- deciding ---------------------------------------------------------------------------------------
 
     def fire(self, customer: Customer, due: int) -> bool:
-        """The customer's timer has gone off; return whether anything may have changed."""
+        """The customer's timer has gone off; return whether anything may have changed.
+
+        Who isn't decided about before the epoch's end isn't now: the row says since when that waits.
+        """
         row: RulesRow | None = customer.rules
         fired = [] if row is None else [side for side in _sides(row) if side.timer == due]
         if row is None or not fired:
             return False
         for side in fired:
             side.timer = None
-        if self.waits(customer) is None:
+        if self.waits(customer) is None and not customer.undecided:
             live, beside = (due - 1 if side in fired else self.task.clock for side in (row, row.shadow))
             self._settle(customer, row, live, beside)
         else:

@@ -28,7 +28,7 @@ from stream_app.domain.timeline import ERASED, Timelines, bare
 from stream_app.domain.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from stream_app.domain.announcing import Arrived
     from stream_app.domain.effects import Effects
@@ -56,7 +56,7 @@ class At(NamedTuple):
 class Customer:
     """One customer's rows, while a message or a timer is handled."""
 
-    __slots__ = ("_queued", "_tables", "_timelines", "at", "prefix", "row", "slot")
+    __slots__ = ("_folds", "_tables", "_timelines", "at", "prefix", "row", "slot")
 
     def __init__(
         self,
@@ -65,16 +65,16 @@ class Customer:
         row: CustomerRow[Any],
         timelines: Timelines,
         tables: ComponentTables,
-        queued: Container[bytes],
+        folds: Folds,
     ) -> None:
-        """Hold a row that has been read; `queued` are the prefixes of those that this epoch will fold again."""
+        """Hold a row that has been read; `folds` say whom this epoch's end will fold again, or decide about."""
         self.at = at
         self.slot = slot
         self.prefix = slot_key(at.prefix, slot)
         self.row = row
         self._timelines = timelines
         self._tables = tables
-        self._queued = queued
+        self._folds = folds
 
     @property
     def id(self) -> str:
@@ -108,7 +108,12 @@ class Customer:
     @property
     def settled(self) -> bool:
         """Whether the timeline is whole, and profile and rules say what it says."""
-        return self.row.fold is None and self.prefix not in self._queued and self.whole
+        return self.row.fold is None and self.prefix not in self._folds.queue and self.whole
+
+    @property
+    def undecided(self) -> bool:
+        """Whether events were taken in about which nothing is decided before the epoch's end."""
+        return self.prefix in self._folds.undecided
 
     @property
     def whole(self) -> bool:
@@ -175,7 +180,7 @@ class Customers:
         """Return a customer of a component that isn't redirected."""
         row = self.tables.customers.get(slot_key(at.prefix, slot))
         row = CustomerRow() if row is None else row
-        return Customer(at, slot, row, self.timelines, self.tables, self.folds.queue)
+        return Customer(at, slot, row, self.timelines, self.tables, self.folds)
 
     def ids(self, at: At, home: Home, names: Iterable[str]) -> tuple[str, ...]:
         """Return the ids of the customers that hold identifiers."""
@@ -269,15 +274,13 @@ class Customers:
         self.tables.customers.put(customer.prefix, row)
         self.timelines.put(at.prefix, slot, event.time, event.event_id, TimelineRow(raw, row.id, 0))
         late = row.profile.last is not None and event.order < row.profile.last
-        # Time has passed it: what it opens may be due already, and what closes that may be the next message.
-        passed = self._clock is not None and event.time < self._clock.now
         if payload:
             self.effects.applied(row.id, event, payload, late=late)
         else:
             self.effects.moved(row.id, "", event, 0)
         folds = self.folds
         folds.came_in += 1
-        if late or passed or not customer.settled:
+        if late or not customer.settled:
             if customer.whole:
                 folds.again(customer, event.order, stamp)
             else:
@@ -285,10 +288,17 @@ class Customers:
             return
         self.rules.before(customer, event)
         apply(row.profile, event)
-        if not self.rules.on_event(customer, event, stamp):
+        if not self.rules.on_event(customer, event):
             folds.again(customer, BEGINNING, stamp)
-        elif row.profile.events % folds.every == 0:
-            folds.keep(customer)
+        else:
+            # Time has passed it: what it opens may be due already, and what closes that may be the next message.
+            passed = self._clock is not None and event.time < self._clock.now
+            if passed or customer.undecided:
+                folds.decide_later(customer, stamp)
+            else:
+                self.rules.decide(customer, stamp)
+            if row.profile.events % folds.every == 0:
+                folds.keep(customer)
         self.save(customer)
 
     def receive(self, at: At, slot: int, event: Event, row: TimelineRow, *, another: bool = False) -> None:

@@ -1,9 +1,9 @@
 """Folding again: profile and rules of a customer whose timeline has changed elsewhere than at its end.
 
-1. An event in order, and not before the clock, is one step. Whatever else happens to a timeline (a late event; rows
-   that came, went or changed; other rules) queues the customer, with the place from which on its fold is void. However
-   much an epoch brings, a customer is folded once, at the epoch's end: so what an epoch brings late is decided by all
-   of it, in whatever order it came.
+1. An event in order is one step. Whatever else happens to a timeline (a late event; rows that came, went or changed;
+   other rules) queues the customer, with the place from which on its fold is void. However much an epoch brings, a
+   customer is folded once, at the epoch's end. What comes behind the clock is decided there, too, step or fold: by all
+   that the epoch brings, in whatever order it came.
 2. Every so many events the fold is kept: a checkpoint, a row at the key of the last event in it. Folding again
    begins at the last one before what changed, and those behind go. A long timeline keeps few of them (`thinned`);
    one that is shorter than the first has none, and is folded from its beginning.
@@ -69,6 +69,20 @@ class Queued(NamedTuple):
     fold: FoldRow | None
 
 
+class Undecided(NamedTuple):
+    """A customer about whom this epoch's end has something to decide.
+
+    Attributes:
+        label: the component's.
+        slot: the customer's.
+        stamp: where the clock stood at the source when the first of its events was read, ms; the earliest.
+    """
+
+    label: str
+    slot: int
+    stamp: int
+
+
 class Turn:
     """A customer's fold, while an epoch ends."""
 
@@ -93,6 +107,8 @@ class Folds:
         """Work on the rows of `customers`."""
         self.queue: dict[bytes, Queued] = {}
         """By the prefix of a customer's rows: whom this epoch will fold again."""
+        self.undecided: dict[bytes, Undecided] = {}
+        """By the same: about whom this epoch's end has something to decide, though the fold is whole."""
         self.came_in = 0
         """Events that this epoch has put on timelines."""
         self.every = limits.every
@@ -103,6 +119,7 @@ class Folds:
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
         self.queue.clear()
+        self.undecided.clear()
         self.came_in = 0
 
     # -- while messages are handled ---------------------------------------------------------------------
@@ -110,6 +127,9 @@ class Folds:
     def again(self, customer: Customer, since: Place, stamp: int) -> None:
         """Have a customer folded again from a place on. Its rows must be at rest."""
         row, known, stamp = customer.row, self.queue.get(customer.prefix), self._customers.stood(stamp)
+        waits = self.undecided.pop(customer.prefix, None)
+        if waits is not None:
+            stamp = min(stamp, waits.stamp)
         fold = row.fold if row.fold is not None or known is None else known.fold
         if fold is None:
             fold = FoldRow(since, stamp)
@@ -119,6 +139,13 @@ class Folds:
         if row.fold is None:
             self.queue[customer.prefix] = Queued(*customer.key, fold)
         self._customers.tables.customers.put(customer.prefix, row)
+
+    def decide_later(self, customer: Customer, stamp: int) -> None:
+        """Have it decided at the epoch's end what follows from events that a settled customer has taken in."""
+        known, stamp = self.undecided.get(customer.prefix), self._customers.stood(stamp)
+        if known is not None:
+            stamp = min(stamp, known.stamp)
+        self.undecided[customer.prefix] = Undecided(*customer.key, stamp)
 
     def go_on(self, customer: Customer, step: int) -> None:
         """Give a customer the turn that was asked for; one that was asked for twice is given once."""
@@ -144,7 +171,8 @@ class Folds:
     # -- at the end of an epoch -------------------------------------------------------------------------
 
     def flush(self, customer_of: Callable[[str, int], Customer | None]) -> None:
-        """Fold again whoever is queued, as far as an epoch goes; ask for what is left."""
+        """Decide what is undecided; fold again whoever is queued, as far as an epoch goes, and ask for what is left."""
+        self._decide(customer_of)
         left, self.came_in = self._limits.events + self.came_in, 0
         if not self.queue:
             return
@@ -161,6 +189,19 @@ class Folds:
         for turn in waiting:
             self._put_off(turn)
         self.queue.clear()
+
+    def _decide(self, customer_of: Callable[[str, int], Customer | None]) -> None:
+        """Decide about whoever waits for it; rows that have begun to move since decide when they are at rest."""
+        waiting, self.undecided = self.undecided, {}
+        for waits in waiting.values():
+            customer = customer_of(waits.label, waits.slot)
+            if customer is None:
+                continue
+            if customer.settled:
+                self._customers.rules.decide(customer, waits.stamp)
+                self._customers.tables.customers.put(customer.prefix, customer.row)
+            elif not customer.whole:
+                self._customers.touch(customer.at, customer.slot, waits.stamp, END)
 
     def _turns(self, customer_of: Callable[[str, int], Customer | None]) -> Iterator[Turn]:
         """Yield who can be folded; who has rows on the move is left to `repair`."""

@@ -25,8 +25,11 @@ class RuleFold(Protocol):
     def before(self, customer: Customer, event: Event) -> None:
         """The timeline's new last event is about to be taken in: the profile is without it."""
 
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+    def on_event(self, customer: Customer, event: Event) -> bool:
         """Take in the timeline's new last event; return False if other rules made the fold: it must be made anew."""
+
+    def decide(self, customer: Customer, stamp: int) -> None:
+        """Decide what follows from what was taken in; `stamp` (ms) is where the clock stood at the source."""
 
     def begin(self, customer: Customer, kept: bytes | None) -> Any:
         """Return a fold to go on with: of no event, or what `keep` gave; None if other rules gave that."""
@@ -66,9 +69,12 @@ class NoRules:
     def before(self, customer: Customer, event: Event) -> None:
         """Do nothing."""
 
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:  # noqa: ARG002
+    def on_event(self, customer: Customer, event: Event) -> bool:  # noqa: ARG002
         """Do nothing."""
         return True
+
+    def decide(self, customer: Customer, stamp: int) -> None:
+        """Do nothing."""
 
     def begin(self, customer: Customer, kept: bytes | None) -> Any:  # noqa: ARG002
         """Return a fold of nothing."""

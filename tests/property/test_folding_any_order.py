@@ -57,7 +57,7 @@ class Diary(NoRules):
 
     def before(self, customer: Customer, event: Event) -> None: ...
 
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+    def on_event(self, customer: Customer, event: Event) -> bool:
         assert customer.settled
         customer.rules = self._written(customer.rules or [], event)
         return True

@@ -62,9 +62,9 @@ class Rules(NoRules):
 
     def before(self, customer: Customer, event: Event) -> None: ...
 
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+    def on_event(self, customer: Customer, event: Event) -> bool:
         customer.rules = (customer.rules or 0) + 1
-        self.calls.append(("event", customer.key, event.event_id, stamp))
+        self.calls.append(("event", customer.key, event.event_id))
         return True
 
     def begin(self, customer: Customer, kept: bytes | None) -> list[str]:

@@ -129,7 +129,7 @@ class Rules(NoRules):
 
     def before(self, customer: Customer, event: Event) -> None: ...
 
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+    def on_event(self, customer: Customer, event: Event) -> bool:
         self._change(customer, "on_event", event.event_id)
         return True
 

@@ -11,7 +11,7 @@ from stream_app.domain.customer_id import customer_id
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.labels import Labels
-from stream_app.domain.messages import EventTo, Fold, decode_component, encode
+from stream_app.domain.messages import EventTo, Fold, Merge, Union, decode_component, encode
 from stream_app.domain.ports import ComponentTables
 from stream_app.domain.rows import customer_tables
 from stream_app.domain.rule_fold import NoRules
@@ -36,12 +36,16 @@ class Counting(NoRules):
     def __init__(self) -> None:
         self.begun: list[tuple[str, int]] = []
         self.steps = 0
+        self.decided: list[tuple[str, list[int], int]] = []
 
     def before(self, customer: Customer, event: Event) -> None: ...
 
-    def on_event(self, customer: Customer, event: Event, stamp: int) -> bool:
+    def on_event(self, customer: Customer, event: Event) -> bool:
         customer.rules = [(customer.rules or [0])[0] + 1]
         return True
+
+    def decide(self, customer: Customer, stamp: int) -> None:
+        self.decided.append((customer.id, list(customer.rules), stamp))
 
     def begin(self, customer: Customer, kept: bytes | None) -> Any:
         fold = [0] if kept is None else msgspec.msgpack.decode(kept)
@@ -62,6 +66,15 @@ class Counting(NoRules):
 
     def finish(self, customer: Customer, fold: Any, stamp: int) -> None:
         customer.rules = fold
+        self.decided.append((customer.id, list(fold), stamp))
+
+
+class Clock:
+    """A clock that is moved by hand; no timers."""
+
+    now = -1
+
+    def wake(self, label: str, due: int) -> None: ...
 
 
 class Partition:
@@ -69,9 +82,10 @@ class Partition:
 
     def __init__(self, limits: FoldLimits) -> None:
         self.tables = {spec.name: CountingTable(spec) for spec in customer_tables()}
-        self.sent: list[Fold] = []
+        self.sent: list[Message] = []
         self.effects = Recorder(self._send)
         self.limits = limits
+        self.clock = Clock()
         self.start()
 
     def start(self) -> None:
@@ -79,23 +93,31 @@ class Partition:
         self.rules = Counting()
         rows: Any = ComponentTables(**self.tables)
         self.components = Components(
-            POLICY, KEY, rows, self.effects, Labels(POLICY, KEY), self.rules, folding=self.limits
+            POLICY,
+            KEY,
+            rows,
+            self.effects,
+            Labels(POLICY, KEY),
+            self.rules,
+            folding=self.limits,
+            clock=self.clock,
         )
 
     def _send(self, topic: Topic, key: str, message: Message) -> None:
-        assert isinstance(message, Fold), (topic, key)
         self.sent.append(message)
 
-    def give(self, name: str, *times: int) -> None:
+    def give(self, name: str, *times: int, stamp: int | None = None) -> None:
         for time in times:
             event = Event(f"e{time:09}", time, "web", "Page Viewed", (name,), {}, time, f"web/0/{time}")
-            message = EventTo(of(name), msgspec.Raw(encode(event)), event.event_id.encode(), time)
+            stood = time if stamp is None else stamp
+            message = EventTo(of(name), msgspec.Raw(encode(event)), event.event_id.encode(), stood)
             self.components.handle(decode_component(encode(message)))
 
     def end_epoch(self) -> int:
         """Hand the components what they have sent themselves, and end the epoch; return how much was folded."""
         waiting, self.sent = self.sent, []
         for message in waiting:
+            assert isinstance(message, Fold), message
             self.components.handle(decode_component(encode(message)))
         self.rules.steps, self.rules.begun = 0, []
         self.components.flush()
@@ -247,3 +269,60 @@ def test_a_turn_that_is_asked_for_twice_is_given_once() -> None:
     place.components.flush()
     assert place.rules.steps == 20
     assert place.sent == sent
+
+
+def test_an_event_behind_the_clock_is_one_step_and_decided_at_the_epochs_end_by_all_that_it_brings() -> None:
+    place = partition([ANA], 300, FoldLimits())
+    place.clock.now = 10_000
+    place.rules.decided.clear()
+    place.give(ANA, 4_000, stamp=3_990)
+    place.give(ANA, 5_000, stamp=3_980)
+    place.give(ANA, 11_000, stamp=9_000)
+    assert place.rules.decided == [], "what closes it may be the next message"
+    assert place.customer(ANA).rules == [303]
+    assert place.end_epoch() == 0, "nothing is folded again"
+    assert place.rules.decided == [(customer_id(ANA, KEY), [303], 3_980)]
+    assert place.end_epoch() == 0
+    assert len(place.rules.decided) == 1
+
+
+def test_an_event_before_the_clock_is_decided_at_once() -> None:
+    place = partition([ANA], 2, FoldLimits())
+    place.clock.now = 3_000
+    place.rules.decided.clear()
+    place.give(ANA, 3_000)
+    assert place.rules.decided == [(customer_id(ANA, KEY), [3], 3_000)]
+    place.end_epoch()
+    assert len(place.rules.decided) == 1
+
+
+def test_whoever_is_folded_again_is_decided_about_once_and_by_where_the_clock_stood_first() -> None:
+    place = partition([ANA], 20, FoldLimits())
+    place.clock.now = 10_000
+    place.rules.decided.clear()
+    place.give(ANA, 4_000, stamp=3_000)
+    place.give(ANA, 15, stamp=8_000)
+    assert place.end_epoch() == 22
+    assert place.rules.decided == [(customer_id(ANA, KEY), [22], 3_000)]
+
+
+def test_what_was_to_be_decided_is_forgotten_with_the_epoch_that_is_rolled_back() -> None:
+    place = partition([ANA], 20, FoldLimits())
+    place.clock.now = 10_000
+    place.give(ANA, 4_000)
+    place.rules.decided.clear()
+    place.components.reset()
+    place.end_epoch()
+    assert place.rules.decided == []
+
+
+def test_what_was_to_be_decided_about_a_customer_that_ended_is_not() -> None:
+    place = partition([ANA], 20, FoldLimits())
+    place.clock.now = 10_000
+    place.give(ANA, 4_000)
+    place.rules.decided.clear()
+    place.components.handle(Union(of(ANA), of(BEN), 5_000, granted=True))
+    assert [type(message) for message in place.sent] == [Merge]
+    place.rules.steps = 0
+    place.components.flush()
+    assert (place.rules.steps, place.rules.decided) == (0, [])
