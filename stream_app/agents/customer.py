@@ -45,7 +45,7 @@ ADDRESSES = {"email": "email", "phone": "sms", "device": "push"}
 
 
 MAX_REMEMBERED = 20_000
-"""Customers whose identifiers are remembered between two profiles."""
+"""Customers of whom is remembered what every row or profile of theirs says again."""
 
 
 class CustomerStage:
@@ -79,7 +79,7 @@ class CustomerStage:
     def adopt(self, terms: Terms) -> None:
         """Go by other rules from now on; between two epochs."""
         self.rules.book, self.rules.shadow = terms.written
-        self.output.topics, self.output.encoder = terms.topics, terms.encoder
+        self.output.adopt(terms.topics, terms.encoder)
         reached = terms.written.book.policy.addresses
         reached = ADDRESSES if reached is None else reached
         # A hash is no address.
@@ -177,10 +177,17 @@ class Outputs:
         self.topics = topics
         self.encoder = encoder
         self.dead_letters = dead_letters
+        self._heads: dict[str, tuple[bytes, bytes]] = {}
+        """By customer: how a new timeline row begins, up to its payload, and its key."""
         self._routes: Mapping[Topic, str] = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
         self._profiles: dict[str, Customer | None] = {}
         self._identifiers: dict[tuple[str, int], tuple[int, tuple[str, ...]]] = {}
         self._send = task.producer.send
+
+    def adopt(self, topics: Topics, encoder: Encoder) -> None:
+        """Publish on these topics, in this encoding, from now on."""
+        self.topics, self.encoder = topics, encoder
+        self._heads.clear()
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
         """Send a message of the protocol; what may still bring events to another component holds time back."""
@@ -192,8 +199,14 @@ class Outputs:
 
     def applied(self, customer: str, event: Event, payload: bytes, *, late: bool) -> None:  # noqa: ARG002
         """Publish a new timeline row."""
-        record = self.encoder.timeline(customer, 0, None, "upsert", payload)
-        self._send(self.topics.timeline, record, customer.encode())
+        known = self._heads.get(customer)
+        if known is None:
+            if len(self._heads) >= MAX_REMEMBERED:
+                self._heads.clear()
+            known = self.encoder.timeline(customer, 0, None, "upsert", b""), customer.encode()
+            self._heads[customer] = known
+        head, key = known
+        self._send(self.topics.timeline, head + payload, key)
         self.task.count("events", event.channel, "applied")
 
     def moved(self, customer: str, previous: str, event: Event, revision: int) -> None:

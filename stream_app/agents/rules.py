@@ -126,7 +126,9 @@ class Rules:
     def before(self, customer: Customer, event: Event) -> None:
         """The timeline's new last event is about to be taken in: judge what is due before it."""
         row = customer.rules
-        if row is not None and self._fits(row):
+        if row is None or (row.shadow is None and row.state.elapse_at >= event.time):
+            return  # as before most events: nothing is due
+        if self._fits(row):
             self.book.elapse(row.state, event.time, customer.profile)
             if self.shadow is not None and row.shadow is not None:
                 self.shadow.book.elapse(row.shadow.side.state, event.time, customer.profile)
@@ -282,11 +284,10 @@ class Rules:
 
     def _fits(self, row: RulesRow) -> bool:
         """Tell whether a row was folded by the rules of now."""
-        if not self.book.fits(row.state):
+        shadow, beside = self.shadow, row.shadow
+        if row.state.book != self.book.fingerprint or (shadow is None) is not (beside is None):
             return False
-        if self.shadow is None:
-            return row.shadow is None
-        return row.shadow is not None and self.shadow.fits(row.shadow.side)
+        return shadow is None or beside is None or shadow.fits(beside.side)
 
     def _only(self, row: RulesRow, event_ids: set[str]) -> RulesRow:
         """Return what a row holds about these opening events."""

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stream_app.domain import chosen
 from stream_app.domain.commands import Op
 from stream_app.domain.customer import At, Customers
 from stream_app.domain.drain import Drains
@@ -62,8 +63,9 @@ from stream_app.domain.rows import Header
 from stream_app.domain.rule_fold import NoRules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
+    from stream_app.domain.chosen import Waiting
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import Effects
     from stream_app.domain.event import Event
@@ -100,6 +102,7 @@ class Components:
         self._customers = Customers(
             policy, key, tables, effects, rules or NoRules(), labels, folding or FoldLimits(), clock
         )
+        self._usual = None if chosen.usual_events is None else chosen.usual_events(self._customers)
         self._repairs = Repairs(self._customers, limits)
         self._drains = Drains(self._customers, limits)
         self._operators = Operators(self._customers)
@@ -125,14 +128,14 @@ class Components:
         Any order would do: an event that time hasn't passed decides nothing yet, and those that it has are folded
         together. But channels come side by side, and an event behind a later one is a fold made again.
         """
-        waiting: dict[str, list[tuple[tuple[int, str], int, Event, EventTo]]] = {}
+        waiting: dict[str, list[Waiting]] = {}
         for number, message in enumerate(messages):
             if type(message) is EventTo:
                 event = decode_event(message.event)
                 waiting.setdefault(message.label, []).append((event.order, number, event, message))
                 continue
             if waiting:
-                self._events(waiting.pop(addressee(message), ()))
+                self._events(waiting.pop(addressee(message), []))
             self._transitions[type(message)](message)
         for events in waiting.values():
             self._events(events)
@@ -195,10 +198,17 @@ class Components:
 
     # -- transitions ------------------------------------------------------------------------------------
 
-    def _events(self, events: Collection[tuple[tuple[int, str], int, Event, EventTo]]) -> None:
+    def _events(self, events: list[Waiting]) -> None:
         """Take in a component's events by time; of equal ones (copies) the first first."""
-        for _, _, event, message in sorted(events) if len(events) > 1 else events:
-            self._event(message, event)
+        if len(events) > 1:
+            events.sort()
+        place = 0
+        while place < len(events):
+            if self._usual is not None:
+                place = self._usual.take(events, place)
+            for _, _, event, message in events[place : place + 1]:
+                self._event(message, event)
+            place += 1
 
     def _event(self, message: EventTo, event: Event) -> None:
         at = self._at(message.label)

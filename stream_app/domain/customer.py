@@ -161,8 +161,8 @@ class Customers:
         self.copies = Copies(self)
         self.verdicts = Verdicts(self)
         self._announcer = Announcer(self, key)
-        self._clock = clock
-        self._digest = policy.digest
+        self.clock = clock
+        self.digest = policy.digest
         self.folds = Folds(self, limits)
         self.repair: Callable[[At, Home, Mapping[int, int | None], int], None]
         """repair(at, home, slots, stamp): look through the rows of slots, each from a time (ms) on or all."""
@@ -174,7 +174,7 @@ class Customers:
 
         What the clock of this partition hasn't passed yet is undecided: falling due on the way, it isn't late.
         """
-        return stamp if self._clock is None else min(stamp, self._clock.now)
+        return stamp if self.clock is None else min(stamp, self.clock.now)
 
     def open(self, at: At, slot: int) -> Customer:
         """Return a customer of a component that isn't redirected."""
@@ -210,7 +210,7 @@ class Customers:
     def home(self, at: At) -> Home:
         """Return what is known of a component, computed under today's policy."""
         home = self.evidence.home(at.label, at.prefix, at.header)
-        if at.header.policy not in ("", self._digest):
+        if at.header.policy not in ("", self.digest):
             self.changed(at, home, Cause(0), at.header.size, thorough=True)
         return home
 
@@ -238,7 +238,7 @@ class Customers:
         names, time = event.identifiers, event.time
         key = names_key(at.prefix, names)
         row = self.tables.sightings.get(key)
-        if row is not None and row.slot >= 0 and time >= row.first and at.header.policy == self._digest:
+        if row is not None and row.slot >= 0 and time >= row.first and at.header.policy == self.digest:
             row.note(time, event.event_id)
             self.tables.sightings.put(key, row)
             home = self.evidence.known(at.label)
@@ -292,7 +292,7 @@ class Customers:
             folds.again(customer, BEGINNING, stamp)
         else:
             # Time has passed it: what it opens may be due already, and what closes that may be the next message.
-            passed = self._clock is not None and event.time < self._clock.now
+            passed = self.clock is not None and event.time < self.clock.now
             if passed or customer.undecided:
                 folds.decide_later(customer, stamp)
             else:
@@ -441,7 +441,7 @@ class Customers:
         thorough, home.recounted = thorough or home.recounted, False
         header = at.header
         self.evidence.write(at.prefix, identities, outcome)
-        header.size, header.slots, header.policy = len(identities.all.groups), identities.slots, self._digest
+        header.size, header.slots, header.policy = len(identities.all.groups), identities.slots, self.digest
         self.put_header(at)
         for refusal in outcome.refused:
             self.effects.link_refused(refusal.reason, refusal.namespace)

@@ -192,8 +192,9 @@ class Folds:
 
     def _decide(self, customer_of: Callable[[str, int], Customer | None]) -> None:
         """Decide about whoever waits for it; rows that have begun to move since decide when they are at rest."""
-        waiting, self.undecided = self.undecided, {}
-        for waits in waiting.values():
+        waiting = list(self.undecided.values())
+        self.undecided.clear()
+        for waits in waiting:
             customer = customer_of(waits.label, waits.slot)
             if customer is None:
                 continue

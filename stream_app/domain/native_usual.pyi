@@ -1,0 +1,6 @@
+from stream_app.domain.chosen import Waiting
+from stream_app.domain.customer import Customers
+
+class UsualEvents:
+    def __init__(self, customers: Customers) -> None: ...
+    def take(self, events: list[Waiting], start: int) -> int: ...
