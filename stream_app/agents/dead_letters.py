@@ -32,8 +32,8 @@ class DeadLetters:
         letter = DeadLetter(
             reason=reason,
             detail=detail[:DETAIL_BYTES],
-            topic=record.topic,
-            partition=record.partition,
+            topic=task.tp.topic,
+            partition=task.tp.partition,
             offset=record.offset,
             timestamp=record.timestamp,
             stage=task.stage.name,

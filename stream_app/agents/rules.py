@@ -171,9 +171,11 @@ class Rules:
 
     def before_step(self, fold: FoldPair, event: Event, profile: Profile) -> None:
         """Judge what is due before the next event."""
-        self.book.elapse(fold.live, event.time, profile)
-        if self.shadow is not None and fold.beside is not None:
-            self.shadow.book.elapse(fold.beside.state, event.time, profile)
+        live, beside = fold
+        if live.elapse_at < event.time:
+            self.book.elapse(live, event.time, profile)
+        if self.shadow is not None and beside is not None:
+            self.shadow.book.elapse(beside.state, event.time, profile)
 
     def step(self, fold: FoldPair, event: Event, profile: Profile) -> None:
         """Fold the next event."""

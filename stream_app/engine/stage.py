@@ -20,7 +20,7 @@ class Handler(Protocol):
     """
 
     def process(self, records: Sequence[Any]) -> None:
-        """Take data records (`aiokafka.ConsumerRecord`), in order; never a watermark."""
+        """Take data records (see `transport.Batch`), in order; never a watermark."""
 
     def fire(self, due: int, key: bytes) -> None:
         """Take a timer that was set through the task and that the watermark has passed."""

@@ -43,7 +43,10 @@ _NEVER_IDLE_MS = 7 * 24 * 3600 * 1000
 
 
 class Batch(NamedTuple):
-    """Records of one partition from one fetch (`aiokafka.ConsumerRecord`), and its incarnation before it."""
+    """Records of one partition from one fetch, as aiokafka's parser makes them, and its incarnation before it.
+
+    A record has `key`, `value`, `headers`, `offset` and `timestamp` (ms); of which partition, the batch's task says.
+    """
 
     incarnation: int
     records: Sequence[Any]
@@ -168,8 +171,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer, and have it note when it asked for what the broker answers."""
         await super().on_start()
-        fetcher = self._ensure_consumer()._fetcher
-        fetcher._proc_fetch_request = _noting_when(fetcher._proc_fetch_request)
+        _refine(self._ensure_consumer()._fetcher)
 
 
 class BatchConsumer(driver.Consumer):
@@ -289,25 +291,36 @@ def register() -> None:
     drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:BatchTransport"
 
 
-def _noting_when(fetch: Any) -> Any:
-    """Wrap the fetcher's call for one request: aiokafka dates an answer by when it is looked at.
+def _refine(fetcher: Any) -> None:
+    """Wrap the fetcher's call for one request, for what aiokafka does otherwise.
 
-    An answer that brings nothing was given when the broker had waited as long as it was told to; one that brings
-    something, as soon as it was asked for all that we know.
+    - It dates an answer by when it is looked at. One that brings nothing was given when the broker had waited as long
+      as it was told to; one that brings something, as soon as it was asked for all that we know.
+    - It copies each record that it has parsed into one of its own: 1.5 us a record instead of 0.9, and an event is
+      three records or more. Whichever were unpacked before they came here are aiokafka's copies, and do as well.
     """
+    fetch = fetcher._proc_fetch_request
 
-    async def noting(assignment: Any, node_id: int, request: Any) -> Any:
+    async def refined(assignment: Any, node_id: int, request: Any) -> Any:
         asked = int(time.time() * 1000)
         brought = await fetch(assignment, node_id, request)
         given = asked if brought else asked + _FETCH_WAIT_MS
         for topic, partitions in request.topics:
             for partition, *_ in partitions:
-                state = assignment.state_value(aiokafka.TopicPartition(topic, partition))
+                tp = aiokafka.TopicPartition(topic, partition)
+                state = assignment.state_value(tp)
                 if state is not None and state.timestamp is not None and state.timestamp >= asked:
                     state.given = given
+                records = getattr(fetcher._records.get(tp), "_partition_records", None)
+                if records is not None:
+                    records._consumer_record = _as_parsed
         return brought
 
-    return noting
+    fetcher._proc_fetch_request = refined
+
+
+def _as_parsed(_tp: Any, record: Any) -> Any:
+    return record
 
 
 def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:

@@ -7,7 +7,11 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import aiokafka
 import pytest
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from stream_app.engine import transport
@@ -262,8 +266,39 @@ def test_an_empty_answer_is_of_the_end_of_the_wait_and_any_other_of_its_beginnin
     assignment = SimpleNamespace(state_value=lambda _tp: state)
     request = SimpleNamespace(topics=[("in", [(0, 0, 0)])])
     before = wall()
-    assert asyncio.run(transport._noting_when(fetch)(assignment, 0, request)) is brought
+    fetcher = SimpleNamespace(_proc_fetch_request=fetch, _records={})
+    transport._refine(fetcher)
+    assert asyncio.run(fetcher._proc_fetch_request(assignment, 0, request)) is brought
     assert before + given <= state.given <= wall() + given
+
+
+def test_records_are_handed_out_as_they_were_parsed_without_those_of_aborted_transactions():
+    def written(producer: int, first: int, values: list[bytes]) -> bytes:
+        builder = DefaultRecordBatchBuilder(2, 0, 1, producer, 0, 0, 1_000_000)
+        for place, value in enumerate(values):
+            builder.append(place, 5_000 + place, b"key", value, [("ce_id", b"1")])
+        batch = bytes(builder.build())
+        return first.to_bytes(8, "big") + batch[8:]
+
+    log = written(1, 0, [b"a", b"b"]) + written(2, 2, [b"c"]) + written(1, 3, [b"d"])
+    unpacked = PartitionRecords(A, MemoryRecords(log), [(2, 2)], 1, None, None, True, 1)
+    result = SimpleNamespace(_partition_records=unpacked)
+
+    async def fetch(*_: Any) -> bool:
+        fetcher._records[aiokafka.TopicPartition("in", 0)] = result
+        return True
+
+    fetcher = SimpleNamespace(_proc_fetch_request=fetch, _records={})
+    transport._refine(fetcher)
+    request = SimpleNamespace(topics=[("in", [(0, 0, 0), (1, 0, 0)])])
+    asyncio.run(fetcher._proc_fetch_request(SimpleNamespace(state_value=lambda _tp: None), 0, request))
+    records = list(unpacked)
+    assert [(one.offset, one.timestamp, one.key, one.value) for one in records] == [
+        (1, 5_001, b"key", b"b"),
+        (3, 5_000, b"key", b"d"),
+    ]
+    assert [*records[0].headers] == [("ce_id", b"1")]
+    assert not isinstance(records[0], aiokafka.ConsumerRecord)
 
 
 def test_an_answer_that_lay_unread_holds_for_the_time_when_it_was_given():
