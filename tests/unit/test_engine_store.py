@@ -79,6 +79,32 @@ def test_a_row_that_was_read_or_written_lately_is_not_read_and_decoded_again():
     assert decoded == [b"1"]
 
 
+def test_a_table_that_is_not_cached_keeps_nothing_and_reads_the_same():
+    rows = MemoryRows()
+    rows.write([(b"wa", b"1"), (b"wb", b"1")], 1)
+    store = Store([WORDS._replace(cached=False)], rows)
+    table = store.table("words")
+    table.put(b"b", b"2")
+    table.put(b"c", b"3")
+    for position in range(3):
+        read = [table.get(key) for key in (b"a", b"b", b"c", b"none")]
+        assert read == [b"1", b"2", b"3", None]
+        store.commit(store.changes(), position)
+        assert not table.cache
+    table.put(b"a", b"4")
+    store.abort()
+    assert table.get(b"a") == b"1"
+
+
+def test_a_cache_that_is_full_lets_go_of_what_came_first():
+    store = Store([WORDS], MemoryRows(), cached=8)
+    table = store.table("words")
+    for number in range(12):
+        table.put(b"%02d" % number, b"")
+        store.commit(store.changes(), number)
+    assert list(table.cache) == [b"%02d" % number for number in range(4, 12)]
+
+
 @pytest.mark.parametrize("write", [True, False])
 def test_the_cache_of_decoded_rows_is_bounded_at_each_commit_whether_they_were_read_or_written(write):
     rows = MemoryRows()
