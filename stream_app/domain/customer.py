@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from stream_app.domain.rule_fold import RuleFold
 
 
+FEW = 64
+"""Identifiers of a component among which a customer's are looked for one by one."""
+
+
 class At(NamedTuple):
     """A component, while a message to it is handled: its label, its rows' prefix, its header."""
 
@@ -56,7 +60,7 @@ class At(NamedTuple):
 class Customer:
     """One customer's rows, while a message or a timer is handled."""
 
-    __slots__ = ("_queued", "_tables", "_timelines", "at", "prefix", "row", "slot")
+    __slots__ = ("_known", "_queued", "_tables", "_timelines", "at", "prefix", "row", "slot")
 
     def __init__(
         self,
@@ -66,8 +70,19 @@ class Customer:
         timelines: Timelines,
         tables: ComponentTables,
         queued: Container[bytes],
+        known: Callable[[str], Home | None] = lambda _: None,
     ) -> None:
-        """Hold a row that has been read; `queued` are the prefixes of those that this epoch will fold again."""
+        """Hold a row that has been read.
+
+        Args:
+            at: the component.
+            slot: the customer's.
+            row: her row.
+            timelines: of the partition.
+            tables: of the partition.
+            queued: the prefixes of those that this epoch will fold again.
+            known: gives a component that is in memory, by its label.
+        """
         self.at = at
         self.slot = slot
         self.prefix = slot_key(at.prefix, slot)
@@ -75,6 +90,7 @@ class Customer:
         self._timelines = timelines
         self._tables = tables
         self._queued = queued
+        self._known = known
 
     @property
     def id(self) -> str:
@@ -120,6 +136,18 @@ class Customer:
         """Yield the customer's identifiers."""
         for key, _ in self._tables.members.scan(self.prefix):
             yield key[len(self.prefix) :].decode()
+
+    def members(self) -> tuple[str, ...]:
+        """Return the customer's identifiers, sorted; for between two messages, when all is settled.
+
+        While the component is in memory, and small as nearly all are, it tells: 1 us instead of a scan's 6.
+        """
+        home = self._known(self.at.label)
+        if home is not None and len(groups := home.identities.all.groups) <= FEW:
+            for group in groups.values():
+                if group.slot == self.slot:
+                    return tuple(sorted(group.members))
+        return tuple(sorted(self.identifiers()))
 
     def history(self, since: int | None = None) -> Iterator[Event]:
         """Yield the events from `since` (ms) on, or all, by (time, event id)."""
@@ -175,7 +203,7 @@ class Customers:
         """Return a customer of a component that isn't redirected."""
         row = self.tables.customers.get(slot_key(at.prefix, slot))
         row = CustomerRow() if row is None else row
-        return Customer(at, slot, row, self.timelines, self.tables, self.folds.queue)
+        return Customer(at, slot, row, self.timelines, self.tables, self.folds.queue, self.evidence.known)
 
     def ids(self, at: At, home: Home, names: Iterable[str]) -> tuple[str, ...]:
         """Return the ids of the customers that hold identifiers."""
