@@ -127,7 +127,10 @@ class Rows:
         return self._db.get(key)
 
     def scan(self, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield rows from `start` on, ascending, to `end` (exclusive)."""
+        """Yield rows from `start` on, ascending, to `end` (exclusive).
+
+        A generator, for `options` must live as long as it is read from: RocksDB looks at the bound there.
+        """
         options = ReadOptions()
         if end is not None:
             options.set_iterate_upper_bound(end)

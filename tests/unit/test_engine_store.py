@@ -263,6 +263,22 @@ def test_a_cancelled_timer_does_not_fire():
     assert timers.due(100, 10) == [(20, b"b")]
 
 
+def test_a_scan_ends_where_it_must_whatever_is_scanned_meanwhile(tmp_path: Path):
+    rows = Rows(tmp_path / "rows")
+    keys = [b"w%02d-%02d" % (prefix, number) for prefix in range(40) for number in range(5)]
+    rows.write([(key, b"") for key in keys], 1)
+    # RocksDB reads the bound where whoever asked has it: memory that another scan's may get once it is let go of.
+    scans = {prefix: rows.scan(b"w%02d" % prefix, b"w%02d" % (prefix + 1)) for prefix in range(39)}
+    found: dict[int, list[bytes]] = {prefix: [] for prefix in scans}
+    for number in range(6):
+        for prefix, scan in scans.items():
+            found[prefix] += [key for key, _ in [next(scan, (b"", b""))] if key]
+            list(rows.scan(b"w%02d" % number, successor(b"w%02d" % (39 - number))))
+    expected = {prefix: [b"w%02d-%02d" % (prefix, number) for number in range(5)] for prefix in scans}
+    assert found == expected
+    rows.close()
+
+
 def counting_scans(monkeypatch: pytest.MonkeyPatch) -> list[Timers]:
     """Return a list that grows with each scan of timers."""
     scans: list[Timers] = []
