@@ -382,7 +382,7 @@ def with_prefixes(specs: Sequence[rows.TableSpec]) -> tuple[TableSpec, ...]:
             for letter in (spec.name + ascii_lowercase).encode()
             if bytes([letter]) not in taken
         )
-        taken[prefix] = TableSpec(spec.name, prefix, spec.encode, spec.decode)
+        taken[prefix] = TableSpec(spec.name, prefix, spec.encode, spec.decode, spec.read_again)
     return tuple(taken.values())
 
 

@@ -323,7 +323,7 @@ class Outputs:
         """Return a customer's identifiers; read again only when they changed, which they seldom do."""
         version, known = self._identifiers.get(customer.key, (-1, ()))
         if version != customer.row.version:
-            known = tuple(sorted(customer.identifiers()))
+            known = customer.members()
             if len(self._identifiers) >= MAX_REMEMBERED:
                 self._identifiers.clear()
             self._identifiers[customer.key] = (customer.row.version, known)

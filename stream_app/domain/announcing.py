@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.domain.customer_id import customer_id
+from stream_app.domain.customer_id import CustomerIds
 from stream_app.domain.effects import Change, IdentityChange
 from stream_app.domain.keys import slot_key
+from stream_app.domain.rows import CustomerRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +36,7 @@ class Announcer:
     def __init__(self, customers: Customers, key: bytes) -> None:
         """Work on the rows of `customers`; `key` is the secret of the customer ids."""
         self._customers = customers
-        self._key = key
+        self._id_of = CustomerIds(key).of
 
     def with_strangers(self, at: At, home: Home, arrived: Collection[Arrived]) -> Collection[Arrived]:
         """Return who has arrived, those included who had to wait for their evidence; others begin to wait."""
@@ -49,9 +50,17 @@ class Announcer:
         return everybody - waiting
 
     def announce(
-        self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Collection[Arrived]
+        self, at: At, home: Home, outcome: Outcome, cause: Cause, arrived: Collection[Arrived], slots: int
     ) -> set[int]:
         """Give customers their ids and publish what became of the old ones.
+
+        Args:
+            at: the component.
+            home: the same, in memory.
+            outcome: what has changed.
+            cause: of the change.
+            arrived: who has come with another component, and is to be told of now.
+            slots: the first slot that nobody had before the change; there are no rows from that one on.
 
         Returns:
             The slots that got another id, or one that another slot had: its profile is this one's now.
@@ -62,11 +71,11 @@ class Announcer:
         renamed: set[int] = set()
         fresh: dict[str, int] = {}
         ids: dict[Group, str] = {}
-        for group in sorted(outcome.groups, key=lambda group: group.slot):
-            customer = self._customers.open(at, group.slot)
-            row = customer.row
+        for group in sorted(outcome.groups, key=_slot) if len(outcome.groups) > 1 else outcome.groups:
+            prefix = slot_key(at.prefix, group.slot)
+            row = (customers.get(prefix) if group.slot < slots else None) or CustomerRow()
             before[group.slot] = row.id
-            now = customer_id(group.first[2], self._key) if group.first is not None else ""
+            now = self._id_of(group.first[2]) if group.first is not None else ""
             ids[group] = now
             if row.id:
                 became.setdefault(row.id, set()).add(now)
@@ -75,31 +84,44 @@ class Announcer:
             else:
                 fresh[now] = group.slot
             row.id, row.contested, row.version = now, group.contested, row.version + 1
-            customers.put(customer.prefix, row)
-        for name, (slot, _) in outcome.members.items():
-            if slot is not None:
-                if slot not in before:
-                    gone = customers.get(slot_key(at.prefix, slot))
-                    before[slot] = "" if gone is None else gone.id
-                if before[slot]:
-                    targets = became.setdefault(before[slot], set())
-                    if (holder := groups.get(name)) is not None:
-                        targets.add(ids[holder])
-        for old, targets in self._what_became(at, groups, ids, arrived).items():
+            customers.put(prefix, row)
+        self._have_gone(at, groups, outcome, before, ids, became)
+        for old, targets in self._what_became(at, groups, ids, arrived).items() if arrived else ():
             became.setdefault(old, set()).update(targets)
         self._publish(became, () if UNDER_WAY in at.header.incoming else fresh, cause)
-        return renamed.union(slot for new, slot in fresh.items() if new in became)
+        return renamed.union(slot for new, slot in fresh.items() if new in became) if became else renamed
+
+    def _have_gone(
+        self,
+        at: At,
+        groups: Mapping[str, Group],
+        outcome: Outcome,
+        before: dict[int, str],
+        ids: Mapping[Group, str],
+        became: dict[str, set[str]],
+    ) -> None:
+        """Note in `became` where identifiers are now that had a slot; `before` has the ids that slots had."""
+        for name, (slot, _) in outcome.members.items():
+            if slot is None:
+                continue
+            if slot not in before:
+                gone = self._customers.tables.customers.get(slot_key(at.prefix, slot))
+                before[slot] = "" if gone is None else gone.id
+            if before[slot]:
+                targets = became.setdefault(before[slot], set())
+                if (holder := groups.get(name)) is not None:
+                    targets.add(ids[holder])
 
     def _what_became(
         self, at: At, groups: Mapping[str, Group], ids: Mapping[Group, str], arrived: Collection[Arrived]
     ) -> Mapping[str, set[str]]:
         """Return the ids that there are now instead of those that have come with identifiers."""
         became: dict[str, set[str]] = {old: {old} for _, old in arrived}
-        first = {customer_id(name, self._key): name for name, _ in arrived}
+        first = {self._id_of(name): name for name, _ in arrived}
         for old, targets in became.items():
             # Whether the id is still somebody's shows at the identifier that it rests on: one of these, one that
             # came before, or one that is still to come.
-            name = first.get(old) or next((n for n in groups if customer_id(n, self._key) == old), None)
+            name = first.get(old) or next((n for n in groups if self._id_of(n) == old), None)
             if name is not None or not at.header.incoming:
                 targets.discard(old)
             if name is not None and (holder := groups.get(name)) is not None:
@@ -130,3 +152,7 @@ class Announcer:
             self._customers.effects.identity(IdentityChange(change, (old,), into, cause))
             if old not in sources:
                 self._customers.effects.gone(old)
+
+
+def _slot(group: Group) -> int:
+    return group.slot

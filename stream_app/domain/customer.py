@@ -19,7 +19,7 @@ from stream_app.domain.erasures import Erasures
 from stream_app.domain.evidence import Evidence
 from stream_app.domain.folding import Folds
 from stream_app.domain.identities import NOBODY
-from stream_app.domain.keys import label_key, names_key, slot_key
+from stream_app.domain.keys import names_key, slot_key
 from stream_app.domain.messages import decode_event, encode
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import BEGINNING, apply
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from stream_app.domain.rule_fold import RuleFold
 
 
+FEW = 64
+"""Identifiers of a component among which a customer's are looked for one by one."""
+
+
 class At(NamedTuple):
     """A component, while a message to it is handled: its label, its rows' prefix, its header."""
 
@@ -56,7 +60,7 @@ class At(NamedTuple):
 class Customer:
     """One customer's rows, while a message or a timer is handled."""
 
-    __slots__ = ("_folds", "_tables", "_timelines", "at", "prefix", "row", "slot")
+    __slots__ = ("_folds", "_known", "_tables", "_timelines", "at", "prefix", "row", "slot")
 
     def __init__(
         self,
@@ -66,8 +70,19 @@ class Customer:
         timelines: Timelines,
         tables: ComponentTables,
         folds: Folds,
+        known: Callable[[str], Home | None],
     ) -> None:
-        """Hold a row that has been read; `folds` say whom this epoch's end will fold again, or decide about."""
+        """Hold a row that has been read.
+
+        Args:
+            at: the component.
+            slot: the customer's.
+            row: her row.
+            timelines: of the partition.
+            tables: of the partition.
+            folds: say whom this epoch's end will fold again, or decide about.
+            known: gives a component that is in memory, by its label.
+        """
         self.at = at
         self.slot = slot
         self.prefix = slot_key(at.prefix, slot)
@@ -75,6 +90,7 @@ class Customer:
         self._timelines = timelines
         self._tables = tables
         self._folds = folds
+        self._known = known
 
     @property
     def id(self) -> str:
@@ -125,6 +141,18 @@ class Customer:
         """Yield the customer's identifiers."""
         for key, _ in self._tables.members.scan(self.prefix):
             yield key[len(self.prefix) :].decode()
+
+    def members(self) -> tuple[str, ...]:
+        """Return the customer's identifiers, sorted; for between two messages, when all is settled.
+
+        While the component is in memory, and small as nearly all are, it tells: 1 us instead of a scan's 6.
+        """
+        home = self._known(self.at.label)
+        if home is not None and len(groups := home.identities.all.groups) <= FEW:
+            for group in groups.values():
+                if group.slot == self.slot:
+                    return tuple(sorted(group.members))
+        return tuple(sorted(self.identifiers()))
 
     def history(self, since: int | None = None) -> Iterator[Event]:
         """Yield the events from `since` (ms) on, or all, by (time, event id)."""
@@ -180,7 +208,7 @@ class Customers:
         """Return a customer of a component that isn't redirected."""
         row = self.tables.customers.get(slot_key(at.prefix, slot))
         row = CustomerRow() if row is None else row
-        return Customer(at, slot, row, self.timelines, self.tables, self.folds)
+        return Customer(at, slot, row, self.timelines, self.tables, self.folds, self.evidence.known)
 
     def ids(self, at: At, home: Home, names: Iterable[str]) -> tuple[str, ...]:
         """Return the ids of the customers that hold identifiers."""
@@ -236,16 +264,17 @@ class Customers:
     def learn(self, at: At, event: Event, stamp: int) -> int:
         """Take in an event's evidence; return the slot whose the event is. Repairs come before the event."""
         names, time = event.identifiers, event.time
-        key = names_key(at.prefix, names)
-        row = self.tables.sightings.get(key)
-        if row is not None and row.slot >= 0 and time >= row.first and at.header.policy == self.digest:
-            row.note(time, event.event_id)
-            self.tables.sightings.put(key, row)
-            home = self.evidence.known(at.label)
-            if home is not None:
-                home.identities.sightings[names] = row
-                home.owners.note(names, time)
-            return row.slot
+        home = self.evidence.known(at.label)
+        if at.header.policy == self.digest:
+            # In memory are all sightings, or none: of 54,338 looks at the rows, 7,957 were for one that there isn't.
+            key = names_key(at.prefix, names)
+            row = self.tables.sightings.get(key) if home is None else home.identities.sightings.get(names)
+            if row is not None and row.slot >= 0 and time >= row.first:
+                row.note(time, event.event_id)
+                self.tables.sightings.put(key, row)
+                if home is not None:
+                    home.owners.note(names, time)
+                return row.slot
         home = self.home(at)
         home.identities.see(names, time, event.event_id)
         home.owners.note(names, time)
@@ -410,7 +439,7 @@ class Customers:
 
     def put_header(self, at: At) -> None:
         """Write a component's header."""
-        self.tables.components.put(label_key(at.label), at.header)
+        self.tables.components.put(at.prefix, at.header)
 
     # -- who is who has changed -------------------------------------------------------------------------
 
@@ -441,6 +470,7 @@ class Customers:
         thorough, home.recounted = thorough or home.recounted, False
         header = at.header
         self.evidence.write(at.prefix, identities, outcome)
+        known = header.slots
         header.size, header.slots, header.policy = len(identities.all.groups), identities.slots, self.digest
         self.put_header(at)
         for refusal in outcome.refused:
@@ -454,7 +484,7 @@ class Customers:
         fresh = None if arrived is not None else cause.evidence
         slots = self._slots_to_look_at(home, outcome, fresh, thorough=thorough).union(also)
         everybody = self._announcer.with_strangers(at, home, arrived or ())
-        slots |= self._announcer.announce(at, home, outcome, cause, everybody)
+        slots |= self._announcer.announce(at, home, outcome, cause, everybody, known)
         self._tell(at, {group.slot for group in outcome.groups} - slots, stamp)
         if slots:
             self.repair(at, home, dict.fromkeys(slots), stamp)
@@ -462,9 +492,10 @@ class Customers:
     def _tell(self, at: At, slots: Iterable[int], stamp: int) -> None:
         """Have profiles published again whose identifiers are others now, though no row moves."""
         for slot in sorted(slots):
-            customer = self.open(at, slot)
-            if not customer.profile.events:
+            row = self.tables.customers.get(slot_key(at.prefix, slot))
+            if row is None or not row.profile.events:
                 continue
+            customer = self.open(at, slot)
             if customer.settled:
                 self.effects.profile(customer)
             elif not customer.whole and self.tables.repairs.get(customer.prefix) is None:

@@ -14,7 +14,6 @@ outside the component.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_app.domain.clusters import Clusters
@@ -269,16 +268,16 @@ class Identities:
             self._refix |= moved
         self._refix |= self.quarantine.moved
         self.quarantine.moved.clear()
-        for name in self._refix:
-            for names in self.naming.get(name, ()):
-                self._fix(names)
-        self._refix.clear()
         written, self._written = self._written, set()
-        for names in written:
-            if names in self.sightings:
-                self._fix(names)
-        written |= self._written
-        self._written.clear()
+        again = {names for name in self._refix for names in self.naming.get(name, ())}
+        again.update(names for names in written if names in self.sightings)
+        self._refix.clear()
+        for names in again:
+            row = self.sightings[names]
+            slot = self._fixed(names)
+            if row.slot != slot:
+                row.slot = slot
+                written.add(names)
         toggled, self._toggled = self._toggled, set()
         refused, self.all.fresh = self.all.fresh, []
         return Outcome(members, touched, written, toggled, refused)
@@ -286,33 +285,28 @@ class Identities:
     def _alive(self, group: Group) -> bool:
         return self.all.groups.get(next(iter(group.members))) is group
 
-    def _fix(self, names: Names) -> None:
-        row = self.sightings[names]
-        slot = self._fixed(names)
-        if row.slot != slot:
-            row.slot = slot
-            self._written.add(names)
-
     def _give_slots(self, moved: Iterable[str], groups: set[Group]) -> None:
         """Hand on slots to the groups that hold most of their members; number the rest."""
-        taken = {group.slot for group in groups}
-        shares: Counter[tuple[Group, int]] = Counter()
-        for name in moved:
-            group = self.all.groups.get(name)
-            slot = self.slot_of.get(name)
-            if slot is not None and group is not None and group.slot == NO_SLOT:
-                shares[group, slot] += 1
         for group in groups:
             if group.first is None:
                 group.first = min(map(self.place, group.members))
-        order = sorted(shares.items(), key=lambda item: (-item[1], item[0][1], item[0][0].first))
-        for (group, slot), _ in order:
-            if group.slot == NO_SLOT and slot not in taken:
-                group.slot = slot
-                taken.add(slot)
-        for group in sorted(
-            (group for group in groups if group.slot == NO_SLOT), key=lambda group: group.first or ()
-        ):
+        bare = [group for group in groups if group.slot == NO_SLOT]
+        if not bare:
+            return
+        shares: dict[tuple[Group, int], int] = {}
+        for name in moved:
+            holder, slot = self.all.groups.get(name), self.slot_of.get(name)
+            if slot is not None and holder is not None and holder.slot == NO_SLOT:
+                shares[holder, slot] = shares.get((holder, slot), 0) + 1
+        if shares:
+            taken = {group.slot for group in groups}
+            order = sorted(shares.items(), key=lambda item: (-item[1], item[0][1], item[0][0].first))
+            for (group, slot), _ in order:
+                if group.slot == NO_SLOT and slot not in taken:
+                    group.slot = slot
+                    taken.add(slot)
+            bare = [group for group in bare if group.slot == NO_SLOT]
+        for group in sorted(bare, key=lambda group: group.first or ()) if len(bare) > 1 else bare:
             group.slot = self.slots
             self.slots += 1
 

@@ -136,7 +136,8 @@ cdef class UsualEvents:
             return customer
         if len(self._opened) >= REMEMBERED:
             self._opened.clear()
-        customer = self._opened[key] = _customer(at, slot, row, self._timelines, self._tables, self._folds)
+        customer = _customer(at, slot, row, self._timelines, self._tables, self._folds, self._homes)
+        self._opened[key] = customer
         return customer
 
     cdef bint _take_one(self, object at, bytes prefix, object home, object now, tuple found) except -1:
@@ -149,7 +150,10 @@ cdef class UsualEvents:
             return False
         names = event.identifiers
         cdef bytes sighting_key = prefix + <bytes> _names(names)
-        sighting = self._get_sighting(sighting_key)
+        if home is None:
+            sighting = self._get_sighting(sighting_key)
+        else:  # in memory are all sightings, or none
+            sighting = home.identities.sightings.get(names)
         if sighting is None:
             return False
         slot = sighting.slot
@@ -173,7 +177,6 @@ cdef class UsualEvents:
                 sighting.last = time
         self._put_sighting(sighting_key, sighting)
         if home is not None:
-            home.identities.sightings[names] = sighting
             home.owners.note(names, time)
         self._put_customer(key, row)
         self._put_event(prefix + encoded_id, _place(time, slot))

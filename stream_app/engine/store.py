@@ -54,12 +54,17 @@ _MISSING = _Missing()
 
 
 class TableSpec(NamedTuple):
-    """A named table: one prefix byte, and how its values become bytes and back."""
+    """A named table: one prefix byte, and how its values become bytes and back.
+
+    `cached`: whether rows are worth keeping in memory when their epoch is over. A row that is written once, and read by
+    scans if at all, is not: to put it into the cache and take it out again costs as much as to encode it.
+    """
 
     name: str
     prefix: bytes
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
+    cached: bool = True
 
 
 def identity(raw: bytes) -> bytes:
@@ -122,7 +127,10 @@ class Rows:
         return self._db.get(key)
 
     def scan(self, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield rows from `start` on, ascending, to `end` (exclusive)."""
+        """Yield rows from `start` on, ascending, to `end` (exclusive).
+
+        A generator, for `options` must live as long as it is read from: RocksDB looks at the bound there.
+        """
         options = ReadOptions()
         if end is not None:
             options.set_iterate_upper_bound(end)
@@ -224,7 +232,7 @@ class Table(Generic[V]):
     def __init__(self, spec: TableSpec, rows: Rows | MemoryRows, cached: int) -> None:
         self.spec = spec
         self._rows = rows
-        self._cached = cached
+        self._cached = cached if spec.cached else 0
         self._prefix = spec.prefix
         self._decode = spec.decode
         self.overlay: dict[bytes, V | None] = {}
@@ -304,7 +312,7 @@ class Table(Generic[V]):
             self.cache.update(self.overlay)
             excess = len(self.cache) - self._cached
             if excess > 0:
-                for key in list(self.cache)[: excess + self._cached // 8]:
+                for key in list(islice(self.cache, excess + self._cached // 8)):
                     del self.cache[key]
         self.overlay.clear()
         self._sorted.clear()

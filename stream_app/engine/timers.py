@@ -17,7 +17,7 @@ from stream_app.engine.store import Table, TableSpec, identity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TIMERS = TableSpec("timers", b"T", identity, identity)
+TIMERS = TableSpec("timers", b"T", identity, identity, cached=False)
 
 _DUE = struct.Struct(">Q")
 _SIGN = 1 << 63

@@ -9,6 +9,7 @@ from stream_app.agents.rules import RulesRow
 from stream_app.app import with_prefixes
 from stream_app.domain.rows import RESOLVER_TABLES, SEGMENT_TABLES, CustomerRow, customer_tables
 from stream_app.domain.rules import RuleBook, load_rule
+from stream_app.engine.timers import TIMERS
 from stream_app.wire import encode_single_object
 from tests.agents.road import Road, at, event
 
@@ -154,6 +155,17 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "identifiers": b"i",
         "neighbours": b"n",
     }
+
+
+def test_only_rows_that_are_read_again_are_kept_in_memory_when_their_epoch_is_over():
+    specs = with_prefixes((*customer_tables(RulesRow), *SEGMENT_TABLES, *RESOLVER_TABLES))
+    assert {spec.name for spec in specs if not spec.cached} == {
+        "members",
+        "events",
+        "timeline",
+        "checkpoints",
+    }
+    assert not TIMERS.cached
 
 
 def test_after_a_restart_the_baskets_are_in_the_order_in_which_they_were_touched():

@@ -171,6 +171,7 @@ def _customers(world: World, root: str) -> Iterator[Customer]:
         customer = home.customer(root, slot)
         assert customer is not None
         assert set(customer.identifiers()) == members
+        assert customer.members() == tuple(sorted(members))
         yield customer
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
+from stream_app.domain.customer import FEW
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.effects import Cause, Change, IdentityChange
 from stream_app.domain.event import Event
@@ -250,6 +251,26 @@ def test_a_copy_is_dropped_wherever_it_comes_from() -> None:
     assert place.effects.counts["conflict"] == 0
     assert place.at("cookie:1").profile.events == 1
     assert place.sightings("cookie:1")["cookie:1",].count == 1
+
+
+@pytest.mark.parametrize("many", [1, 2 * FEW])
+def test_a_customers_members_are_those_of_the_rows_whether_memory_tells_them_or_not(many: int) -> None:
+    place = Place()
+    place.give("user_id:a", *(event(f"e{n}", n, "user_id:a", f"cookie:{n}") for n in range(many)))
+    place.give("user_id:a", event("last", many, "user_id:a", "email:a@b.example"))
+    expected = tuple(sorted({"user_id:a", "email:a@b.example", *(f"cookie:{n}" for n in range(many))}))
+    assert place.at("user_id:a").members() == expected
+    place.components.reset()
+    assert place.at("user_id:a").members() == expected
+
+
+def test_memory_tells_each_of_a_components_customers_her_own_members() -> None:
+    place = Place()
+    place.give("cookie:1", event("e1", 1, "user_id:a", "cookie:1"), event("e2", 2, "cookie:2"))
+    both = {slot: place.at("cookie:1", slot) for slot in (1, 2)}
+    assert {customer.members() for customer in both.values()} == {("cookie:1", "user_id:a"), ("cookie:2",)}
+    for customer in both.values():
+        assert customer.members() == tuple(sorted(customer.identifiers()))
 
 
 @pytest.mark.parametrize("turned", [False, True])

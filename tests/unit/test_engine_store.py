@@ -79,6 +79,32 @@ def test_a_row_that_was_read_or_written_lately_is_not_read_and_decoded_again():
     assert decoded == [b"1"]
 
 
+def test_a_table_that_is_not_cached_keeps_nothing_and_reads_the_same():
+    rows = MemoryRows()
+    rows.write([(b"wa", b"1"), (b"wb", b"1")], 1)
+    store = Store([WORDS._replace(cached=False)], rows)
+    table = store.table("words")
+    table.put(b"b", b"2")
+    table.put(b"c", b"3")
+    for position in range(3):
+        read = [table.get(key) for key in (b"a", b"b", b"c", b"none")]
+        assert read == [b"1", b"2", b"3", None]
+        store.commit(store.changes(), position)
+        assert not table.cache
+    table.put(b"a", b"4")
+    store.abort()
+    assert table.get(b"a") == b"1"
+
+
+def test_a_cache_that_is_full_lets_go_of_what_came_first():
+    store = Store([WORDS], MemoryRows(), cached=8)
+    table = store.table("words")
+    for number in range(12):
+        table.put(b"%02d" % number, b"")
+        store.commit(store.changes(), number)
+    assert list(table.cache) == [b"%02d" % number for number in range(4, 12)]
+
+
 @pytest.mark.parametrize("write", [True, False])
 def test_the_cache_of_decoded_rows_is_bounded_at_each_commit_whether_they_were_read_or_written(write):
     rows = MemoryRows()
@@ -235,6 +261,22 @@ def test_a_cancelled_timer_does_not_fire():
     timers.set(20, b"b")
     timers.cancel(10, b"a")
     assert timers.due(100, 10) == [(20, b"b")]
+
+
+def test_a_scan_ends_where_it_must_whatever_is_scanned_meanwhile(tmp_path: Path):
+    rows = Rows(tmp_path / "rows")
+    keys = [b"w%02d-%02d" % (prefix, number) for prefix in range(40) for number in range(5)]
+    rows.write([(key, b"") for key in keys], 1)
+    # RocksDB reads the bound where whoever asked has it: memory that another scan's may get once it is let go of.
+    scans = {prefix: rows.scan(b"w%02d" % prefix, b"w%02d" % (prefix + 1)) for prefix in range(39)}
+    found: dict[int, list[bytes]] = {prefix: [] for prefix in scans}
+    for number in range(6):
+        for prefix, scan in scans.items():
+            found[prefix] += [key for key, _ in [next(scan, (b"", b""))] if key]
+            list(rows.scan(b"w%02d" % number, successor(b"w%02d" % (39 - number))))
+    expected = {prefix: [b"w%02d-%02d" % (prefix, number) for number in range(5)] for prefix in scans}
+    assert found == expected
+    rows.close()
 
 
 def counting_scans(monkeypatch: pytest.MonkeyPatch) -> list[Timers]:

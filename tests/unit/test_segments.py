@@ -123,6 +123,23 @@ def test_between_two_days_that_are_waited_for_nothing_changes(comparison, turned
     assert all(any(now - DAY_MS // 24 < due <= now for due in waited) for now in changes)
 
 
+@pytest.mark.parametrize("day", [1.0, 1.5, 2.0, 9.0, 400.0])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_who_is_judged_is_in_what_the_whole_view_of_her_profile_says(day, ordered):
+    conditions = (
+        "customer.days_since_last_order < 7 && customer.orders > 0",
+        "has(customer.days_since_first_order)",
+        "(!has(customer.days_since_last_order)) && customer.days_since_last_seen >= 1",
+        "customer.days_since_joined == 0 || customer.days_since_first_seen > 300",
+        "customer.events > 1",
+    )
+    book = SegmentBook([segment(text, f"s{number}") for number, text in enumerate(conditions)])
+    events = [event("Page Viewed", 0), *([event("Order Completed", 1)] if ordered else [])]
+    profile, membership = fold(events), Membership(time=int(day * DAY_MS))
+    members, changes, _ = judge(book, membership, profile)
+    assert members.keys() == book.of(profile, int(day * DAY_MS)) == {one.segment for one in changes}
+
+
 def test_who_was_in_another_version_stays_without_a_word_if_she_fits():
     membership = Membership({"some": Member(1, 5)})
     book = SegmentBook([segment("customer.events > 0", version=2)])

@@ -67,6 +67,7 @@ class SegmentBook:
         names: what conditions ask of a customer.
         digest: a fingerprint of what they say.
         days: by name, at how many days, ascending, what a condition says of it may change.
+        undated: the other names.
     """
 
     def __init__(self, segments: Iterable[Segment]) -> None:
@@ -83,6 +84,7 @@ class SegmentBook:
         for name, count in (day for segment in self.segments for day in segment.days):
             days.setdefault(name, set()).update((count, count + 1))
         self.days = {name: tuple(sorted(counts)) for name, counts in sorted(days.items())}
+        self.undated = self.names - self.days.keys()
         paths = sorted({path for segment in self.segments for path in segment.condition.paths})
         self._names = tuple(path[1] for path in paths if len(path) == 2)  # noqa: PLR2004 - customer and a name
         self._paths = tuple(path for path in paths if len(path) > 2)  # noqa: PLR2004

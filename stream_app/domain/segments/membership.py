@@ -15,7 +15,7 @@ import msgspec
 from stream_app.domain.profile import DAY_MS, day_changes, view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stream_app.domain.profile import Profile
     from stream_app.domain.segments.definition import SegmentBook
@@ -74,12 +74,19 @@ class Verdict(NamedTuple):
 def judge(book: SegmentBook, membership: Membership, profile: Profile) -> Verdict:
     """Judge a membership; it is not changed."""
     now = max(membership.time, profile.last[0] if profile.last else 0)
-    variables = {"customer": view(profile, now, names=book.names)}
+    # Since when days are counted is worked out once, for what conditions say now and for when they may say another.
+    began = {name: day_changes(profile, name) for name in book.days}
+    customer = view(profile, now, names=book.undated)
+    for name, time in began.items():
+        if time is not None:
+            customer[name] = max(0, now - time) // DAY_MS
+    variables = {"customer": customer}
+    due = _next(book, began, now)
     known, inside = membership.members, book.inside(variables)
     if known.keys() == inside and all(
         one.version == book.by_name[name].version for name, one in known.items()
     ):
-        return Verdict(known, [], _next(book, profile, now))
+        return Verdict(known, [], due)
     members: dict[str, Member] = {}
     crossings = []
     for segment in book.segments:
@@ -94,7 +101,7 @@ def judge(book: SegmentBook, membership: Membership, profile: Profile) -> Verdic
             crossings.append(Crossing(name, version, action, now, values))
     if len(known) > len(members):
         crossings += leave(membership, now, known.keys() - book.by_name)
-    return Verdict(members, crossings, _next(book, profile, now))
+    return Verdict(members, crossings, due)
 
 
 def leave(membership: Membership, now: int, segments: Iterable[str] | None = None) -> list[Crossing]:
@@ -104,13 +111,12 @@ def leave(membership: Membership, now: int, segments: Iterable[str] | None = Non
     return [Crossing(name, known[name].version, Action.LEFT, now, {}) for name in gone]
 
 
-def _next(book: SegmentBook, profile: Profile, now: int) -> int | None:
+def _next(book: SegmentBook, began: Mapping[str, int | None], now: int) -> int | None:
     """Return the next time at which a count of days passes what a condition compares it with."""
     due: int | None = None
-    for name, counts in book.days.items():
-        since = day_changes(profile, name)
+    for name, since in began.items():
         if since is not None:
-            for days in counts:
+            for days in book.days[name]:
                 time = since + days * DAY_MS
                 if time > now:
                     due = time if due is None or time < due else due
