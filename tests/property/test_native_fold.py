@@ -292,6 +292,18 @@ def test_what_is_full_comes_to_the_same(seed: int, times: str) -> None:
     assert len(profile.viewed) == viewed.MAX_VIEWED
 
 
+def test_where_an_event_was_is_the_same_whoever_says_it() -> None:
+    said: list[dict[str, Any]] = [{}, {"latitude": 48.85, "longitude": "2.35"}, {"timezone": "Asia/Kolkata"}]
+    said += [said[1] | said[2] | {"accuracy_m": 7}, {"latitude": None}, {"timezone": None}]
+    zones = ("Europe/Paris", "Europe/Rome", "Mars/Base", "", None)
+    contexts = [None, *(Context("fr", zone, place) for zone in zones for place in (None, Position(1.0, 2.0)))]
+    for properties in said:
+        for context in contexts:
+            one, other = event(2, "Page Viewed", properties, context=context), event(3, context=HERE)
+            both(Profile, [one, event(4, "Page Viewed", properties), other])
+            both(Profile, [event(1), one, event(4, context=None)])
+
+
 def test_places_that_are_equal_but_for_the_id_are_told_apart() -> None:
     events = [
         event(
