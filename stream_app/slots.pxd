@@ -9,7 +9,7 @@ and the Python code runs.
 What is held may be of any type, or nothing (a field that was deleted): who reads it looks first.
 """
 
-from cpython.object cimport PyObject, PyTypeObject, Py_TYPE
+from cpython.object cimport PyObject, Py_TYPE
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
 
