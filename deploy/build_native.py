@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted(path.relative_to(ROOT) for path in ROOT.glob("stream_app/*/*.pyx"))
+SOURCES = sorted(path.relative_to(ROOT) for path in ROOT.glob("stream_app/**/*.pyx"))
 
 
 def remove_built() -> None:

@@ -49,7 +49,7 @@ def fail(sentence: str) -> NoReturn:
 
 def digest() -> str:
     """Return what the environment depends on, as one word: files, where they are, and what compiles C."""
-    sources = [LOCK, ROOT / "pyproject.toml", BUILD_NATIVE, *sorted(ROOT.glob("stream_app/*/*.pyx"))]
+    sources = [LOCK, ROOT / "pyproject.toml", BUILD_NATIVE, *sorted(ROOT.glob("stream_app/**/*.p[yx][xd]"))]
     content = b"".join(source.read_bytes() for source in sources)
     return hashlib.sha256(content + f"{ROOT} {lacking()} {os.environ.get('CC')}".encode()).hexdigest()
 

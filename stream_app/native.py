@@ -2,7 +2,7 @@
 
 What is hottest exists twice: in Python, which says what is right, and in Cython (`*.pyx`), which `make setup` builds
 where there is a C compiler. Both give the same for every input; which one runs is chosen at import, in
-`stream_app.wire.chosen`.
+`stream_app.wire.chosen` and `stream_app.domain.profile.chosen`.
 """
 
 from __future__ import annotations

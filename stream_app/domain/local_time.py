@@ -68,12 +68,12 @@ def start_of_day(ms: int, name: str, days: int = 0) -> int:
 
 def hour_of_day(ms: int, name: str) -> int:
     """Return the local hour, 0 to 23. Cheaper than `to_local` for many instants of few days."""
-    ahead = _ahead_all_day(ms // _DAY_MS, name)
+    ahead = ahead_all_day(ms // _DAY_MS, name)
     return to_local(ms, name).hour if ahead is None else (ms + ahead) // _HOUR_MS % 24
 
 
 @lru_cache(maxsize=1 << 14)
-def _ahead_all_day(day: int, name: str) -> int | None:
+def ahead_all_day(day: int, name: str) -> int | None:
     """Return how much a zone is ahead of UTC all through a day since the epoch, ms; None if that changes."""
     first, last = (to_local(ms, name) for ms in (day * _DAY_MS, (day + 1) * _DAY_MS))
     return (

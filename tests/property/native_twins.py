@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 ROUNDS = 2_000
 
 
-def native(name: str) -> ModuleType:
+def native(name: str, package: str = "stream_app.wire") -> ModuleType:
     """Return a native module, or skip the tests of a file."""
     why = "the native part isn't built: `make setup` does it where there is a C compiler"
-    module: ModuleType = pytest.importorskip(f"stream_app.wire.{name}", reason=why, exc_type=ImportError)
+    module: ModuleType = pytest.importorskip(f"{package}.{name}", reason=why, exc_type=ImportError)
     return module
 
 

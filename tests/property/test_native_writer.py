@@ -13,10 +13,16 @@ from hypothesis import strategies as st
 
 from stream_app.domain.event import ChannelEvent, Context, Position
 from stream_app.domain.profile import Profile, fold
+from stream_app.domain.profile.carts import Cart, Line
+from stream_app.domain.profile.orders import Money, Order, Orders, Return
+from stream_app.domain.profile.preferences import Count
+from stream_app.domain.profile.seen import Device, Seen
 from stream_app.domain.profile.values import Latest
+from stream_app.domain.profile.whereabouts import Fix, Whereabouts
 from stream_app.wire import avro_writer, profile_writer
 from tests.property.examples import examples
 from tests.property.native_twins import forbid, leaks, native, same
+from tests.property.test_profile_order import sequence, timeline
 from tests.property.test_wire_hostile import EVENT
 from tests.property.test_wire_profile_bytes import timelines
 from tests.property.test_wire_round_trip import events
@@ -186,6 +192,104 @@ def test_a_profile_with_anything_in_it_comes_to_the_same(timeline, data):
         else:
             where[name] = value
     same(PROFILE, *repeated(profile))
+
+
+names = st.sampled_from(["a", "b", "c"])
+few = st.integers(-1, 2)
+ids = st.sampled_from(["e1", "e2"])
+latest = st.builds(
+    Latest, st.sampled_from(["Europe/Paris", "Asia/Kolkata", "Mars/Base", "a", None]), few, ids
+)
+fixes = st.none() | st.builds(Fix, st.just(40.7), st.just(-74.0), st.sampled_from([None, 1.5]), few, ids)
+tallies = st.dictionaries(names, st.builds(Count, few, few))
+amounts = st.sampled_from([0, 0, 1, -1, 15_500_000, (1 << 53) + 1, 10**17 + 1, (1 << 61) - 7, -(1 << 62)])
+codes = st.sampled_from(["EUR", "GBP", "XXX"])
+orders = st.builds(
+    Orders,
+    few,
+    few,
+    few,
+    st.dictionaries(codes, st.builds(Money, few, amounts, amounts)),
+    st.lists(
+        st.builds(
+            Order,
+            st.sampled_from(["", "o1"]),
+            few,
+            st.just("web"),
+            st.sampled_from([None, "st1"]),
+            st.booleans(),
+            st.booleans(),
+            st.none() | amounts,
+            st.none() | codes,
+            st.dictionaries(st.just("") | codes, amounts, max_size=2),
+        ),
+        max_size=4,
+    ),
+    st.lists(
+        st.builds(Return, st.just(""), few, st.just("web"), st.none(), st.none() | amounts, st.none()),
+        max_size=2,
+    ),
+    st.none() | st.tuples(few, few),
+)
+numbers = st.sampled_from([0, 1, 2, 0.1, 0.2, 0.3, 1e15, -1e15, 9.9999995, 1e-7])
+lines = st.builds(Line, numbers, st.none() | numbers, st.none() | codes)
+carts = st.dictionaries(names, st.builds(Cart, st.tuples(few, ids), st.dictionaries(names, lines)))
+traits = st.dictionaries(
+    st.sampled_from(
+        ["loyalty_tier", "loyalty_points", "size", "other"]
+        + [f"preferred_{name}" for name in ("channel", "store", "category", "size", "hour")]
+    ),
+    latest | st.builds(Latest, st.sampled_from([7, 7.5, "23"]), few, ids),
+    max_size=1,
+)
+
+
+@examples(400)
+@given(
+    st.builds(
+        Profile,
+        seen=st.dictionaries(names, st.builds(Seen, few, few, few, few)),
+        devices=st.dictionaries(names, st.builds(Device, few, few, few)),
+        where=st.builds(Whereabouts, st.none() | latest, st.none() | latest, fixes),
+        carts=carts,
+        orders=st.just(Orders()) | orders,
+        traits=traits,
+        stores=tallies,
+        categories=tallies,
+        sizes=tallies,
+    )
+)
+def test_what_a_profile_comes_to_is_written_the_same(profile):
+    same(PROFILE, *repeated(profile))
+
+
+@examples(200)
+@given(
+    st.lists(st.integers(1_900_000, 1_900_000 + 96 * 3) | st.integers(1_899_000, 1_902_000), max_size=40),
+    st.sampled_from(
+        ["Europe/Paris", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe", "no zone", None]
+    ),
+    st.sampled_from([0, 0, 0, -3_000_000, 280_000_000_000, 1 << 39, -(1 << 41), 1 << 62]),
+)
+def test_the_hour_of_most_is_the_same(quarters, zone, further):
+    where = Whereabouts(zone=None if zone is None else Latest(zone, 1, "e"))
+    active = [*sorted(quarters), *([further] if further else [])]
+    same(PROFILE, *repeated(Profile(1, active=active, where=where)))
+    same(PROFILE, *repeated(Profile(1, active=[quarter // 900 * 900 for quarter in active], where=where)))
+
+
+@examples(100)
+@given(st.integers(0, 2**32))
+def test_a_profile_of_any_events_has_the_same_bytes(seed):
+    same(PROFILE, *repeated(fold(sequence(timeline(seed)))))
+
+
+def test_a_profile_that_has_lost_a_field_comes_to_the_same():
+    for place, (where, _) in enumerate(places(fold(sequence(timeline(8))))):
+        if isinstance(where, msgspec.Struct):
+            profile = fold(sequence(timeline(8)))
+            delattr(*places(profile)[place])
+            same(PROFILE, *repeated(profile))
 
 
 @examples(200)

@@ -16,6 +16,7 @@ from stream_app.domain.profile import (
     Profile,
     apply,
     carts,
+    chosen,
     consent,
     fold,
     orders,
@@ -152,7 +153,9 @@ def bounds(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for (module, name), bound in BOUNDS.items() if request.param == "narrow" else ():
             patch.setattr(module, name, bound)
+        chosen.take_bounds()
         yield request.param
+    chosen.take_bounds()
 
 
 @examples(400)

@@ -17,10 +17,14 @@ FORMATS = (
     "tests/unit/test_wire_avro.py",
     "tests/unit/test_wire_decoding.py",
     "tests/unit/test_wire_outputs.py",
+    "tests/unit/test_profile.py",
     "tests/property/test_wire_hostile.py",
     "tests/property/test_wire_round_trip.py",
 )
-ASKING = "from stream_app.wire import chosen; print(chosen.NATIVE, chosen.read_event.__module__)"
+ASKING = (
+    "from stream_app.domain.profile import apply; from stream_app.wire import chosen\n"
+    "print(chosen.NATIVE, chosen.read_event.__module__, apply.__module__)"
+)
 
 
 def run(arguments: list[str], native: str) -> str:
@@ -38,12 +42,15 @@ def run(arguments: list[str], native: str) -> str:
 
 @pytest.mark.parametrize("off", ["0", "false", "OFF"])
 def test_the_native_part_can_be_turned_off(off):
-    assert run(["-c", ASKING], off) == "False stream_app.wire.avro_reader\n"
+    assert run(["-c", ASKING], off) == "False stream_app.wire.avro_reader stream_app.domain.profile.folding\n"
 
 
 @pytest.mark.skipif(not NATIVE, reason="the native part isn't built, or turned off")
 def test_the_native_part_runs_where_it_is_built_and_not_turned_off():
-    assert run(["-c", ASKING], "1") == "True stream_app.wire.native_reader\n"
+    assert (
+        run(["-c", ASKING], "1")
+        == "True stream_app.wire.native_reader stream_app.domain.profile.native_fold\n"
+    )
     names = ("read_event", "encode_payload", "encode_profile", "structured_event", "binary_event")
     modules = {getattr(chosen, name).__module__ for name in (*names, "check_event", "parse_timestamp")}
     assert modules == {f"stream_app.wire.native_{name}" for name in ("reader", "writer", "json")}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
-SOURCES = sorted(ROOT.glob("stream_app/*/*.pyx"))
+SOURCES = sorted(ROOT.glob("stream_app/**/*.pyx"))
 
 
 def load(name: str) -> ModuleType:
@@ -170,6 +170,8 @@ def test_the_environment_is_made_anew_when_a_native_source_or_the_compiler_has_c
         "pyproject.toml": None,
         "deploy/build_native.py": "BUILD_NATIVE",
         "stream_app/wire/native_reader.pyx": None,
+        "stream_app/domain/profile/native_fold.pyx": None,
+        "stream_app/slots.pxd": None,
     }
     monkeypatch.setattr(setup, "ROOT", tmp_path)
     monkeypatch.setattr(setup, "lacking", lambda: "")

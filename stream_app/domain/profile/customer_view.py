@@ -11,7 +11,8 @@ currency, that of most orders. Recency, frequency and monetary value are `days_s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_app.domain.profile import conclude
 from stream_app.domain.profile.carts import value_of
@@ -30,8 +31,17 @@ if TYPE_CHECKING:
 DAY_MS = 24 * 3600 * 1000
 
 
+class _Reading(NamedTuple):
+    """How a name is found: whether a trait may say it, and what reads it, or since when it counts days."""
+
+    name: str
+    said: bool
+    read: Callable[[Profile], Any] | None
+    days: Callable[[Profile], int | None] | None
+
+
 def view(
-    profile: Profile, now: int, segments: Iterable[str] = (), names: Iterable[str] | None = None
+    profile: Profile, now: int, segments: Iterable[str] = (), names: frozenset[str] | None = None
 ) -> dict[str, Any]:
     """Return `customer` as of `now` (ms).
 
@@ -41,16 +51,14 @@ def view(
         segments: those that the customer is in.
         names: what is asked for, the names right below `customer`; None: everything.
     """
-    if names is None:
-        names = {*profile.traits, *NAMES}
-    found: dict[str, Any] = {}
     traits = profile.traits
-    for name in names:
-        value: Any = trait(traits, name) if traits and name not in NOT_SAID else None
+    found: dict[str, Any] = {}
+    for name, said, read, days in _reading({*traits, *NAMES}) if names is None else _known_reading(names):
+        value: Any = trait(traits, name) if traits and said else None
         if value is None:
-            if (read := _READ.get(name)) is not None:
+            if read is not None:
                 value = read(profile)
-            elif (days := _DAYS.get(name)) is not None:
+            elif days is not None:
                 since = days(profile)
                 value = None if since is None else max(0, now - since) // DAY_MS
             elif name == "segments":
@@ -60,6 +68,14 @@ def view(
     return found
 
 
+def _reading(names: Iterable[str]) -> tuple[_Reading, ...]:
+    """Return how each name is found."""
+    return tuple(_Reading(name, name not in NOT_SAID, _READ.get(name), _DAYS.get(name)) for name in names)
+
+
+_known_reading = lru_cache(maxsize=256)(_reading)  # what conditions and payloads ask for stays the same
+
+
 def day_changes(profile: Profile, name: str) -> int | None:
     """Return since when a name of `DAY_NAMES` counts days, ms."""
     return _DAYS[name](profile)
@@ -67,8 +83,11 @@ def day_changes(profile: Profile, name: str) -> int | None:
 
 def money_of(profile: Profile) -> Money:
     """Return what was earned in the main currency."""
-    orders = profile.orders
-    return orders.money[orders.currency] if orders.currency is not None else Money()
+    money = profile.orders.money
+    if len(money) <= 1:  # most customers have one currency; of one in which nothing is left, all sums are 0
+        return next(iter(money.values()), None) or Money()
+    currency = profile.orders.currency
+    return money[currency] if currency is not None else Money()
 
 
 def _position(profile: Profile) -> dict[str, float] | None:

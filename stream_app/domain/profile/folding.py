@@ -56,7 +56,7 @@ def apply(profile: Profile, event: Event) -> bool:
             profile.first = order
     elif profile.first is None or order < profile.first:
         profile.first = order
-    active, part, category, in_turn = _READINGS.get(event.type, _PLAIN)
+    active, part, category, in_turn = READINGS.get(event.type, PLAIN)
     see_channel(profile.seen, event.channel, time, active=active)
     device = device_of(event)
     whole = device is None or see_device(profile.devices, device, time, late=late)
@@ -70,7 +70,7 @@ def apply(profile: Profile, event: Event) -> bool:
         part(profile, event)
     if category and not count_category(profile.categories, event, late=late):
         whole = False
-    if in_turn and not _in_turn(profile, event, late=late):
+    if in_turn and not take_in_turn(profile, event, late=late):
         whole = False
     return whole
 
@@ -83,7 +83,7 @@ def consent_for(profile: Profile, purpose: str, channel: str) -> bool | None:
     return allowed(profile.consent, purpose, channel)
 
 
-def _in_turn(profile: Profile, event: Event, *, late: bool) -> bool:
+def take_in_turn(profile: Profile, event: Event, *, late: bool) -> bool:
     """Take in an event of `IN_TURN`."""
     if profile.turn is not None and event.order < profile.turn:
         return False
@@ -134,8 +134,8 @@ _PARTS: dict[str, Callable[[Profile, Event], None]] = {
     **dict.fromkeys(REVIEW_EVENTS, _reviewed),
     **dict.fromkeys(LOYALTY_EVENTS, _loyal),
 }
-_READINGS = {
+READINGS = {
     kind: _Reading(kind not in PASSIVE, _PARTS.get(kind), kind in CATEGORY_EVENTS, kind in IN_TURN)
     for kind in (PASSIVE | _PARTS.keys() | CATEGORY_EVENTS | IN_TURN)
 }
-_PLAIN = _Reading(active=True, part=None, category=False, in_turn=False)
+PLAIN = _Reading(active=True, part=None, category=False, in_turn=False)

@@ -113,6 +113,8 @@ class Orders(msgspec.Struct, array_like=True, gc=False):
     @property
     def first(self) -> int | None:
         """Time of the first order, ms."""
+        if not self.recent:
+            return None if self.aged is None else self.aged[0]
         times = self._times()
         if self.aged is not None:
             times.append(self.aged[0])
@@ -121,6 +123,8 @@ class Orders(msgspec.Struct, array_like=True, gc=False):
     @property
     def last(self) -> int | None:
         """Time of the latest order, ms."""
+        if not self.recent:
+            return None if self.aged is None else self.aged[1]
         times = self._times()
         if self.aged is not None:
             times.append(self.aged[1])

@@ -70,15 +70,12 @@ def most(tally: Tally) -> str | None:
 
 def hour_of_most(active: Sequence[int], zone: str) -> int | None:
     """Return the local hour, 0 to 23, of most quarters of an hour, ascending; of equals the one of the latest."""
+    if len(active) <= 2:  # noqa: PLR2004 - no hour is there more often than the latest one
+        return hour_of_day(active[-1] * QUARTER_MS, zone) if active else None
     hours = [hour_of_day(quarter * QUARTER_MS, zone) for quarter in active]
-    if len(hours) <= 2:  # noqa: PLR2004 - no hour is there more often than the latest one
-        return hours[-1] if hours else None
-    most_often, best = 0, None
-    for hour in reversed(hours):
-        often = hours.count(hour)
-        if often > most_often:
-            most_often, best = often, hour
-    return best
+    return max(
+        dict.fromkeys(reversed(hours)), key=hours.count
+    )  # of equals the first one, which is the latest
 
 
 CATEGORY_EVENTS = frozenset({"Product Viewed", "Product Added"})
