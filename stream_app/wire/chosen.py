@@ -7,7 +7,7 @@ them they leave whatever is unusual.
 from __future__ import annotations
 
 from stream_app.native import WANTED
-from stream_app.wire import avro_reader, avro_writer, cloudevents, profile_writer, shape, timestamps
+from stream_app.wire import avro_reader, avro_writer, cloudevents, intake, profile_writer, shape, timestamps
 
 read_event = avro_reader.read_event
 encode_payload = avro_writer.encode_payload
@@ -16,6 +16,7 @@ structured_event = cloudevents.structured_event
 binary_event = cloudevents.binary_event
 check_event = shape.check_event
 parse_timestamp = timestamps.parse_timestamp
+Intake = intake.Intake
 
 NATIVE = False
 """Whether the native part runs."""
