@@ -22,7 +22,7 @@ NATIVE = False
 """Whether the native part runs."""
 if WANTED:
     try:
-        from stream_app.wire import native_json, native_reader, native_writer
+        from stream_app.wire import native_intake, native_json, native_reader, native_writer
     except ImportError:
         pass  # not built: there was no compiler, or it is another version's
     else:
@@ -34,3 +34,4 @@ if WANTED:
         binary_event = native_json.binary_event
         check_event = native_json.check_event
         parse_timestamp = native_json.parse_timestamp
+        Intake = native_intake.Intake  # type: ignore[misc]
