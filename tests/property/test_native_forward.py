@@ -173,3 +173,9 @@ def test_nothing_is_lost_where_much_is_passed_on_or_not():
     assert not leaks(lambda: native_forward.forward(value, lambda _: KNOWN["a1.xyz"]))
     assert not leaks(lambda: native_forward.forward(value[:-1], lambda _: KNOWN["a1.xyz"]))
     assert not leaks(lambda: native_forward.forward(value, lambda _: None))
+
+
+def test_a_message_without_labels_is_not_passed_on():
+    for behind in (b"", b"\xa6a1.xyz"):
+        value = b"\x95\x01\xc0\x90" + behind + encode(b"payload") + encode(7)
+        assert native_forward.forward(value, lambda _: KNOWN["a1.xyz"]) is None

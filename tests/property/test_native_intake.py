@@ -273,3 +273,24 @@ def test_one_byte_that_is_no_utf_8_comes_to_the_same_wherever_it_is(place, byte)
     start = value.index(b"abcdefghij") + place
     said = same(value[:start] + bytes([byte]) + value[start + 1 :])
     assert ("Refused" in said) == (byte > 0x7F)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_as_many_as_are_allowed_come_to_the_same(more):
+    limits = Limits(properties=5, items=6, string_bytes=70, name_chars=66, event_id_chars=9)
+    objects = {f"n{n}": n for n in range(6 + more)}
+    base = msgspec.structs.replace(EVENT, properties={}, context=None)
+    replaced = msgspec.structs.replace
+    for event in (
+        replaced(base, properties=dict.fromkeys("abcdefgh"[: 5 + more], 1)),
+        replaced(base, properties={"x": [1] * (6 + more)}),
+        replaced(base, properties={"x": objects}),
+        replaced(base, properties={"x": [objects]}),
+        replaced(base, properties={"x": "é" * 34 + "x" * (2 + more)}),
+        replaced(base, properties={"n" * (66 + more): 1}),
+        replaced(base, context=Context(consent=dict.fromkeys(objects, True))),
+        replaced(base, context=Context("x" * (70 + more))),
+        replaced(base, event_id="é" * (9 + more)),
+        replaced(base, type="x" * (66 + more)),
+    ):
+        assert ("Refused" in same(encode_single_object(event), limits)) == (more > 0)
