@@ -179,3 +179,13 @@ def test_a_message_without_labels_is_not_passed_on():
     for behind in (b"", b"\xa6a1.xyz"):
         value = b"\x95\x01\xc0\x90" + behind + encode(b"payload") + encode(7)
         assert native_forward.forward(value, lambda _: KNOWN["a1.xyz"]) is None
+
+
+@pytest.mark.parametrize("kind", [0xC0, 0xC2, 0x9F, 0xD9, 0xC4])
+def test_a_label_that_is_no_short_text_is_not_passed_on(kind):
+    for size in (0, 31, 32):
+        value = b"\x95\x01\xc0\x91" + bytes([kind]) + b"x" * size + encode(b"payload") + encode(7)
+        assert native_forward.forward(value, lambda _: KNOWN["a1.xyz"]) is None
+        two = encode(("a1.xyz", "b10.rst"))[1:8] + bytes([kind]) + b"x" * size
+        value = b"\x95\x01\xc0\x92" + two + encode(b"payload") + encode(7)
+        assert native_forward.forward(value, lambda _: IdentifierRow("a", {"x" * 32, "x" * 31})) is None
