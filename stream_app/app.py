@@ -40,6 +40,7 @@ from stream_app.wire import (
     CommandDecoder,
     Decoder,
     Encoder,
+    Intake,
     Limits,
     Output,
     RegistryUnavailable,
@@ -287,6 +288,8 @@ def _stages(
     form = f"{ROWS_VERSION}/{policy.order_digest}"
     routes = {Topic.LOOKUP: topics.lookup, Topic.COMPONENTS: topics.components}
 
+    intake = Intake(decoder, identifier, labels)
+
     def ingest(task: Task) -> Ingest | Commands:
         if task.tp.topic == topics.commands:
             return Commands(
@@ -301,9 +304,7 @@ def _stages(
             task,
             channel=channel_of[task.tp.topic],
             lookup=topics.lookup,
-            decoder=decoder,
-            identifier=identifier,
-            labels=labels,
+            intake=intake,
             dead_letters=dead_letters,
         )
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from stream_app.domain.identifiers import to_event
-from stream_app.domain.messages import EventAt, encode
-from stream_app.domain.refusal import Reason, Refused
+from stream_app.domain.refusal import Refused
 from stream_app.engine.errors import EpochAbortedError
-from stream_app.wire import RegistryUnavailable, encode_payload
+from stream_app.wire import RegistryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_app.agents.dead_letters import DeadLetters
-    from stream_app.domain.identifiers import Identifier
-    from stream_app.domain.labels import Labels
     from stream_app.engine.task import Task
-    from stream_app.wire import Decoder
+    from stream_app.wire import Intake
 
 
 class Ingest:
@@ -31,50 +25,36 @@ class Ingest:
         *,
         channel: str,
         lookup: str,
-        decoder: Decoder,
-        identifier: Identifier,
-        labels: Labels,
+        intake: Intake,
         dead_letters: DeadLetters,
     ) -> None:
         self.task = task
         self.channel = channel
         self.lookup = lookup
-        self.decoder = decoder
-        self.identifier = identifier
-        self.labels = labels
+        self.intake = intake
         self.dead_letters = dead_letters
         self._refused = ("events", channel, "dead_lettered")
 
     def process(self, records: Sequence[Any]) -> None:
         """Take channel records; what can't be taken goes to the dead letters."""
         task, channel = self.task, self.channel
-        decode, identify = self.decoder.decode, self.identifier.identify
+        take, count = self.intake.take, self._count
         send, lookup, observe = task.producer.send, self.lookup, task.observe
-        source, label_of = f"{task.id}/", self.labels.of
-        hashed, concealed = self.identifier.hashed, self.identifier.concealed
+        source = f"{task.id}/"
         for record in records:
             timestamp = record.timestamp
             try:
-                decoded = decode(record.value, record.headers, channel, timestamp)
-                if decoded.event.channel != channel:
-                    raise Refused(Reason.INVALID_FIELD, f"channel: it is not {channel}, whose topic this is")  # noqa: TRY301
-                identifiers, rejected = identify(decoded.event)
-                if rejected:
-                    self._count(rejected)
-                event = to_event(decoded.event, identifiers, timestamp, f"{source}{record.offset}")
+                time, message, key = take(
+                    record.value, record.headers, channel, timestamp, source, record.offset, task.clock, count
+                )
             except Refused as refusal:
                 self.dead_letters.refuse(task, record, refusal.reason, refusal.detail)
                 task.count(*self._refused)
                 continue
             except RegistryUnavailable as error:
                 raise EpochAbortedError(str(error)) from error
-            payload = decoded.payload
-            if hashed and not hashed.isdisjoint(decoded.event.identifiers):
-                payload = encode_payload(concealed(decoded.event))
-            labels = tuple(map(label_of, identifiers))
-            message = EventAt(msgspec.Raw(encode(event)), labels, payload, task.clock)
-            observe(event.time, timestamp)
-            send(lookup, encode(message), labels[0].encode())
+            observe(time, timestamp)
+            send(lookup, message, key)
 
     def fire(self, due: int, key: bytes) -> None:
         """Never called: this stage sets no timers."""

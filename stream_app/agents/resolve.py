@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.messages import Link, Message, Topic, decode_lookup, encode
 from stream_app.domain.resolver import Resolver
+from stream_app.wire import forward
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,13 +20,19 @@ class Resolve:
     def __init__(self, task: Task, *, topics: Mapping[Topic, str]) -> None:
         self.task = task
         self.topics = topics
-        self.resolver = Resolver(task.table("identifiers"), task.table("neighbours"), self._send)
+        self._rows = task.table("identifiers")
+        self.resolver = Resolver(self._rows, task.table("neighbours"), self._send)
 
     def process(self, records: Sequence[Any]) -> None:
         """Take messages of the protocol."""
-        handle = self.resolver.handle
+        handle, row_of = self.resolver.handle, self._rows.get
+        send, components = self.task.producer.send, self.topics[Topic.COMPONENTS]
         for record in records:
-            handle(decode_lookup(record.value))
+            passed_on = None if forward is None else forward(record.value, row_of)
+            if passed_on is None:
+                handle(decode_lookup(record.value))
+            else:
+                send(components, passed_on[1], passed_on[0])
 
     def fire(self, due: int, key: bytes) -> None:
         """Never called: this stage sets no timers."""

@@ -45,6 +45,15 @@ class EventAt(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     stamp: int
 
 
+class EventRead(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """`EventAt` as the first hop writes it, with the event itself: the same bytes, encoded in one go."""
+
+    event: Event
+    labels: tuple[str, ...]
+    payload: bytes
+    stamp: int
+
+
 class Link(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """LINK: `target` is named beside `origin`, whose label is `label`."""
 

@@ -66,7 +66,7 @@ def _text(raw: object) -> str | None:
     """Return text as it is, and numbers as decimal text without exponent; None for anything else."""
     if isinstance(raw, str):
         # A lone surrogate, which JSON can spell, is no character: UTF-8 can't write it.
-        return None if any("\ud800" <= sign <= "\udfff" for sign in raw) else raw
+        return raw if raw.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in raw) else None
     if isinstance(raw, bool):
         return str(raw).lower()
     if isinstance(raw, int):

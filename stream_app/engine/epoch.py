@@ -118,9 +118,7 @@ class Epoch:
         self._emitted.pop(task.id, None)
 
     def _log(self, task: Task, changes: list[tuple[bytes, bytes | None]]) -> None:
-        topic, partition, send = task.stage.changelog, task.tp.partition, self.producer.send
-        for key, value in changes:
-            send(topic, value, key, partition)
+        self.producer.send_rows(task.stage.changelog, task.tp.partition, changes)
 
     def _log_position(self, task: Task) -> tuple[bytes, bytes | None]:
         """Send and return the row that holds the position, once it is known what the epoch leaves outstanding."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_app.wire.chosen import NATIVE, encode_payload, parse_timestamp
+from stream_app.wire.chosen import NATIVE, Intake, encode_payload, forward, parse_timestamp
 from stream_app.wire.commands import CommandDecoder, IdentityCommand, encode_command
 from stream_app.wire.dead_letter import DeadLetter, dead_letter_headers, parse_dead_letter
 from stream_app.wire.decoding import Decoded, Decoder, read_payload
@@ -32,6 +32,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "IdentityCommand",
+    "Intake",
     "Limits",
     "Output",
     "OutputReader",
@@ -47,6 +48,7 @@ __all__ = [
     "encode_payload",
     "encode_single_object",
     "format_timestamp",
+    "forward",
     "frame_single_object",
     "open_registry",
     "parse_dead_letter",

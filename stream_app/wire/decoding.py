@@ -41,12 +41,17 @@ class Decoded(msgspec.Struct, gc=False):
 
 
 class Decoder:
-    """Tells the formats apart, record by record, and reads them within limits."""
+    """Tells the formats apart, record by record, and reads them within limits.
+
+    Attributes:
+        limits: these.
+        mark: what a value in single-object encoding under the current schema begins with.
+    """
 
     def __init__(self, registry: Registry | None = None, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._current = current(SUBJECT)
-        self._mark = self._current.mark
+        self.mark = self._current.mark
         self._writers = Writers(SUBJECT, registry)
 
     def decode(
@@ -70,14 +75,14 @@ class Decoder:
         """
         if not value:
             raise Refused(Reason.EMPTY, "the record has no value")
-        limits = self._limits
+        limits = self.limits
         if len(value) > limits.value_bytes:
             raise Refused(Reason.TOO_LARGE, f"the value is longer than {limits.value_bytes} bytes")
         attributes = attributes_of(headers) if headers else None
         payload: bytes | None = None
         if attributes is not None:
             event, payload = self._cloudevent(attributes, value)
-        elif value.startswith(self._mark):
+        elif value.startswith(self.mark):
             event, end = read_event(value, FINGERPRINT_END, limits)
             if end != len(value):
                 _trailing()
@@ -91,11 +96,23 @@ class Decoder:
             payload = None
         check_event(event, limits, timestamp)
         if payload is None:
-            payload = _encode(event)
+            payload = self.payload_of(event)
         return Decoded(event, payload)
 
+    @staticmethod
+    def payload_of(event: ChannelEvent) -> bytes:
+        """Return an event's payload, as `Decoded` has it.
+
+        Raises:
+            Refused: the schema can't hold the event.
+        """
+        try:
+            return encode_payload(event)
+        except ValueError as error:
+            raise Refused(Reason.INVALID_FIELD, f"the event doesn't fit the schema: {error}") from None
+
     def _cloudevent(self, attributes: dict[str, str], value: bytes) -> tuple[ChannelEvent, bytes | None]:
-        limits = self._limits
+        limits = self.limits
         if is_structured(attributes):
             return structured_event(value, limits), None
         if value[0] not in (SINGLE_OBJECT[0], 0):
@@ -112,8 +129,8 @@ class Decoder:
         """Read single-object encoding or Confluent's wire format; no payload when the writer was another."""
         known, start = self._writers.of(value)
         if known.canonical != self._current.canonical:
-            return event_of(known.read(value, start, self._current), self._limits), None
-        event, end = read_event(value, start, self._limits)
+            return event_of(known.read(value, start, self._current), self.limits), None
+        event, end = read_event(value, start, self.limits)
         if end != len(value):
             _trailing()
         return event, value[start:]
@@ -135,13 +152,6 @@ _UNBOUNDED = Limits(
     string_bytes=1 << 31, name_chars=1 << 31, identifiers=1 << 31, identifier_values=1 << 31,
     properties=1 << 31, items=1 << 31,
 )  # fmt: skip
-
-
-def _encode(event: ChannelEvent) -> bytes:
-    try:
-        return encode_payload(event)
-    except ValueError as error:
-        raise Refused(Reason.INVALID_FIELD, f"the event doesn't fit the schema: {error}") from None
 
 
 def _trailing() -> None:

@@ -5,58 +5,47 @@ It takes what is usual and right, and nothing else: whatever is odd - cut short,
 twice, an integer spelled at length - it leaves to `avro_reader`, which reads the same bytes from their beginning
 and says what is wrong. So no refusal is worded twice, and the two can't disagree about one.
 
-The bytes may be hostile. They are touched in `_byte` and `_take` alone, which check against the end first; lengths
-and counts are compared with limits and with what is left, never added up before; nothing here calls itself.
+The bytes may be hostile: see `native_cursor`. Nothing here calls itself.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport isfinite
-from libc.stdint cimport INT64_MIN, int64_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t
 
 from stream_app.domain.event import ChannelEvent, Context, Position
 from stream_app.wire import avro_reader
-
-cdef enum:  # branches of a property's union, as their encoded byte
-    NULL_ = 0
-    BOOLEAN = 2
-    LONG = 4
-    DOUBLE = 6
-    STRING = 8
-    ARRAY = 10
-    MAP = 12
-
-cdef enum:  # branches of an identifier's union, as their encoded byte; the second is also that of what is optional
-    ID_NULL = 0
-    ID_STRING = 2
-    ID_LONG = 4
-    ID_ARRAY = 6
+from stream_app.wire.native_cursor cimport (
+    ARRAY,
+    BOOLEAN,
+    DOUBLE,
+    ID_ARRAY,
+    ID_LONG,
+    ID_NULL,
+    ID_STRING,
+    LONG,
+    MAP,
+    NULL_,
+    STRING,
+    Bounds,
+    Cursor,
+    _block,
+    _byte,
+    _float,
+    _int64,
+    _length,
+    _present,
+    _take,
+    bounds_of,
+)
 
 cdef enum:
-    LARGE_OR_NEGATIVE = 0x81  # bits that a one-byte length or count of 0 to 63 never has
-    LAST_SHIFT = 63  # of the tenth byte of a varint: one bit of it is left
     CONTEXTS_KEPT = 4096
     CONTEXT_BYTES = 63
 
 
-cdef struct Bounds:
-    int64_t string_bytes
-    int64_t name_chars
-    int64_t identifiers
-    int64_t identifier_values
-    int64_t properties
-    int64_t items
-
-
-cdef struct Cursor:
-    const unsigned char* at
-    const unsigned char* end
-    Bounds bounds
-
-
 class Unusual(ValueError):
-    """Not for this reader. A `ValueError`, as what UTF-8 that is none raises."""
+    """Not for this reader. A `ValueError`, as what the cursor raises, and UTF-8 that is none."""
 
 
 cdef dict _contexts = {}
@@ -101,62 +90,13 @@ cdef tuple _event(bytes data, Py_ssize_t start, object limits):
 
 cdef Bounds _bounds_of(object limits) except *:
     global _limits, _bounds
-    cdef Bounds bounds
     if limits is not _limits:
-        bounds.string_bytes = limits.string_bytes
-        bounds.name_chars = limits.name_chars
-        bounds.identifiers = limits.identifiers
-        bounds.identifier_values = limits.identifier_values
-        bounds.properties = limits.properties
-        bounds.items = limits.items
-        _bounds, _limits = bounds, limits
+        _bounds, _limits = bounds_of(limits), limits
     return _bounds
-
-
-cdef inline int _byte(Cursor* c) except -1:
-    """Return the next byte; one of the two places that read."""
-    if c.at >= c.end:
-        raise Unusual
-    c.at += 1
-    return c.at[-1]
-
-
-cdef inline const unsigned char* _take(Cursor* c, int64_t size) except NULL:
-    """Step over so many bytes and return where they begin; the other one."""
-    if size < 0 or size > c.end - c.at:
-        raise Unusual
-    c.at += size
-    return c.at - size
-
-
-cdef inline int64_t _int64(Cursor* c) except? -1:
-    """Read a zig-zag varint of at most ten bytes and 64 bits."""
-    cdef int byte = _byte(c)
-    cdef uint64_t value = byte & 0x7F
-    cdef int shift = 7
-    while byte & 0x80:
-        byte = _byte(c)
-        if shift >= LAST_SHIFT and (shift > LAST_SHIFT or byte > 1):
-            raise Unusual
-        value |= (<uint64_t> (byte & 0x7F)) << shift
-        shift += 7
-    return <int64_t> (value >> 1) ^ -<int64_t> (value & 1)
 
 
 cdef inline object _long(Cursor* c):
     return _int64(c)
-
-
-cdef inline double _float(Cursor* c) except? -1.0:
-    """Read eight bytes, little-endian whatever the machine."""
-    cdef const unsigned char* p = _take(c, 8)
-    cdef uint64_t bits = 0
-    cdef double value
-    cdef int n
-    for n in range(8):
-        bits |= (<uint64_t> p[n]) << (8 * n)
-    memcpy(&value, &bits, sizeof(value))
-    return value
 
 
 cdef inline double _finite(Cursor* c) except? -1.0:
@@ -168,43 +108,8 @@ cdef inline double _finite(Cursor* c) except? -1.0:
 
 cdef inline str _text(Cursor* c, int64_t limit):
     """Read a string of at most `limit` bytes; one of a single byte's length is within any limit."""
-    cdef int64_t size = _byte(c)
-    if size & LARGE_OR_NEGATIVE:
-        c.at -= 1
-        size = _int64(c)
-        if size > limit:
-            raise Unusual
-    else:
-        size >>= 1
+    cdef int64_t size = _length(c, limit)
     return PyUnicode_DecodeUTF8(<const char*> _take(c, size), size, NULL)
-
-
-cdef inline int64_t _block(Cursor* c, int64_t room) except -1:
-    """Read how many entries a block has, of which there is room for so many; 0 behind the last one."""
-    cdef int64_t count = _byte(c)
-    if count & LARGE_OR_NEGATIVE:
-        c.at -= 1
-        count = _int64(c)
-        if count == 0 or count == INT64_MIN:
-            raise Unusual
-        if count < 0:
-            _int64(c)  # the block's size in bytes
-            count = -count
-    else:
-        count >>= 1
-    if count > room:
-        raise Unusual
-    return count
-
-
-cdef inline bint _present(Cursor* c) except -1:
-    """Read the branch of [null, something]."""
-    cdef int branch = _byte(c)
-    if branch == 0:
-        return False
-    if branch != ID_STRING:
-        raise Unusual
-    return True
 
 
 cdef inline object _boolean(Cursor* c):

@@ -12,7 +12,13 @@ from faust.types import TP
 from stream_app.engine import producer as engine_producer
 from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_meta, decode_watermarks
 from stream_app.engine.epoch import Epoch
-from stream_app.engine.errors import EpochAbortedError, FencedError, HandlerError, OutcomeUnknownError
+from stream_app.engine.errors import (
+    EpochAbortedError,
+    FencedError,
+    HandlerError,
+    MessageTooLargeError,
+    OutcomeUnknownError,
+)
 from stream_app.engine.flights import ARRIVALS_HEADER
 from stream_app.engine.group_metadata import group_metadata
 from stream_app.engine.producer import TransactionalProducer
@@ -305,6 +311,54 @@ def test_a_watermark_whose_commit_failed_is_announced_again(bench):
     bench.steps.clear()
     bench.epoch.commit([task])
     assert len(bench.produced("output")) == 2
+
+
+ROWS = [(b"a", b"1"), (b"b", None), (b"c", b"3")]
+
+
+def refuse(bench: Bench, place: int, error: Exception, times: int) -> None:
+    """Have the client refuse the message at a place so many times."""
+    produce, left = bench.client.produce, [times]
+
+    def refusing(*arguments: Any, **named: Any) -> None:
+        if left[0] and len(bench.produced("log")) == place:
+            left[0] -= 1
+            raise error
+        produce(*arguments, **named)
+
+    bench.client.produce = refusing
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("times", [1, 3])
+def test_rows_that_find_the_queue_full_wait_and_are_sent_once_in_order(bench, place, times):
+    refuse(bench, place, BufferError(), times)
+    waits: list[float] = []
+    bench.client.poll = waits.append
+    bench.producer.send_rows("log", 1, ROWS)
+    assert bench.produced("log") == [(1, key, value, None) for key, value in ROWS]
+    assert len(waits) == times - 1  # refused once, it is tried again at once
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(KafkaError._STATE, EpochAbortedError), (KafkaError.MSG_SIZE_TOO_LARGE, MessageTooLargeError)],
+)
+def test_a_row_that_the_client_refuses_ends_the_epoch(bench, place, code, error):
+    refuse(bench, place, KafkaException(KafkaError(code)), 2)
+    with pytest.raises(error, match="a message to log was refused"):
+        bench.producer.send_rows("log", 1, ROWS)
+    assert len(bench.produced("log")) == place
+
+
+def test_an_epoch_whose_rows_are_refused_is_not_committed(bench):
+    task = busy(bench)
+    refuse(bench, 0, KafkaException(KafkaError(KafkaError._STATE)), 99)
+    bench.client.produce, produce = lambda *a, **k: produce("log", *a[1:], **k), bench.client.produce
+    with pytest.raises(EpochAbortedError):
+        bench.epoch.commit([task])
+    assert not {"offsets", "commit", "rows"} & set(bench.names())
 
 
 def test_a_message_that_is_not_delivered_in_time_aborts_the_epoch_before_offsets_are_sent(bench):

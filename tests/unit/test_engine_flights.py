@@ -153,6 +153,10 @@ class Transaction:
             (topic, int(key) if partition < 0 else partition, key, value, (headers, on_delivery))
         )
 
+    def send_rows(self, topic, partition, rows):
+        for key, value in rows:
+            self.send(topic, value, key, partition)
+
     def commit(self, _offsets: Any, _group: bytes | None) -> None:
         for topic, partition, key, value, (headers, on_delivery) in self.sent:
             record = write(self.logs[topic][partition], value, headers, key)

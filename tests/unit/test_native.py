@@ -52,8 +52,11 @@ def test_the_native_part_runs_where_it_is_built_and_not_turned_off():
         == "True stream_app.wire.native_reader stream_app.domain.profile.native_fold\n"
     )
     names = ("read_event", "encode_payload", "encode_profile", "structured_event", "binary_event")
-    modules = {getattr(chosen, name).__module__ for name in (*names, "check_event", "parse_timestamp")}
-    assert modules == {f"stream_app.wire.native_{name}" for name in ("reader", "writer", "json")}
+    names += ("check_event", "parse_timestamp", "Intake", "forward")
+    modules = {getattr(chosen, name).__module__ for name in names}
+    assert modules == {
+        f"stream_app.wire.native_{name}" for name in ("reader", "writer", "json", "intake", "forward")
+    }
 
 
 @pytest.mark.skipif(not NATIVE, reason="the tests run without it anyway")

@@ -1,0 +1,3 @@
+from stream_app.wire import intake
+
+class Intake(intake.Intake): ...
