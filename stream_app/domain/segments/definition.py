@@ -84,7 +84,7 @@ class SegmentBook:
         for name, count in (day for segment in self.segments for day in segment.days):
             days.setdefault(name, set()).update((count, count + 1))
         self.days = {name: tuple(sorted(counts)) for name, counts in sorted(days.items())}
-        self.undated = self.names - self.days.keys()
+        self.undated = self.names.difference(self.days)
         paths = sorted({path for segment in self.segments for path in segment.condition.paths})
         self._names = tuple(path[1] for path in paths if len(path) == 2)  # noqa: PLR2004 - customer and a name
         self._paths = tuple(path for path in paths if len(path) > 2)  # noqa: PLR2004
