@@ -176,6 +176,7 @@ class Assignment:
             if not task.cancelled.is_set():
                 self._error = error
             return
+        self.gate.declare(task.tp, task.stage.name, source=task.follows_clock)
         task.since = self.gate.reopen(task.tp, task.position)
         task.ready = True
         self._refresh()

@@ -1,15 +1,18 @@
 # ruff: noqa: SLF001 - neither Faust nor aiokafka tells in public what is needed here
-"""A Faust transport that hands out one fetched batch of records per partition as one message.
+"""A Faust transport that hands out what one fetch brought for an agent as one message.
 
 Faust stays the shell: group membership, rebalancing, flow control, agents. Its per-record path, its offset
 commits and its assignor are not used. Rules:
 
-- A message's value is a `Batch`: the records of one partition from one fetch, and the partition's incarnation
-  as it was *before* that fetch began.
+- A message's value is a list of (partition, `Batch`): the records of one partition from one fetch, and its incarnation
+  as it was *before* that fetch began. (A message costs Faust 0.7 ms, and a fetch may bring something of fifty
+  partitions.)
+- A partition's batches always go to the same agent, so that they come in order: two agents may overtake each other.
 - Seeks are only applied here, by the fetch loop, between two fetches. Each raises the partition's incarnation
   number. So a batch fetched before a seek can be told from one fetched after it, which offsets can't tell:
   behind transactions they have holes (markers, aborted records).
 - Only partitions that are open are fetched: one whose store is still being restored stays closed.
+- Sources are handed out side by side in time (`alignment`). What is held counts as fetched: it is at hand.
 - Group offsets are committed by the epoch's transaction; Faust's own commits do nothing.
 """
 
@@ -22,8 +25,10 @@ import aiokafka
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP  # noqa: TC002 - Faust reads the annotations of its subclasses
+from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+
+from stream_app.engine.alignment import Aligner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -32,6 +37,8 @@ SCHEME = "raccord"
 """URL scheme under which the transport is registered with Faust: `raccord://host:port`."""
 
 _POLL_SECONDS = 0.2
+_HELD_POLL_SECONDS = 0.005
+"""The same while something is held, that may go as soon as anything else has come."""
 _FETCH_WAIT_MS = 20
 """How long the broker waits for records: so old can our knowledge that a partition is empty be.
 
@@ -52,6 +59,10 @@ class Batch(NamedTuple):
     records: Sequence[Any]
 
 
+Fetched = list[tuple[TP, Batch]]
+"""What a message holds."""
+
+
 class Gate:
     """What the engine tells the fetch loop: which partitions are open, and where to read from.
 
@@ -60,12 +71,24 @@ class Gate:
 
     def __init__(self) -> None:
         self._open: set[TP] = set()
+        self._sources: set[TP] = set()
+        self._agents: dict[TP, str] = {}
         self._seeks: dict[TP, int] = {}
         self._incarnations: dict[TP, int] = {}
         self._last = 0
         self._delivered: dict[TP, int] = {}
         self._empty_at: dict[TP, int] = {}
         self._lags: dict[TP, int] = {}
+
+    def declare(self, tp: TP, agent: str, *, source: bool) -> None:
+        """Say which agent gets a partition, and whether it is read side by side in time with the other sources."""
+        self._agents[tp] = agent
+        if source:
+            self._sources.add(tp)
+
+    def agent_of(self, tp: TP) -> str:
+        """Return the agent that gets a partition; one that wasn't declared has its topic to itself."""
+        return self._agents.get(tp, tp.topic)
 
     def reopen(self, tp: TP, offset: int) -> int:
         """Have `tp` read from `offset` on. Batches of incarnations up to the returned number are stale."""
@@ -103,6 +126,14 @@ class Gate:
     def fetchable(self, active: set[TP]) -> set[TP]:
         """Return the active partitions that are open and not about to be sought elsewhere."""
         return {tp for tp in active if tp in self._open and tp not in self._seeks}
+
+    def is_source(self, tp: TP) -> bool:
+        """Say whether a partition is read side by side in time with others."""
+        return tp in self._sources
+
+    def is_stale(self, tp: TP, incarnation: int) -> bool:
+        """Say whether what was fetched in an incarnation won't be taken any more."""
+        return tp not in self._open or tp in self._seeks or self._incarnations.get(tp, 0) != incarnation
 
     def deliver(self, tp: TP, offset: int) -> None:
         """Note that records up to `offset` (exclusive) have been fetched for the stream."""
@@ -182,35 +213,65 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.gate = self.app.raccord_gate  # type: ignore[attr-defined]  # put there by `worker`
+        self._aligner = Aligner(time.monotonic())
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's
-        """Apply waiting seeks, fetch once, and yield one message per partition."""
+        """Apply waiting seeks, fetch once, and yield what may be processed, one message for each agent."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust itself does
         if self.should_stop:
             return
         await self._apply_seeks()
+        self._aligner.forget(self.gate.is_stale)
         incarnations = self.gate.snapshot()
         wanted = self.gate.fetchable(self._get_active_partitions())
         self._observe(wanted)
         if not wanted:
             await self.sleep(0.02)
             return
-        records = await self._thread.getmany(wanted, min(timeout, _POLL_SECONDS))
-        if not records or self.should_stop:
+        fetched = await self._fetch(wanted, timeout)
+        if self.should_stop:
             return
         generation = self.app.consumer_generation_id
-        for tp, batch in records.items():
-            self.gate.deliver(tp, batch[-1].offset + 1)
-        # Already now: what the answer says of the time holds as soon as what it brings has been processed.
-        self._observe(self.gate.fetchable(wanted))
-        for tp, batch in records.items():
+        for batches in self._to_hand_out(wanted, fetched, incarnations):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return  # a rebalance began: what is dropped here is read again after the next seek
-            yield tp, _message(tp, Batch(incarnations.get(tp, 0), batch), generation)
+            yield batches[0][0], _message(batches, generation)
+
+    def _to_hand_out(
+        self, wanted: set[TP], fetched: Mapping[TP, Sequence[Any]], incarnations: Mapping[TP, int]
+    ) -> Iterable[Fetched]:
+        """Take in what was fetched; return what goes to each agent, in the order of offsets for each partition."""
+        gate, now = self.gate, time.monotonic()
+        messages: dict[str, Fetched] = {}
+        for tp, records in fetched.items():
+            gate.deliver(tp, records[-1].offset + 1)
+            if gate.is_source(tp):
+                self._aligner.add(tp, incarnations.get(tp, 0), records, now)
+            else:
+                batch = Batch(incarnations.get(tp, 0), records)
+                messages.setdefault(gate.agent_of(tp), []).append((tp, batch))
+        # Already now: what the answer says of the time holds as soon as what it brings has been processed.
+        wanted = gate.fetchable(wanted)
+        self._observe(wanted)
+        more = {tp: gate.lag(tp) != 0 for tp in wanted if gate.is_source(tp)}
+        for tp, incarnation, records in self._aligner.release(more, now):
+            messages.setdefault(gate.agent_of(tp), []).append((tp, Batch(incarnation, records)))
+        return messages.values()
+
+    async def _fetch(self, wanted: set[TP], timeout: float) -> Mapping[TP, Sequence[Any]]:  # noqa: ASYNC109 - Faust's
+        """Return what has been fetched of partitions of which nothing is held; wait for it only if nothing is."""
+        free = {tp for tp in wanted if not self._aligner.holds(tp)}
+        if not self._aligner.empty:
+            timeout = min(timeout, _HELD_POLL_SECONDS)
+        if not free:
+            await self.sleep(timeout)
+            return {}
+        records: Mapping[TP, Sequence[Any]] = await self._thread.getmany(free, min(timeout, _POLL_SECONDS))
+        return records
 
     async def _apply_seeks(self) -> None:
         seeks = self.gate.take_seeks()
@@ -323,8 +384,10 @@ def _as_parsed(_tp: Any, record: Any) -> Any:
     return record
 
 
-def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
-    last = batch.records[-1]
+def _message(batches: Fetched, generation: int) -> ConsumerMessage:
+    """Return a message of the first one's partition; generation and offset are only for Faust."""
+    tp, (_, records) = batches[0]
+    last = records[-1]
     return ConsumerMessage(
         tp.topic,
         tp.partition,
@@ -333,7 +396,7 @@ def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
         last.timestamp_type,
         None,
         None,
-        batch,  # type: ignore[arg-type]  # this transport's values are batches
+        batches,  # type: ignore[arg-type]  # this transport's values are batches
         None,
         0,
         0,

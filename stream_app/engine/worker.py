@@ -215,9 +215,10 @@ class Worker:
         process, guard = self.engine.process, self._guard
 
         async def agent(stream: AsyncIterator[Any]) -> None:
-            async for batch in stream:
-                tp = stream.current_event.message.tp  # type: ignore[attr-defined]
-                guard(lambda tp=tp, batch=batch: process(tp, batch))  # type: ignore[misc]
+            async for fetched in stream:
+                for tp, batch in fetched:
+                    guard(lambda tp=tp, batch=batch: process(tp, batch))  # type: ignore[misc]
+                    await asyncio.sleep(0)  # whatever else the loop has to do
 
         return agent
 

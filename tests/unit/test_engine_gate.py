@@ -247,7 +247,7 @@ def test_fausts_own_bookkeeping_of_offsets_stays_empty():
     one = consumer()
     one._gap, one._acked, one._acked_index = {}, {}, {}
     record = SimpleNamespace(offset=99, timestamp=1, timestamp_type=0)
-    message = _message(A, Batch(1, [record]), generation=1)
+    message = _message([(A, Batch(1, [record]))], generation=1)
     one._unacked_messages = {message}
     asyncio.run(one._add_gap(A, 1, 99))
     assert one.ack(message)

@@ -23,6 +23,7 @@ import stream_app
 from stream_app.engine import changelog
 from stream_app.engine import producer as engine_producer
 from stream_app.engine import worker as worker_module
+from stream_app.engine.alignment import Aligner
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.transport import BatchConsumer, BatchConsumerThread, Gate
 from stream_app.engine.worker import WorkerConfig
@@ -144,6 +145,7 @@ def fetched(
     consumer = BatchConsumer.__new__(BatchConsumer)
     consumer.gate = gate
     consumer._thread = thread
+    consumer._aligner = Aligner(time.monotonic())
     consumer.flow_active = True
     consumer.app = SimpleNamespace(consumer_generation_id=1)
     consumer.assignment = lambda: {*tps}
@@ -196,12 +198,35 @@ def test_what_a_fetch_says_of_the_time_is_known_before_the_first_of_it_is_handed
 
 
 @pytest.mark.usefixtures("_running")
-def test_the_records_of_a_partition_are_one_message():
+def test_what_a_fetch_brings_for_an_agent_is_one_message():
     gate = Gate()
-    gate.reopen(A, 5)
-    ((tp, message),) = fetched(gate, Thread(records(5, 6, 9)))
-    assert (tp, message.offset) == (A, 9)
-    assert [record.offset for record in message.value.records] == [5, 6, 9]
+    others = (TP("other", 0), TP("third", 0))
+    for tp in (A, *others):
+        gate.reopen(tp, 5)
+    for tp in others:
+        gate.declare(tp, "agent", source=False)
+    messages = fetched(gate, Thread(records(5, 6, 9)), (A, *others))
+    assert sorted(sorted(tp for tp, _ in message.value) for _, message in messages) == [[*others], [A]]
+    for tp, message in messages:
+        assert (tp, message.offset) == (message.value[0][0], 9)
+        assert all([one.offset for one in batch.records] == [5, 6, 9] for _, batch in message.value)
+
+
+@pytest.mark.usefixtures("_running")
+def test_of_a_source_only_what_no_other_may_have_anything_before_is_handed_out_and_the_rest_is_at_hand():
+    gate = Gate()
+    both = (A, TP("topic", 1))
+    for tp in both:
+        gate.declare(tp, "agent", source=True)
+        gate.reopen(tp, 5)
+    assert fetched(gate, Thread(records(5, 6)), both[:1]) == [], (
+        "the broker hasn't said yet that there is no more"
+    )
+    assert gate.at_hand(A, 5)
+    for tp in both:
+        gate.observe(tp, 0, 0)
+    ((_, message),) = fetched(gate, Thread(records(5, 6)), both)
+    assert {tp for tp, _ in message.value} == {*both}
 
 
 @pytest.mark.usefixtures("_running")
@@ -211,7 +236,7 @@ def test_all_that_a_fetch_brought_is_at_hand_before_the_first_of_it_is_handed_ou
     for tp in both:
         gate.reopen(tp, 5)
     fetched(gate, Thread(records(5, 6)), both, lambda _: seen.append([gate.at_hand(tp, 5) for tp in both]))
-    assert seen == [[True, True]] * 2
+    assert seen == [[True, True]]
     assert [gate.at_hand(A, position) for position in (6, 7)] == [True, False]
 
 
@@ -221,9 +246,9 @@ def test_a_batch_that_was_being_fetched_while_its_partition_was_sought_is_stale(
     gate.reopen(A, 0)
     since: list[int] = []
     ((_, message),) = fetched(gate, Thread(records(0, 1), lambda: since.append(gate.reopen(A, 0))))
-    assert message.value.incarnation <= since[0]
+    assert message.value[0][1].incarnation <= since[0]
     ((_, message),) = fetched(gate, Thread(records(0, 1)))
-    assert message.value.incarnation > since[0]
+    assert message.value[0][1].incarnation > since[0]
 
 
 @pytest.mark.usefixtures("_running")
@@ -235,7 +260,7 @@ def test_a_batch_has_the_number_that_its_partition_had_before_the_fetch_began():
         gate.applied({A})
 
     ((_, message),) = fetched(gate, Thread(records(0, 1), sought_by_somebody_else))
-    assert message.value.incarnation == 1
+    assert message.value[0][1].incarnation == 1
     assert gate.snapshot() == {A: 2}
 
 
