@@ -65,7 +65,7 @@ def worker() -> None:
     typer.echo(
         f"worker {settings.worker}: metrics at http://{settings.metrics_host}:{port}/metrics", err=True
     )
-    log.info("native part", in_use=NATIVE)
+    log.info("native_part", in_use=NATIVE)
     pipeline.run()
 
 
