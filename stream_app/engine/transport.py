@@ -245,7 +245,7 @@ class BatchConsumer(driver.Consumer):
         self, wanted: set[TP], fetched: Mapping[TP, Sequence[Any]], incarnations: Mapping[TP, int]
     ) -> Iterable[Fetched]:
         """Take in what was fetched; return what goes to each agent, in the order of offsets for each partition."""
-        gate, now = self.gate, time.monotonic()
+        gate, now, most = self.gate, time.monotonic(), self.app.conf.broker_max_poll_records
         messages: dict[str, Fetched] = {}
         for tp, records in fetched.items():
             gate.deliver(tp, records[-1].offset + 1)
@@ -259,7 +259,9 @@ class BatchConsumer(driver.Consumer):
         self._observe(wanted)
         more = {tp: gate.lag(tp) != 0 for tp in wanted if gate.is_source(tp)}
         for tp, incarnation, records in self._aligner.release(more, now):
-            messages.setdefault(gate.agent_of(tp), []).append((tp, Batch(incarnation, records)))
+            batches = messages.setdefault(gate.agent_of(tp), [])
+            for start in range(0, len(records), most):
+                batches.append((tp, Batch(incarnation, records[start : start + most])))
         return messages.values()
 
     async def _fetch(self, wanted: set[TP], timeout: float) -> Mapping[TP, Sequence[Any]]:  # noqa: ASYNC109 - Faust's

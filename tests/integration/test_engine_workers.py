@@ -70,7 +70,7 @@ def test_records_of_a_producers_aborted_transaction_are_not_read(probed):
     assert sorted(job.outputs(len(KEYS))) == every_tenth(Counter(dict.fromkeys(KEYS, 10)))
 
 
-def test_a_message_is_a_batch_of_one_partition_and_never_larger_than_its_cap(probed):
+def test_a_batch_is_of_one_partition_and_never_larger_than_its_cap(probed):
     job = probed("batches")
     counts = job.feed(tens(30))
     job.start("w1", BATCH="50")

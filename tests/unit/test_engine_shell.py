@@ -147,7 +147,7 @@ def fetched(
     consumer._thread = thread
     consumer._aligner = Aligner(time.monotonic())
     consumer.flow_active = True
-    consumer.app = SimpleNamespace(consumer_generation_id=1)
+    consumer.app = SimpleNamespace(consumer_generation_id=1, conf=SimpleNamespace(broker_max_poll_records=50))
     consumer.assignment = lambda: {*tps}
     consumer._get_active_partitions = lambda: {*tps}
     vars(consumer)["should_stop"] = False
