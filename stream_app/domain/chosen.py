@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stream_app.domain.customer import Customers
     from stream_app.domain.event import Event
-    from stream_app.domain.messages import EventTo
+    from stream_app.domain.messages import ComponentMessage, EventTo
 
 Waiting = tuple[tuple[int, str], int, "Event", "EventTo"]
 """An event that waits to be taken in: its place on the timeline, its number in the batch, itself, its message."""
@@ -23,6 +23,9 @@ Waiting = tuple[tuple[int, str], int, "Event", "EventTo"]
 
 class UsualEvents(Protocol):
     """Takes in what is usual, and nothing else."""
+
+    def gather(self, messages: list[ComponentMessage], start: int, waiting: dict[str, list[Waiting]]) -> int:
+        """Do as `component.gather_events`."""
 
     def take(self, events: list[Waiting], start: int) -> int:
         """Take in one component's events from `start` on; return the place of the first that isn't usual."""

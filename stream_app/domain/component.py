@@ -78,6 +78,17 @@ if TYPE_CHECKING:
     from stream_app.domain.rule_fold import RuleFold
 
 
+def gather_events(messages: list[ComponentMessage], start: int, waiting: dict[str, list[Waiting]]) -> int:
+    """Add events to those that wait, by component; return the place of the first message that is none."""
+    for place in range(start, len(messages)):
+        message = messages[place]
+        if type(message) is not EventTo:
+            return place
+        event = decode_event(message.event)
+        waiting.setdefault(message.label, []).append((event.order, place, event, message))
+    return len(messages)
+
+
 class Components:
     """The components of one partition of `identity.components`."""
 
@@ -128,15 +139,16 @@ class Components:
         Any order would do: an event that time hasn't passed decides nothing yet, and those that it has are folded
         together. But channels come side by side, and an event behind a later one is a fold made again.
         """
+        batch = [*messages]
         waiting: dict[str, list[Waiting]] = {}
-        for number, message in enumerate(messages):
-            if type(message) is EventTo:
-                event = decode_event(message.event)
-                waiting.setdefault(message.label, []).append((event.order, number, event, message))
-                continue
+        gather = gather_events if self._usual is None else self._usual.gather
+        place = gather(batch, 0, waiting)
+        while place < len(batch):
+            message = batch[place]
             if waiting:
                 self._events(waiting.pop(addressee(message), []))
             self._transitions[type(message)](message)
+            place = gather(batch, place + 1, waiting)
         for events in waiting.values():
             self._events(events)
 

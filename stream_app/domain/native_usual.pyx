@@ -5,20 +5,31 @@ Usual is an event that is new, in order, of identifiers that came together befor
 component where nothing is on its way, being moved or erased, of a customer whose fold is whole. Whatever else is left to
 the Python code, before anything has changed. Rows are read and written through their tables, and the rules, the
 profile's fold and the effects are called as there, in the same order.
+
+It gathers a batch's events for that too, as `component.gather_events` does; all other messages are left to the Python
+code, which knows what their turn means for the events before them.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 import msgspec
 
+from stream_app.slots cimport place_of, slot
+
 from stream_app.domain.customer import At, Customer
+from stream_app.domain.event import Event
+from stream_app.domain.messages import EventTo, decode_event
 from stream_app.domain.profile import BEGINNING, apply
 from stream_app.domain.rows import SAMPLE, EventPlace, TimelineRow
 
 cdef object _names = msgspec.msgpack.Encoder().encode
+cdef object _decode_event = decode_event
+cdef object _event_to = EventTo
 cdef object _new_at = At
 cdef object _customer = Customer
 cdef object _place = EventPlace
@@ -26,6 +37,11 @@ cdef object _row = TimelineRow
 cdef object _apply = apply
 cdef object _beginning = BEGINNING
 cdef Py_ssize_t _sample = SAMPLE
+
+cdef Py_ssize_t EVENT_ID = place_of(Event, "event_id")
+cdef Py_ssize_t EVENT_TIME = place_of(Event, "time")
+cdef Py_ssize_t TO_LABEL = place_of(EventTo, "label")
+cdef Py_ssize_t TO_EVENT = place_of(EventTo, "event")
 
 cdef enum:
     REMEMBERED = 4096  # customers
@@ -76,6 +92,14 @@ cdef bytes _timeline_key(bytes prefix, int64_t time, bytes event_id):
     return key
 
 
+cdef object _held(object one, Py_ssize_t place):
+    """Return what a struct holds there."""
+    cdef PyObject* found = slot(<PyObject*> one, place)
+    if found == NULL:
+        raise AttributeError("a message or event lacks a field")
+    return <object> found
+
+
 cdef class UsualEvents:
     """The usual events of one partition's components."""
 
@@ -108,6 +132,26 @@ cdef class UsualEvents:
         effects, rules = customers.effects, customers.rules
         self._applied, self._moved, self._profile = effects.applied, effects.moved, effects.profile
         self._before, self._on_event, self._decide = rules.before, rules.on_event, rules.decide
+
+    def gather(self, list messages, Py_ssize_t start, dict waiting) -> int:
+        """Add events to those that wait, by component; return the place of the first message that is none."""
+        cdef Py_ssize_t place = start, count = len(messages)
+        cdef PyObject* others
+        cdef tuple found
+        while place < count:
+            message = messages[place]
+            if type(message) is not _event_to:
+                break
+            event = _decode_event(_held(message, TO_EVENT))
+            found = ((_held(event, EVENT_TIME), _held(event, EVENT_ID)), place, event, message)
+            label = _held(message, TO_LABEL)
+            others = PyDict_GetItemWithError(waiting, label)
+            if others == NULL:
+                waiting[label] = [found]
+            else:
+                (<list> others).append(found)
+            place += 1
+        return place
 
     def take(self, list events, Py_ssize_t start) -> int:
         """Take in a component's events (order, number, event, message), from `start` on; return where it stopped."""

@@ -15,7 +15,7 @@ import shutil
 import time
 from bisect import bisect_left, insort
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rocksdict import (
     BlockBasedOptions,
@@ -27,6 +27,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from stream_app.engine.chosen import Layers
 from stream_app.engine.errors import FormatError
 
 if TYPE_CHECKING:
@@ -44,13 +45,6 @@ _MIB = 1024 * 1024
 
 _SORT_AGAIN = 200
 """With more new keys than this since the last scan, sorting all of them is cheaper than inserting each."""
-
-
-class _Missing:
-    """Stands for "not in this layer", where None means "deleted" or "no such row"."""
-
-
-_MISSING = _Missing()
 
 
 class TableSpec(NamedTuple):
@@ -105,6 +99,8 @@ class Rows:
         options.set_max_open_files(256)
         # Without column_families the options of the default one are silently dropped on reopening.
         self._db = Rdict(str(folder), options, column_families={"default": options})
+        self.get: Callable[[bytes], bytes | None] = self._db.get
+        """Returns the encoded row of a whole key; RocksDB's own, for most reads end there."""
         self._write = WriteOptions()
         self._write.disable_wal = True  # type: ignore[method-assign,assignment]  # the stub is wrong: a property
         self.folder = folder
@@ -121,10 +117,6 @@ class Rows:
                 "start the version that wrote it, or delete the folder and let the changelog rebuild it"
             )
             raise FormatError(msg)
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return the encoded row of a whole key."""
-        return self._db.get(key)
 
     def scan(self, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Yield rows from `start` on, ascending, to `end` (exclusive).
@@ -226,46 +218,19 @@ class MemoryRows:
         self._rows.clear()
 
 
-class Table(Generic[V]):
+class Table(Layers[V]):
     """One named table of a store (see `stream_app.domain.ports.Table` for its users' side)."""
 
-    def __init__(self, spec: TableSpec, rows: Rows | MemoryRows, cached: int) -> None:
-        self.spec = spec
+    def __init__(self, spec: TableSpec, rows: Rows | MemoryRows, room: int) -> None:
+        super().__init__(spec, rows, room)
         self._rows = rows
-        self._cached = cached if spec.cached else 0
-        self._prefix = spec.prefix
-        self._decode = spec.decode
-        self.overlay: dict[bytes, V | None] = {}
-        self.cache: dict[bytes, V | None] = {}
         self._sorted: list[bytes] = []
-
-    def get(self, key: bytes) -> V | None:
-        """Return the row of `key`, or None. Sees this epoch's own writes."""
-        value = self.overlay.get(key, _MISSING)
-        if value is not _MISSING:
-            return value  # type: ignore[return-value]
-        value = self.cache.get(key, _MISSING)
-        if value is not _MISSING:
-            return value  # type: ignore[return-value]
-        raw = self._rows.get(self._prefix + key)
-        found: V | None = None if raw is None else self._decode(raw)
-        if self._cached:
-            self.cache[key] = found
-        return found
-
-    def put(self, key: bytes, value: V) -> None:
-        """Write a row."""
-        self.overlay[key] = value
-
-    def delete(self, key: bytes) -> None:
-        """Remove a row; nothing happens when there is none."""
-        self.overlay[key] = None
 
     def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, V]]:
         """Yield the rows whose key begins with `prefix`, ascending, from `start` (a whole key) on if given."""
         first = prefix if start is None or start < prefix else start
-        mine = self._prefix
-        overlay = self.overlay
+        mine = self.prefix
+        overlay, decode = self.overlay, self.spec.decode
         fresh = self._overlay_from(first, successor(prefix))
         position = 0
         for raw_key, raw in self._rows.scan(mine + first, successor(mine + prefix)):
@@ -277,7 +242,7 @@ class Table(Generic[V]):
                 position += 1
             if position < len(fresh) and fresh[position] == key:
                 continue  # the overlay has a newer row, which comes next round
-            yield key, self._decode(raw)
+            yield key, decode(raw)
         for key in fresh[position:]:
             value = overlay[key]
             if value is not None:
@@ -299,20 +264,13 @@ class Table(Generic[V]):
         stop = len(ordered) if end is None else bisect_left(ordered, end)
         return ordered[bisect_left(ordered, first) : stop]
 
-    def changes(self) -> list[tuple[bytes, bytes | None]]:
-        """Return this epoch's writes, encoded, under whole keys."""
-        prefix, encode = self._prefix, self.spec.encode
-        return [
-            (prefix + key, None if value is None else encode(value)) for key, value in self.overlay.items()
-        ]
-
     def committed(self) -> None:
         """Make this epoch's writes the cached truth, and keep the cache within its bound."""
-        if self._cached:
+        if self.room:
             self.cache.update(self.overlay)
-            excess = len(self.cache) - self._cached
+            excess = len(self.cache) - self.room
             if excess > 0:
-                for key in list(islice(self.cache, excess + self._cached // 8)):
+                for key in list(islice(self.cache, excess + self.room // 8)):
                     del self.cache[key]
         self.overlay.clear()
         self._sorted.clear()

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.domain.component import Components
+from stream_app.domain.component import Components, gather_events
+from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
+from stream_app.domain.messages import Drain, EventTo, Union
 from stream_app.domain.profile import END
 from stream_app.domain.repair import Limits
 from stream_app.domain.rule_fold import NoRules
@@ -25,10 +27,10 @@ from tests.property.examples import examples
 from tests.property.identity_rest import given_of, inputs
 from tests.property.identity_strategies import arrivals, policies, timestamp
 from tests.property.identity_world import Recorder, World
+from tests.property.native_twins import leaks
 
 if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
-    from stream_app.domain.event import Event
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.profile import Place, Profile
     from tests.property.identity_rest import Given
@@ -196,6 +198,12 @@ def live(world: Lived, given: Given, clock: int) -> Log:
     return log
 
 
+def event_to(time: int, event_id: str, label: str) -> EventTo:
+    """Return a message that takes an event to a component."""
+    event = Event(event_id, time, "web", "Page Viewed", (label,), {}, 0, "t/0/0")
+    return EventTo(label, msgspec.Raw(msgspec.msgpack.encode(event)), b"", 0)
+
+
 @examples(200)
 @given(
     given_worlds(),
@@ -234,6 +242,54 @@ def test_with_and_without_it_the_same_is_done_in_the_same_order(
         log = live(world, given_events, clock)
         lives.append((log, world.rows(), world.effects.counts))
     assert lives[0] == lives[1]
+
+
+MESSAGES = st.one_of(
+    st.builds(event_to, st.integers(-2, 2), st.sampled_from("ab"), st.sampled_from(("x:1", "x:2", "y:1"))),
+    st.builds(Union, st.just("x:1"), st.just("a:1"), st.just(0)),
+    st.builds(Drain, st.just("x:1"), st.just(0), st.just(0)),
+)
+
+
+@examples(300)
+@given(st.lists(MESSAGES, max_size=12))
+def test_events_are_gathered_by_component_up_to_each_other_message(messages: list[Any]) -> None:
+    usual = Lived(1, partitions=1, recorder=Logged).homes[0]._usual
+    assert usual is not None
+    waits: list[dict[str, Any]] = [{}, {}]
+    place = 0
+    while place <= len(messages):
+        stopped = [
+            gather(messages, place, waiting)
+            for gather, waiting in zip((gather_events, usual.gather), waits, strict=True)
+        ]
+        assert stopped[0] == stopped[1]
+        assert list(waits[0].items()) == list(waits[1].items())
+        for one, other in zip(*(waiting.values() for waiting in waits), strict=True):
+            assert all(mine[3] is theirs[3] for mine, theirs in zip(one, other, strict=True))
+        if place < len(messages) and place % 3 == 0:  # a component's turn has come
+            for waiting in waits:
+                waiting.pop("x:1", None)
+        place = stopped[0] + 1
+
+
+def test_what_can_not_be_decoded_is_refused_with_what_came_before_it_gathered() -> None:
+    usual = Lived(1, partitions=1, recorder=Logged).homes[0]._usual
+    assert usual is not None
+    messages = [event_to(1, "a", "x:1"), EventTo("x:1", msgspec.Raw(b"\x91\x01"), b"", 0)]
+    waits: list[dict[str, Any]] = [{}, {}]
+    for gather, waiting in zip((gather_events, usual.gather), waits, strict=True):
+        with pytest.raises(msgspec.DecodeError):
+            gather(messages, 0, waiting)
+    assert waits[0] == waits[1]
+    assert len(waits[1]["x:1"]) == 1
+
+
+def test_gathering_loses_no_memory() -> None:
+    usual = Lived(1, partitions=1, recorder=Logged).homes[0]._usual
+    assert usual is not None
+    messages = [event_to(1, "a", "x:1"), event_to(2, "b", "x:1"), event_to(3, "b", "y:1")]
+    assert not leaks(lambda: usual.gather(messages, 0, {}))
 
 
 def test_the_events_of_a_known_shopper_are_usual(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,9 @@ FORMATS = (
     "tests/property/test_wire_round_trip.py",
 )
 ASKING = (
-    "from stream_app.domain.profile import apply; from stream_app.wire import chosen\n"
-    "print(chosen.NATIVE, chosen.read_event.__module__, apply.__module__)"
+    "from stream_app.domain.profile import apply; from stream_app.engine.chosen import Layers\n"
+    "from stream_app.wire import chosen\n"
+    "print(chosen.NATIVE, chosen.read_event.__module__, apply.__module__, Layers.__module__)"
 )
 
 
@@ -42,19 +43,20 @@ def run(arguments: list[str], native: str) -> str:
 
 @pytest.mark.parametrize("off", ["0", "false", "OFF"])
 def test_the_native_part_can_be_turned_off(off):
-    assert run(["-c", ASKING], off) == "False stream_app.wire.avro_reader stream_app.domain.profile.folding\n"
+    modules = "stream_app.wire.avro_reader stream_app.domain.profile.folding stream_app.engine.layers"
+    assert run(["-c", ASKING], off) == f"False {modules}\n"
 
 
 @pytest.mark.skipif(not NATIVE, reason="the native part isn't built, or turned off")
 def test_the_native_part_runs_where_it_is_built_and_not_turned_off():
-    assert (
-        run(["-c", ASKING], "1")
-        == "True stream_app.wire.native_reader stream_app.domain.profile.native_fold\n"
+    modules = (
+        "stream_app.wire.native_reader stream_app.domain.profile.native_fold stream_app.engine.native_layers"
     )
+    assert run(["-c", ASKING], "1") == f"True {modules}\n"
     names = ("read_event", "encode_payload", "encode_profile", "structured_event", "binary_event")
     names += ("check_event", "parse_timestamp", "Intake", "forward")
-    modules = {getattr(chosen, name).__module__ for name in names}
-    assert modules == {
+    chosen_ones = {getattr(chosen, name).__module__ for name in names}
+    assert chosen_ones == {
         f"stream_app.wire.native_{name}" for name in ("reader", "writer", "json", "intake", "forward")
     }
 
