@@ -17,6 +17,7 @@ import msgspec
 from stream_app.domain.keys import timer_key
 from stream_app.domain.profile import BEGINNING, END
 from stream_app.domain.rules import RulesState, ShadowState  # noqa: TC001 - msgspec reads them at run time
+from stream_app.domain.rules.model import FOREVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,11 +146,16 @@ class Rules:
 
     def decide(self, customer: Customer, stamp: int) -> None:
         """Decide what follows from the events that were taken in: after most of them, nothing."""
-        row = self._row(customer)
+        row: RulesRow | None = customer.rules
+        if row is None:
+            row = self._row(customer)
         state = row.state
-        if row.shadow is None and not state.stale and row.held is None and row.timer is not None:
-            clock = self.task.clock
-            if row.timer >= clock and row.timer <= state.next_at >= clock:
+        if row.shadow is None and not state.stale and row.held is None:
+            timer, next_at = row.timer, state.next_at
+            if timer is None:
+                if next_at == FOREVER:
+                    return  # there is nothing to decide, nor to wait for
+            elif timer <= next_at and timer >= self.task.clock:
                 return  # there is nothing to decide, and the timer is early enough
         self._settle(customer, row, stamp, stamp)
 
