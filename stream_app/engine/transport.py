@@ -258,7 +258,7 @@ class BatchConsumer(driver.Consumer):
         wanted = gate.fetchable(wanted)
         self._observe(wanted)
         more = {tp: gate.lag(tp) != 0 for tp in wanted if gate.is_source(tp)}
-        for tp, incarnation, records in self._aligner.release(more, now):
+        for tp, incarnation, records in self._aligner.release(more, now, time.time() * 1000):
             batches = messages.setdefault(gate.agent_of(tp), [])
             for start in range(0, len(records), most):
                 batches.append((tp, Batch(incarnation, records[start : start + most])))
