@@ -323,7 +323,7 @@ class Engine:
         waiting = 0
         for task in tasks:
             self.observer.watermark(task, task.clock)
-            lag = self.assignment.gate.lag(task.tp)
+            lag = self.assignment.gate.waiting(task.tp, task.position)
             if lag is not None:
                 self.observer.lag(task, lag)
                 waiting += lag

@@ -152,6 +152,11 @@ class Gate:
         """Return how many records were left when the broker last answered; None: it has not yet."""
         return self._lags.get(tp)
 
+    def waiting(self, tp: TP, position: int) -> int | None:
+        """Return how many records were left in all, fetched or not, where its processing stands at `position`."""
+        lag = self._lags.get(tp)
+        return None if lag is None else lag + max(0, self._delivered.get(tp, 0) - position)
+
     def read_up_to(self, tp: TP, position: int) -> int | None:
         """Return the local time (ms) up to which all of `tp` has been processed; None when there is more.
 

@@ -121,6 +121,9 @@ def test_a_partition_with_records_left_has_not_been_read_up_to_any_time():
     gate.observe(A, 3, at=1_500)
     assert gate.read_up_to(A, 0) is None
     assert gate.lag(A) == 3
+    assert (gate.waiting(A, 0), gate.waiting(B, 0)) == (3, None)
+    gate.deliver(A, 7)
+    assert (gate.waiting(A, 5), gate.waiting(A, 7)) == (5, 3)
 
 
 def test_a_partition_is_not_read_up_to_now_while_delivered_records_wait_to_be_processed():
