@@ -130,7 +130,7 @@ def test_other_messages_are_not_passed_on():
 
 @pytest.mark.parametrize(
     "row", [None, True, "row", IdentifierRow(7, {"b10.rst"}), IdentifierRow("a", ["b10.rst"])]
-)  # type: ignore[arg-type]
+)  # type: ignore[arg-type]  # wrong types are what is tested
 def test_without_a_right_row_it_is_not_passed_on(row):
     assert native_forward.forward(encode(USUAL), lambda _: row) is None
 

@@ -149,7 +149,7 @@ class Lived(World):
 
     def rules_of(self, place: int) -> LoggedRules:
         assert 0 <= place < self.partitions
-        log: Log = self.effects.log  # type: ignore[attr-defined]
+        log: Log = self.effects.log  # type: ignore[attr-defined]  # these worlds have a Logged
         return LoggedRules(log, self.fickle)
 
     def end_epoch(self, place: int) -> None:
@@ -194,7 +194,7 @@ def live(world: Lived, given: Given, clock: int) -> Log:
     for _ in range(3000 * (len(given) + 10)):
         if not world.step():
             break
-    log: Log = world.effects.log  # type: ignore[attr-defined]
+    log: Log = world.effects.log  # type: ignore[attr-defined]  # these worlds have a Logged
     return log
 
 
