@@ -17,6 +17,10 @@ JVM_OPTIONS = (
     "-Xmx512m",
     # One collector thread: two cores are shared with the workers, and the heap is small.
     "-XX:+UseSerialGC",
+    # It lives for minutes: compiling the code well takes longer than it spares. Measured with the worker beside it
+    # (`tests.benchmarks.pipeline`, 212,068 events): 5.5 s of processor time instead of 9.7, ready after 3.6 s
+    # instead of 5.5.
+    "-XX:TieredStopAtLevel=1",
     # A broker that is out of memory must be seen to be dead.
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",

@@ -6,8 +6,9 @@ wait for the slowest source anyway. So of what has been fetched, only that is ha
 anything before: the earliest first. (Kafka Streams chooses its next record so; Flink calls it watermark alignment.)
 
 1. It goes by the records' Kafka timestamps. In a partition order stays: what is behind a record that waits, waits.
-2. A source of which the broker has no more doesn't hold up anybody. What has just arrived, and is behind nothing
-   older, is never held: live, a channel with a backlog doesn't delay the others.
+2. A source of which the broker has no more doesn't hold up anybody. Live, what has just arrived and is behind nothing
+   older is never held: a channel with a backlog doesn't delay the others. (A replay knows no such haste, and what it
+   reads may have been written a moment ago.)
 3. Where the broker says that there is more and doesn't give it, all that is held is handed out after `PATIENCE_S`.
 4. Order between partitions is a favour to the cost of what follows, never a promise: results don't depend on it.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 0.5
 FRESH_MS = 60_000
-"""By their Kafka timestamps, records no older than this have just arrived."""
+"""Live, by their Kafka timestamps, records no older than this have just arrived."""
 AT_ONCE = 4_000
 """Records handed out at once, about: with fewer, batches get small; with more, sources are less side by side."""
 LEAST = 1_000
@@ -87,16 +88,15 @@ class Aligner:
                 self._held.pop(tp, None)
 
     def release(
-        self, more: Mapping[TP, bool], now: float, wall_ms: float
+        self, more: Mapping[TP, bool], now: float, fresh: float
     ) -> Iterator[tuple[TP, int, Sequence[Any]]]:
         """Yield what may be handed out, as (partition, incarnation, records).
 
         Args:
             more: the sources that are read: whether the broker has more than what has been fetched of them.
             now: s.
-            wall_ms: ms since 1970, by this machine's clock.
+            fresh: records with a timestamp from this on have just arrived (ms).
         """
-        fresh = wall_ms - FRESH_MS
         waited = (self._reached[tp][1] if tp in self._reached else -inf for tp, left in more.items() if left)
         horizon = min(waited, default=inf)
         waiting = now - self._released

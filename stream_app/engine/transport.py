@@ -19,6 +19,7 @@ commits and its assignor are not used. Rules:
 from __future__ import annotations
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiokafka
@@ -28,7 +29,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from stream_app.engine.alignment import Aligner
+from stream_app.engine.alignment import FRESH_MS, Aligner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -66,10 +67,12 @@ Fetched = list[tuple[TP, Batch]]
 class Gate:
     """What the engine tells the fetch loop: which partitions are open, and where to read from.
 
-    Both sides run in the worker's event loop; seeks wait here until the loop is between two fetches.
+    Both sides run in the worker's event loop; seeks wait here until the loop is between two fetches. `live` says
+    whether records come as they happen, or from a replay.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool = True) -> None:
+        self.live = live
         self._open: set[TP] = set()
         self._sources: set[TP] = set()
         self._agents: dict[TP, str] = {}
@@ -263,7 +266,8 @@ class BatchConsumer(driver.Consumer):
         wanted = gate.fetchable(wanted)
         self._observe(wanted)
         more = {tp: gate.lag(tp) != 0 for tp in wanted if gate.is_source(tp)}
-        for tp, incarnation, records in self._aligner.release(more, now, time.time() * 1000):
+        fresh = time.time() * 1000 - FRESH_MS if gate.live else inf
+        for tp, incarnation, records in self._aligner.release(more, now, fresh):
             batches = messages.setdefault(gate.agent_of(tp), [])
             for start in range(0, len(records), most):
                 batches.append((tp, Batch(incarnation, records[start : start + most])))

@@ -98,7 +98,7 @@ class Worker:
         self.config = config
         self._lock = _lock(config.folder, config.worker)
         self.app = self._faust_app()
-        gate = self.app.raccord_gate = Gate()
+        gate = self.app.raccord_gate = Gate(live=config.mode is TimeMode.WALL)
         client = {"bootstrap.servers": config.bootstrap_servers, **config.client}
         timeout_s = config.transaction_timeout_ms / 1000
         producer = TransactionalProducer(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.engine import alignment
-from stream_app.engine.alignment import AT_ONCE, ENOUGH, FRESH_MS, LINGER_S, PATIENCE_S, Aligner
+from stream_app.engine.alignment import AT_ONCE, ENOUGH, LINGER_S, PATIENCE_S, Aligner
 from tests.property.examples import examples
 
 SOURCES = [TP("web", 0), TP("web", 1), TP("store", 0)]
@@ -22,10 +22,6 @@ steps = st.lists(
     max_size=60,
 )
 """Which source is fetched, how many records that brings, and how much time has passed since."""
-
-
-LONG_AFTER = 1e12
-"""Milliseconds since 1970: nothing of these tests has just arrived then."""
 
 
 def record(offset: int, timestamp: int) -> Any:
@@ -58,7 +54,7 @@ def test_everything_is_handed_out_once_in_order_and_nothing_before_what_a_source
         more = {tp: bool(left[place]) for place, tp in enumerate(SOURCES)}
         horizon = min((reached[place] for place in range(3) if left[place]), default=inf)
         patient = now - quiet_since <= PATIENCE_S
-        for tp, incarnation, records in aligner.release(more, now, LONG_AFTER):
+        for tp, incarnation, records in aligner.release(more, now, inf):
             assert incarnation == 1
             assert not patient or all(one.timestamp <= horizon for one in records)
             out[SOURCES.index(tp)] += records
@@ -68,9 +64,9 @@ def test_everything_is_handed_out_once_in_order_and_nothing_before_what_a_source
 
 
 def released(
-    aligner: Aligner, more: dict[TP, bool], now: float, wall_ms: float = LONG_AFTER
+    aligner: Aligner, more: dict[TP, bool], now: float, fresh: float = inf
 ) -> dict[TP, list[int]]:
-    found = aligner.release(more, now, wall_ms)
+    found = aligner.release(more, now, fresh)
     return {tp: [one.offset for one in records] for tp, _, records in found}
 
 
@@ -93,24 +89,24 @@ def test_what_has_just_arrived_does_not_wait_for_anothers_backlog_unless_it_is_b
     None
 ):
     web, other, store = SOURCES
-    now = 10 * FRESH_MS
+    fresh = 600_000
     aligner = Aligner(0.0)
     aligner.add(store, 1, written([100] * 3), 0.0)
-    aligner.add(web, 1, written([now - FRESH_MS, now]), 0.0)
-    aligner.add(other, 1, written([now - FRESH_MS - 1, now]), 0.0)
-    assert released(aligner, {web: True, other: False, store: True}, 0.0, now) == {web: [0, 1]}
-    assert released(aligner, {web: True, other: False, store: True}, LINGER_S, now) == {store: [0, 1, 2]}
+    aligner.add(web, 1, written([fresh, fresh + 50]), 0.0)
+    aligner.add(other, 1, written([fresh - 1, fresh + 50]), 0.0)
+    assert released(aligner, {web: True, other: False, store: True}, 0.0, fresh) == {web: [0, 1]}
+    assert released(aligner, {web: True, other: False, store: True}, LINGER_S, fresh) == {store: [0, 1, 2]}
 
 
 def test_what_comes_live_does_not_make_a_small_backlog_wait_for_ever() -> None:
     web, _, store = SOURCES
-    now = 10 * FRESH_MS
+    fresh = 600_000
     aligner = Aligner(0.0)
     aligner.add(store, 1, written([100] * 3), 0.0)
     for step in range(1, 4):
         seconds = step * LINGER_S / 3
-        aligner.add(web, 1, written([now]), seconds)
-        found = released(aligner, {web: False, store: True}, seconds, now)
+        aligner.add(web, 1, written([fresh]), seconds)
+        found = released(aligner, {web: False, store: True}, seconds, fresh)
         assert found == ({web: [0]} if step < 3 else {web: [0], store: [0, 1, 2]})
 
 

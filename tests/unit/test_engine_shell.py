@@ -162,8 +162,8 @@ def fetched(
     return asyncio.run(once())
 
 
-def records(*offsets: int) -> list[Any]:
-    return [SimpleNamespace(offset=offset, timestamp=0, timestamp_type=0) for offset in offsets]
+def records(*offsets: int, timestamp: int = 0) -> list[Any]:
+    return [SimpleNamespace(offset=offset, timestamp=timestamp, timestamp_type=0) for offset in offsets]
 
 
 @pytest.fixture
@@ -227,6 +227,17 @@ def test_of_a_source_only_what_no_other_may_have_anything_before_is_handed_out_a
         gate.observe(tp, 0, 0)
     ((_, message),) = fetched(gate, Thread(records(5, 6)), both)
     assert {tp for tp, _ in message.value} == {*both}
+
+
+@pytest.mark.usefixtures("_running")
+@pytest.mark.parametrize("live", [True, False])
+def test_what_was_written_a_moment_ago_is_handed_out_at_once_where_it_comes_live_and_not_in_a_replay(live):
+    gate = Gate(live=live)
+    for tp in (A, TP("topic", 1)):
+        gate.declare(tp, "agent", source=True)
+        gate.reopen(tp, 5)
+    just_now = records(5, 6, timestamp=int(time.time() * 1000))
+    assert len(fetched(gate, Thread(just_now), [A])) == (1 if live else 0)
 
 
 @pytest.mark.usefixtures("_running")
