@@ -154,6 +154,14 @@ class Customer:
                     return tuple(sorted(group.members))
         return tuple(sorted(self.identifiers()))
 
+    @property
+    def is_anybody(self) -> bool:
+        """Whether the customer has any identifier; for between two messages, as `members`."""
+        home = self._known(self.at.label)
+        if home is not None and len(groups := home.identities.all.groups) <= FEW:
+            return any(group.slot == self.slot for group in groups.values())
+        return next(self.identifiers(), None) is not None
+
     def history(self, since: int | None = None) -> Iterator[Event]:
         """Yield the events from `since` (ms) on, or all, by (time, event id)."""
         return self._timelines.history(self.prefix, since)

@@ -67,6 +67,7 @@ class Drains:
         held = at.header
         gone = Header(redirect=winner, erased=held.erased)
         at = at._replace(header=gone)
+        known = self._known(at.label, held)
         self._customers.evidence.forget(at.label)
         self._customers.put_header(at)
         if not held.slots and not held.policy:
@@ -74,15 +75,29 @@ class Drains:
         stood = self._customers.stood(stamp)
         if held.repairing:
             stood = min([stood, *(row.stamp for _, row in self._tables.repairs.scan(at.prefix))])
-        self._send_part(at, stamp, stood, held)
+        self._send_part(at, stamp, stood, held, known)
 
     def go_on(self, at: At, step: Drain) -> None:
         """Send the next part."""
-        self._send_part(at, step.stamp, step.stood, None)
+        self._send_part(at, step.stamp, step.stood, None, None)
 
-    def _send_part(self, at: At, stamp: int, stood: int, held: Header | None) -> None:
+    def _known(self, label: str, held: Header) -> Identities | None:
+        """Return a component's evidence if it is in memory, and so small that it goes with one message.
+
+        Most merges are of a visitor with a few events: of ten scans of the rows, three are spared here.
+        """
+        home = self._customers.evidence.known(label)
+        if home is None or held.policy != self._customers.digest:
+            return None
+        identities = home.identities
+        most = max(len(identities.sightings), len(identities.slot_of))
+        return identities if most <= min(MEMBERS, self._limits.rows // 3) else None
+
+    def _send_part(
+        self, at: At, stamp: int, stood: int, held: Header | None, known: Identities | None
+    ) -> None:
         """Send what comes next and delete it; ask for more if something is left."""
-        left = self._limits.rows
+        left, unsent = self._limits.rows, False
         merge: dict[str, Any] = {"customers": (), "verdicts": (), "erasures": (), "sightings": (), "rows": ()}
         for name, take in (
             ("verdicts", self._verdicts),
@@ -95,15 +110,16 @@ class Drains:
                 break
             if held is not None and not {"verdicts": held.judged, "erasures": held.erased}.get(name, True):
                 continue  # a scan of nothing costs 5 us, and most merges are of a visitor with two events
-            found = take(at.prefix, at, left)
+            found, more = take(at, left, known)
             merge[name] = tuple(found)
             left -= len(found)
+            unsent |= more
         plain = held is not None and not (held.repairing or held.erased or held.waiting)
         commands = self._waiting(at, left) if left > 0 and not plain else []
         left -= len(commands)
-        if left > 0:
-            left -= self._sweep(at.prefix, left, plain=plain)
-        last = left > 0
+        if not plain and left > 0:
+            left -= self._sweep(at.prefix, left)
+        last = left > 0 and not (plain and unsent)
         header = at.header
         waited = Header() if held is None else held
         merge["customers"] += tuple(MovedCustomer(old, (name,), b"") for name, old in waited.strangers)
@@ -122,52 +138,68 @@ class Drains:
             drain = Drain(at.label, header.chunk, stamp, stood)
             self._customers.effects.send(Topic.COMPONENTS, at.label, drain)
 
-    def _verdicts(self, prefix: bytes, _at: At, limit: int) -> list[MovedVerdict]:
-        found = list(islice(self._tables.verdicts.scan(prefix), limit))
+    # Each of these takes at most so many rows out of their table, and says whether there may be more.
+
+    def _verdicts(self, at: At, limit: int, _known: Identities | None) -> tuple[list[MovedVerdict], bool]:
+        found = list(islice(self._tables.verdicts.scan(at.prefix), limit))
         for key, _ in found:
             self._tables.verdicts.delete(key)
-        return [MovedVerdict(names_of(prefix, key), one) for key, verdicts in found for one in verdicts]
+        moved = [MovedVerdict(names_of(at.prefix, key), one) for key, verdicts in found for one in verdicts]
+        return moved, len(found) == limit
 
-    def _erasures(self, prefix: bytes, _at: At, limit: int) -> list[tuple[str, int]]:
-        found = list(islice(self._tables.erasures.scan(prefix), limit))
+    def _erasures(self, at: At, limit: int, _known: Identities | None) -> tuple[list[tuple[str, int]], bool]:
+        found = list(islice(self._tables.erasures.scan(at.prefix), limit))
         for key, _ in found:
             self._tables.erasures.delete(key)
-        return [(key[len(prefix) :].decode(), time) for key, time in found]
+        return [(key[len(at.prefix) :].decode(), time) for key, time in found], len(found) == limit
 
-    def _leaving(self, prefix: bytes, at: At, limit: int) -> list[MovedCustomer]:
+    def _sightings(self, at: At, limit: int, known: Identities | None) -> tuple[list[MovedSighting], bool]:
+        prefix = at.prefix
+        if known is None:
+            found = list(islice(self._tables.sightings.scan(prefix), limit))
+        else:
+            found = sorted(
+                ((names_key(prefix, names), row) for names, row in known.sightings.items()), key=_key
+            )
+        for key, _ in found:
+            self._tables.sightings.delete(key)
+        return [MovedSighting(names_of(prefix, key), row) for key, row in found], len(found) == limit
+
+    def _leaving(self, at: At, limit: int, known: Identities | None) -> tuple[list[MovedCustomer], bool]:
         """Take customers with their identifiers; the rules' state goes with the first piece of each."""
-        tables, customers = self._tables, self._customers
+        tables, customers, prefix = self._tables, self._customers, at.prefix
         found: list[MovedCustomer] = []
         for key, row in list(islice(tables.customers.scan(prefix), limit)):
             whole = False
             while limit > 0 and not whole:
                 most = min(limit, MEMBERS)
-                members = list(islice(tables.members.scan(key), most))
-                whole = len(members) < most
-                for member, _ in members:
-                    tables.members.delete(member)
+                names = self._members(key, slot_of(prefix, key), most, known)
+                whole = known is not None or len(names) < most
+                for name in names:
+                    tables.members.delete(key + name.encode())
                 rules = b""
                 if row.rules is not None:
                     rules = customers.rules.leave(customers.open(at, slot_of(prefix, key)))
                     row.rules = None
                     tables.customers.put(key, row)
-                names = tuple(member[len(key) :].decode() for member, _ in members)
                 found.append(MovedCustomer(row.id, names, rules))
-                limit -= 1 + len(members)
+                limit -= 1 + len(names)
             if whole:
                 customers.folds.leave(key, row)
                 tables.customers.delete(key)
-        return found
+        return found, limit <= 0
 
-    def _sightings(self, prefix: bytes, _at: At, limit: int) -> list[MovedSighting]:
-        found = list(islice(self._tables.sightings.scan(prefix), limit))
-        for key, _ in found:
-            self._tables.sightings.delete(key)
-        return [MovedSighting(names_of(prefix, key), row) for key, row in found]
+    def _members(self, key: bytes, slot: int, most: int, known: Identities | None) -> tuple[str, ...]:
+        """Return the first identifiers of a customer that haven't left, sorted; what is `known` leaves at once."""
+        if known is not None:
+            return tuple(sorted(name for name, at_slot in known.slot_of.items() if at_slot == slot))
+        return tuple(
+            member[len(key) :].decode() for member, _ in islice(self._tables.members.scan(key), most)
+        )
 
-    def _events(self, prefix: bytes, at: At, limit: int) -> list[Moved]:
-        timelines = self._customers.timelines
-        rows, _ = timelines.part(prefix, None, limit, self._limits.size)
+    def _events(self, at: At, limit: int, _known: Identities | None) -> tuple[list[Moved], bool]:
+        timelines, prefix = self._customers.timelines, at.prefix
+        rows, following = timelines.part(prefix, None, limit, self._limits.size)
         found = []
         for key, row in rows:
             event, slot, raw = decode_event(row.event), slot_of(prefix, key), row.event
@@ -175,7 +207,7 @@ class Drains:
                 raw = encode(bare(event))  # it goes with who was erased: the winner publishes that
             timelines.remove(prefix, slot, event.time, event.event_id)
             found.append(Moved(msgspec.Raw(raw), row.customer, row.revision))
-        return found
+        return found, following is not None
 
     def _waiting(self, at: At, limit: int) -> list[CommandTo]:
         """Take the erasures that wait: they are sent on as the commands that they are."""
@@ -185,17 +217,12 @@ class Drains:
         winner = at.header.redirect
         return [CommandTo(winner, row.command, row.labels, row.stamp, at.label) for _, row in found]
 
-    def _sweep(self, prefix: bytes, limit: int, *, plain: bool) -> int:
-        """Delete what doesn't travel; return how much there was, all of `limit` if rows are left that do.
-
-        `plain`: nothing but that can be left.
-        """
+    def _sweep(self, prefix: bytes, limit: int) -> int:
+        """Delete what doesn't travel; return how much there was, all of `limit` if rows are left that do."""
         tables = self._tables
         travel: tuple[Any, ...] = (tables.customers, tables.timeline, tables.waiting)
         if any(next(table.scan(prefix), None) is not None for table in travel):
             return limit
-        if plain:
-            return 0
         gone = 0
         others: tuple[Any, ...] = (tables.repairs, tables.events, tables.members, tables.going)
         for table in others:
@@ -373,6 +400,10 @@ class Drains:
         again = TimelineRow(here.event, here.customer, revision + 1)
         customers.timelines.put(at.prefix, place.slot, standing.time, standing.event_id, again)
         customers.publish(here.customer, row.customer, standing, again.revision)
+
+
+def _key(row: tuple[bytes, Any]) -> bytes:
+    return row[0]
 
 
 def _joint(identities: Identities, arrived: Iterable[str]) -> tuple[Names, int]:

@@ -176,7 +176,7 @@ class Repairs:
                 self._share(at, customers.open(at, slot), stamp)
         for slot, row in rows:
             customer = customers.open(at, slot)
-            if next(customer.identifiers(), None) is None:
+            if not customer.is_anybody:
                 customers.end(at, slot)
                 continue
             if row.touched:

@@ -31,7 +31,7 @@ class Pace:
     """
 
     interval_s: float = 0.1
-    stretch: float = 6.0
+    stretch: float = 20.0
     longest_s: float = 1.0
     least_s: float = 0.02
     watermark_s: float = 0.2

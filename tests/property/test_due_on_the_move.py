@@ -146,8 +146,8 @@ def goes_by_the_clock_of_arrival(patch: pytest.MonkeyPatch) -> None:
     """Take for late what the clock has passed where rows come to."""
     part = Drains._send_part
 
-    def wrong(self: Drains, at: Any, stamp: int, _: int, held: Any) -> None:
-        part(self, at, stamp, stamp, held)
+    def wrong(self: Drains, at: Any, stamp: int, _: int, *held: Any) -> None:
+        part(self, at, stamp, stamp, *held)
 
     patch.setattr(Drains, "_send_part", wrong)
 

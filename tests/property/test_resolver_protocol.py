@@ -145,10 +145,10 @@ class KeepsWhatItSent(Components):
 class Keeping(Drains):
     """Sends rows and has them still: the next chunk would begin with them again, so it goes on behind them."""
 
-    def _events(self, prefix: bytes, *rest: Any) -> Any:
-        kept = [*self._tables.timeline.scan(prefix)]
-        found = super()._events(prefix, *rest)
-        if len(found) == len(kept):
+    def _events(self, at: Any, *rest: Any) -> Any:
+        kept = [*self._tables.timeline.scan(at.prefix)]
+        found = super()._events(at, *rest)
+        if len(found[0]) == len(kept):
             for key, row in kept:
                 self._tables.timeline.put(key, row)
         return found
