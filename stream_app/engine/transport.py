@@ -23,13 +23,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiokafka
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from stream_app.engine.alignment import FRESH_MS, Aligner
+from stream_app.engine.assignor import PerTopicAssignor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -183,13 +183,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
-        # Faust would pick the assignor by its own tables, which we don't have: partitions would wander.
-        self._assignor = StickyPartitionAssignor
+        # Faust would pick an assignor by its own tables, which we don't have: partitions would wander.
+        stateful = self.app.raccord_stateful  # type: ignore[attr-defined]  # put there by `worker`
         return aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[StickyPartitionAssignor],
+            partition_assignment_strategy=[PerTopicAssignor(stateful, self._generation)],
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -206,6 +206,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             check_crcs=conf.broker_check_crcs,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    def _generation(self) -> int:
+        generation: int = self._ensure_consumer()._coordinator.generation
+        return generation
 
     async def on_start(self) -> None:
         """Start the consumer, and have it note when it asked for what the broker answers."""

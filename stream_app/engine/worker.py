@@ -99,6 +99,7 @@ class Worker:
         self._lock = _lock(config.folder, config.worker)
         self.app = self._faust_app()
         gate = self.app.raccord_gate = Gate(live=config.mode is TimeMode.WALL)
+        self.app.raccord_stateful = {topic for stage in stages if stage.tables for topic in stage.topics}
         client = {"bootstrap.servers": config.bootstrap_servers, **config.client}
         timeout_s = config.transaction_timeout_ms / 1000
         producer = TransactionalProducer(

@@ -123,6 +123,12 @@ def settled(job: Probed, *workers: str) -> dict[str, set[str]]:
     return {worker: owned(job, worker) for worker in workers}
 
 
+def shares(job: Probed, role: str, division: dict[str, set[str]]) -> list[int]:
+    """Return how many partitions of a topic the workers have, the fewest first."""
+    topic = f"{job.topics[role]}/"
+    return sorted(sum(name.startswith(topic) for name in partitions) for partitions in division.values())
+
+
 def counting(job: Probed, partitions: set[str]) -> set[str]:
     """Return those of the partitions that have a store."""
     return {partition for partition in partitions if partition.startswith(job.topics["middle"])}
@@ -153,6 +159,7 @@ def test_when_workers_come_and_go_the_others_keep_their_partitions_and_their_ope
         job.start(worker)
         job.waits_for(worker, lambda worker=worker: bool(owned(job, worker)), 30)
     two = settled(job, *stayed)
+    assert shares(job, "input", two) == shares(job, "middle", two) == [2, 2]
     counts = job.feed(tens())
     assert sorted(job.outputs(len(KEYS))) == every_tenth(counts)
 
@@ -160,6 +167,8 @@ def test_when_workers_come_and_go_the_others_keep_their_partitions_and_their_ope
     job.start("w3")
     job.waits_for("w3", lambda: bool(owned(job, "w3")), 30)
     three = settled(job, *stayed, "w3")
+    assert shares(job, "input", three) == shares(job, "middle", three) == [1, 1, 2]
+    assert sorted(map(len, three.values())) == [2, 3, 3]
     assert counting(job, set().union(*(two[worker] & three[worker] for worker in stayed)))
     for worker in stayed:
         assert_kept_open(job, worker, two[worker], three[worker], since[worker])
@@ -169,6 +178,8 @@ def test_when_workers_come_and_go_the_others_keep_their_partitions_and_their_ope
     again = settled(job, *stayed)
     for worker in stayed:
         assert again[worker] > three[worker]  # nothing but what the third had moves
+    assert shares(job, "input", again) == shares(job, "middle", again) == [2, 2]
+    for worker in stayed:
         assert_kept_open(job, worker, three[worker], again[worker], since[worker])
     counts += job.feed(tens())
     assert sorted(job.outputs(len(every_tenth(counts)))) == every_tenth(counts)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiokafka
 import pytest
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.types import TP
 from packaging.requirements import Requirement
 
@@ -24,6 +23,7 @@ from stream_app.engine import changelog
 from stream_app.engine import producer as engine_producer
 from stream_app.engine import worker as worker_module
 from stream_app.engine.alignment import Aligner
+from stream_app.engine.assignor import PerTopicAssignor
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.transport import BatchConsumer, BatchConsumerThread, Gate
 from stream_app.engine.worker import WorkerConfig
@@ -290,12 +290,33 @@ def fetching(composed, monkeypatch):
     return settings
 
 
-def test_the_consumer_reads_what_is_committed_keeps_its_partitions_and_commits_nothing(fetching):
+def test_the_consumer_reads_what_is_committed_and_commits_nothing(fetching):
     made = fetching()
     assert made["isolation_level"] == "read_committed"
-    assert made["partition_assignment_strategy"] == [StickyPartitionAssignor]
     assert made["enable_auto_commit"] is False
     assert made["auto_offset_reset"] == "earliest"  # a state without a position has read nothing
+
+
+def test_partitions_are_assigned_by_an_assignor_that_knows_what_has_state_and_the_generation(
+    composed, monkeypatch
+):
+    made: dict[str, Any] = {}
+    coordinator = SimpleNamespace(generation=3)
+
+    def consumer(**settings: Any) -> Any:
+        made.update(settings)
+        return SimpleNamespace(_coordinator=coordinator)
+
+    monkeypatch.setattr(aiokafka, "AIOKafkaConsumer", consumer)
+    app = composed().app
+    thread = BatchConsumerThread.__new__(BatchConsumerThread)
+    thread.app = app
+    thread._consumer = thread._create_worker_consumer(app.transport)
+    (assignor,) = made["partition_assignment_strategy"]  # one: aiokafka asks to join once for each
+    assert isinstance(assignor, PerTopicAssignor)
+    assert assignor._stateful == {"group.middle"}
+    coordinator.generation = 5
+    assert assignor._generation() == 5
 
 
 def test_a_fetch_is_bounded_in_records_and_in_bytes(fetching, monkeypatch):
