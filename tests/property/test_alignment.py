@@ -63,9 +63,7 @@ def test_everything_is_handed_out_once_in_order_and_nothing_before_what_a_source
     assert aligner.empty
 
 
-def released(
-    aligner: Aligner, more: dict[TP, bool], now: float, fresh: float = inf
-) -> dict[TP, list[int]]:
+def released(aligner: Aligner, more: dict[TP, bool], now: float, fresh: float = inf) -> dict[TP, list[int]]:
     found = aligner.release(more, now, fresh)
     return {tp: [one.offset for one in records] for tp, _, records in found}
 
