@@ -23,7 +23,8 @@ from stream_app.domain.commands import Command, Op
 from stream_app.domain.customer import Customers
 from stream_app.domain.drain import Drains
 from stream_app.domain.folding import FoldLimits, Folds
-from stream_app.domain.rules import Action
+from stream_app.domain.keys import timer_of
+from stream_app.domain.rules import Action, RuleBook, load_rule
 from stream_app.engine.timers import TIMERS, Timers
 from tests.property.examples import examples, search
 from tests.property.identity_world import MemoryTable, World
@@ -220,6 +221,44 @@ def test_a_move_that_forgets_what_is_undecided_is_caught(where: Any, monkeypatch
 
     with pytest.raises(AssertionError):
         wanted()
+
+
+LONGER = """
+name: longer
+version: 1
+opens: {event: Page Viewed}
+after: 90m
+grace: 10m
+"""
+
+
+def test_a_timer_that_goes_off_before_an_epoch_decides_does_not_make_late_what_that_has_to_decide() -> None:
+    class Both(Moving):
+        def rules_of(self, place: int) -> Rules:
+            rules = super().rules_of(place)
+            rules.book = RuleBook([*STRICT.rules, load_rule(LONGER)])
+            return rules
+
+    world = Both(1, partitions=1, policy=POLICY, limits=SMALL, folding=FoldLimits(), timed=True, lazy=1.0)
+    world.set_clock(START)
+    world.give(happened(1, 10, "Page Viewed", ANA))  # due at 100
+    world.rest()
+    world.pass_to(60)
+    basket = happened(0, 50, "Product Added", ANA)  # due at 80, and behind the clock
+    world.give(msgspec.structs.replace(basket, received=START + 60 * MINUTE))
+    world.handle()
+    world.set_clock(START + 20 * HOUR * MINUTE)
+    ((due, key),) = world.rules[0].task.timers.due(world.clock, 10)
+    customer = world.homes[0].customer(*timer_of(key))
+    assert customer is not None
+    assert world.rules[0].fire(customer, due)
+    world.homes[0].save(customer)
+    assert world.decisions == []
+    world.rest()
+    assert [(one.rule, one.action, one.sent - START) for one in world.decisions] == [
+        ("cart", Action.FIRE, 80 * MINUTE),
+        ("longer", Action.FIRE, 100 * MINUTE),
+    ]
 
 
 def forgets_it_is_pending(patch: pytest.MonkeyPatch) -> None:
