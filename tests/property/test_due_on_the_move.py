@@ -59,11 +59,6 @@ class Moving(Shop):
     def step(self, *, slow: bool = True) -> bool:
         return World.step(self, slow=slow)
 
-    def set_clock(self, clock: int) -> None:
-        super().set_clock(clock)
-        for one in self.clocks:
-            one.now = clock
-
     def rest(self) -> None:
         while self.step():
             pass
