@@ -9,6 +9,7 @@ Counts of sightings are added up; an event that both held is noticed when its ro
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from stream_app.domain.commands import Op
 from stream_app.domain.effects import Cause
 from stream_app.domain.erasing import cut_evidence
 from stream_app.domain.identities import NOBODY
-from stream_app.domain.keys import names_key, names_of, slot_of
+from stream_app.domain.keys import names_key, names_of, slot_key, slot_of
 from stream_app.domain.messages import (
     CommandTo,
     Drain,
@@ -75,6 +76,8 @@ class Drains:
         stood = self._customers.stood(stamp)
         if held.repairing:
             stood = min([stood, *(row.stamp for _, row in self._tables.repairs.scan(at.prefix))])
+        for slot in range(1, held.slots):
+            stood = min([stood, *self._customers.folds.stamps(slot_key(at.prefix, slot), None)])
         self._send_part(at, stamp, stood, held, known)
 
     def go_on(self, at: At, step: Drain) -> None:
@@ -98,12 +101,13 @@ class Drains:
     ) -> None:
         """Send what comes next and delete it; ask for more if something is left."""
         left, unsent = self._limits.rows, False
+        waits = [stood]
         merge: dict[str, Any] = {"customers": (), "verdicts": (), "erasures": (), "sightings": (), "rows": ()}
         for name, take in (
             ("verdicts", self._verdicts),
             ("erasures", self._erasures),
             ("sightings", self._sightings),
-            ("customers", self._leaving),
+            ("customers", partial(self._leaving, waits=waits)),
             ("rows", self._events),
         ):
             if left <= 0:
@@ -120,6 +124,7 @@ class Drains:
         if not plain and left > 0:
             left -= self._sweep(at.prefix, left)
         last = left > 0 and not (plain and unsent)
+        stood = min(waits)
         header = at.header
         waited = Header() if held is None else held
         merge["customers"] += tuple(MovedCustomer(old, (name,), b"") for name, old in waited.strangers)
@@ -165,11 +170,17 @@ class Drains:
             self._tables.sightings.delete(key)
         return [MovedSighting(names_of(prefix, key), row) for key, row in found], len(found) == limit
 
-    def _leaving(self, at: At, limit: int, known: Identities | None) -> tuple[list[MovedCustomer], bool]:
-        """Take customers with their identifiers; the rules' state goes with the first piece of each."""
+    def _leaving(
+        self, at: At, limit: int, known: Identities | None, *, waits: list[int]
+    ) -> tuple[list[MovedCustomer], bool]:
+        """Take customers with their identifiers; the rules' state goes with the first piece of each.
+
+        `waits`: gets where the clock stood for what is yet to be folded of them, ms.
+        """
         tables, customers, prefix = self._tables, self._customers, at.prefix
         found: list[MovedCustomer] = []
         for key, row in list(islice(tables.customers.scan(prefix), limit)):
+            waits.extend(customers.folds.stamps(key, row))
             whole = False
             while limit > 0 and not whole:
                 most = min(limit, MEMBERS)

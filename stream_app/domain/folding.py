@@ -147,6 +147,16 @@ class Folds:
             stamp = min(stamp, known.stamp)
         self.undecided[customer.prefix] = Undecided(*customer.key, stamp)
 
+    def stamps(self, prefix: bytes, row: CustomerRow[Any] | None) -> Iterator[int]:
+        """Yield where the clock stood when what is yet to be folded or decided of a customer was read, ms."""
+        queued = self.queue.get(prefix)
+        waits = (
+            self.undecided.get(prefix),
+            None if queued is None else queued.fold,
+            None if row is None else row.fold,
+        )
+        yield from (one.stamp for one in waits if one is not None)
+
     def go_on(self, customer: Customer, step: int) -> None:
         """Give a customer the turn that was asked for; one that was asked for twice is given once."""
         fold = customer.row.fold

@@ -72,7 +72,8 @@ class Repairs:
                 row = RepairRow(cursor, False, stood)
             elif row.cursor is None or cursor < row.cursor:
                 row.cursor = cursor
-            row.stamp = min(row.stamp, stood)
+            customer = self._customers.tables.customers.get(key)
+            row.stamp = min([row.stamp, stood, *self._customers.folds.stamps(key, customer)])
             self._rows.put(key, row)
             home.waiting = min(home.waiting, slot)
         self.work(at, home, stamp)

@@ -134,6 +134,10 @@ class Gate:
         """Say whether a partition is read side by side in time with others."""
         return tp in self._sources
 
+    def sources(self) -> set[TP]:
+        """Return the sources that are read, those too that aren't fetched while their agent's queue is full."""
+        return self.fetchable(self._sources)
+
     def is_stale(self, tp: TP, incarnation: int) -> bool:
         """Say whether what was fetched in an incarnation won't be taken any more."""
         return tp not in self._open or tp in self._seeks or self._incarnations.get(tp, 0) != incarnation
@@ -267,9 +271,9 @@ class BatchConsumer(driver.Consumer):
                 batch = Batch(incarnations.get(tp, 0), records)
                 messages.setdefault(gate.agent_of(tp), []).append((tp, batch))
         # Already now: what the answer says of the time holds as soon as what it brings has been processed.
-        wanted = gate.fetchable(wanted)
-        self._observe(wanted)
-        more = {tp: gate.lag(tp) != 0 for tp in wanted if gate.is_source(tp)}
+        self._observe(gate.fetchable(wanted))
+        # Not only those that are fetched: under load Faust leaves out now the ones, now the others for a moment.
+        more = {tp: gate.lag(tp) != 0 for tp in gate.sources()}
         fresh = time.time() * 1000 - FRESH_MS if gate.live else inf
         for tp, incarnation, records in self._aligner.release(more, now, fresh):
             batches = messages.setdefault(gate.agent_of(tp), [])

@@ -242,6 +242,8 @@ class Shop(Crashing):
         self.clock = clock
         for rules in self.rules:
             rules.task.clock = clock
+        for one in self.clocks:
+            one.now = clock
 
     def step(self) -> bool:
         if self.random.random() < 0.1:
@@ -345,19 +347,25 @@ def test_a_timer_that_goes_off_while_a_merge_is_under_way_is_heeded_though_no_ro
         assert [one.opened_by for one in world.decisions if one.action == Action.FIRE] == ["e07"]
 
 
-def play(arrived: Sequence[Event | Command], seed: int, folding: FoldLimits, lazy: float) -> Shop:
-    world = Shop(seed, partitions=1 + seed % 2, policy=POLICY, limits=SMALL, folding=folding, lazy=lazy)
+def play(
+    arrived: Sequence[Event | Command], seed: int, folding: FoldLimits, lazy: float, *, timed: bool = False
+) -> Shop:
+    partitions = 1 + seed % 2
+    world = Shop(
+        seed, partitions=partitions, policy=POLICY, limits=SMALL, folding=folding, lazy=lazy, timed=timed
+    )
+    world.set_clock(START)
     world.run(arrived)
     world.close()
     return world
 
 
-@examples(80)
-@given(days(), st.integers(0, 10**6), LIMITS, st.sampled_from((0.0, 0.6)))
+@examples(120)
+@given(days(), st.integers(0, 10**6), LIMITS, st.sampled_from((0.0, 0.6, 0.9)), st.booleans())
 def test_rules_that_are_folded_in_turns_send_what_is_justified_and_end_as_if_folded_at_once(
-    arrived: list[Event | Command], seed: int, folding: FoldLimits, lazy: float
+    arrived: list[Event | Command], seed: int, folding: FoldLimits, lazy: float, timed: bool
 ) -> None:
-    folded_right(play(arrived, seed, folding, lazy), BOOK)
+    folded_right(play(arrived, seed, folding, lazy, timed=timed), BOOK)
 
 
 def change_the_rules(

@@ -132,6 +132,13 @@ def test_each_partition_of_a_stage_with_tables_has_a_store_of_its_own_and_others
     assert owned.folders() == {"count-0", "count-1"}
 
 
+def test_a_partition_is_read_for_the_agent_of_its_stage_and_as_a_source_if_producers_write_to_it(owned):
+    asyncio.run(owned.own(ONE, OTHER, SOURCE))
+    gate = owned.assignment.gate
+    assert [gate.agent_of(tp) for tp in (ONE, OTHER, SOURCE)] == ["count", "count", "forward"]
+    assert [gate.is_source(tp) for tp in (ONE, OTHER, SOURCE)] == [False, False, True]
+
+
 def test_all_stores_of_a_worker_share_one_block_cache(owned, opened):
     asyncio.run(owned.own(ONE, OTHER))
     assert [cache for _, cache in opened] == [owned.cache] * 2

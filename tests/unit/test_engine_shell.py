@@ -230,6 +230,21 @@ def test_of_a_source_only_what_no_other_may_have_anything_before_is_handed_out_a
 
 
 @pytest.mark.usefixtures("_running")
+def test_a_source_that_is_left_out_of_a_fetch_while_its_agent_is_busy_is_waited_for_all_the_same():
+    gate = Gate()
+    busy = TP("topic", 1)
+    for tp in (A, busy):
+        gate.declare(tp, "agent", source=True)
+        gate.reopen(tp, 5)
+    gate.applied(gate.take_seeks())
+    gate.observe(A, 0, 0)
+    gate.observe(busy, 3, 0)
+    assert fetched(gate, Thread(records(5, 6)), [A]) == []
+    gate.observe(busy, 0, 0)
+    assert len(fetched(gate, Thread(records(5, 6)), [A])) == 1
+
+
+@pytest.mark.usefixtures("_running")
 @pytest.mark.parametrize("live", [True, False])
 def test_what_was_written_a_moment_ago_is_handed_out_at_once_where_it_comes_live_and_not_in_a_replay(live):
     gate = Gate(live=live)

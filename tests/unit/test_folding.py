@@ -326,3 +326,20 @@ def test_what_was_to_be_decided_about_a_customer_that_ended_is_not() -> None:
     place.rules.steps = 0
     place.components.flush()
     assert (place.rules.steps, place.rules.decided) == (0, [])
+
+
+def test_what_was_to_be_decided_when_rows_begin_to_come_is_decided_when_all_have_come() -> None:
+    place = partition([ANA], 20, FoldLimits())
+    place.clock.now = 10_000
+    place.give(ANA, 4_000, stamp=3_990)
+    place.rules.decided.clear()
+    nothing: Any = ({}, (), (), (), (), (), ())
+    place.components.handle(Merge(of(ANA), of(BEN), 0, False, 10_000, *nothing, 10_000))
+    place.components.flush()
+    assert place.rules.decided == [], "its timeline has gaps, as far as is known"
+    place.clock.now = 50_000
+    place.components.handle(Merge(of(ANA), of(BEN), 1, True, 50_000, *nothing, 50_000))
+    place.components.flush()
+    assert place.rules.decided == [(customer_id(ANA, KEY), [21], 3_990)]
+    place.components.flush()
+    assert len(place.rules.decided) == 1
