@@ -9,7 +9,8 @@ anything before: the earliest first. (Kafka Streams chooses its next record so; 
 2. A source of which the broker has no more doesn't hold up anybody. Live, what has just arrived and is behind nothing
    older is never held: a channel with a backlog doesn't delay the others. (A replay knows no such haste, and what it
    reads may have been written a moment ago.)
-3. Where the broker says that there is more and doesn't give it, all that is held is handed out after `PATIENCE_S`.
+3. Where the broker says that there is more and doesn't give it, others wait for it for `PATIENCE_S`, and then no more
+   until it brings something.
 4. Order between partitions is a favour to the cost of what follows, never a promise: results don't depend on it.
 """
 
@@ -55,6 +56,8 @@ class Aligner:
         """Begin with nothing; `now` and all times are seconds of one clock."""
         self._held: dict[TP, _Held] = {}
         self._reached: dict[TP, tuple[int, int]] = {}
+        self._silent: set[TP] = set()
+        """Sources that had been waited for long enough when they last brought something."""
         self._released = now
 
     def holds(self, tp: TP) -> bool:
@@ -71,6 +74,7 @@ class Aligner:
         """Take in what was fetched of a source, behind what is held of it."""
         if not self._held:
             self._released = now
+        self._silent.discard(tp)
         reach = list(accumulate((record.timestamp for record in records), max))
         held = self._held.get(tp)
         if held is not None:
@@ -97,11 +101,11 @@ class Aligner:
             now: s.
             fresh: records with a timestamp from this on have just arrived (ms).
         """
-        waited = (self._reached[tp][1] if tp in self._reached else -inf for tp, left in more.items() if left)
-        horizon = min(waited, default=inf)
         waiting = now - self._released
         if waiting > PATIENCE_S:
-            horizon = inf
+            self._silent.update(tp for tp, left in more.items() if left and tp not in self._held)
+        waited = [tp for tp, left in more.items() if left and tp not in self._silent]
+        horizon = min((self._reached[tp][1] if tp in self._reached else -inf for tp in waited), default=inf)
         horizon, count = self._near(horizon)
         if count < LEAST and horizon < inf and waiting < LINGER_S:
             horizon = -inf

@@ -43,6 +43,7 @@ def test_everything_is_handed_out_once_in_order_and_nothing_before_what_a_source
     now = 0.0
     aligner = Aligner(now)
     quiet_since = now
+    silent: set[int] = set()
     for source, count, passed in [*taken, *((source, 50, 1.0) for source in range(3)), (0, 1, 1.0)]:
         now += passed
         some, left[source] = left[source][:count], left[source][count:]
@@ -50,13 +51,18 @@ def test_everything_is_handed_out_once_in_order_and_nothing_before_what_a_source
             if aligner.empty:
                 quiet_since = now
             aligner.add(SOURCES[source], 1, some, now)
+            silent.discard(source)
             reached[source] = max(reached[source], *(one.timestamp for one in some))
         more = {tp: bool(left[place]) for place, tp in enumerate(SOURCES)}
-        horizon = min((reached[place] for place in range(3) if left[place]), default=inf)
-        patient = now - quiet_since <= PATIENCE_S
+        if now - quiet_since > PATIENCE_S:
+            held = [len(log) - len(left[place]) - len(out[place]) for place, log in enumerate(drawn)]
+            silent.update(place for place in range(3) if left[place] and not held[place])
+        horizon = min(
+            (reached[place] for place in range(3) if left[place] and place not in silent), default=inf
+        )
         for tp, incarnation, records in aligner.release(more, now, inf):
             assert incarnation == 1
-            assert not patient or all(one.timestamp <= horizon for one in records)
+            assert all(one.timestamp <= horizon for one in records)
             out[SOURCES.index(tp)] += records
             quiet_since = now
     assert [[one.offset for one in records] for records in out] == [[*range(len(log))] for log in drawn]
@@ -81,6 +87,19 @@ def test_a_source_that_has_not_answered_yet_is_waited_for_but_not_for_ever() -> 
     aligner.add(web, 1, written([10, 20]), 0.0)
     assert released(aligner, {web: False, store: True}, PATIENCE_S) == {}
     assert released(aligner, {web: False, store: True}, PATIENCE_S + 0.1) == {web: [0, 1]}
+
+
+def test_who_was_waited_for_in_vain_is_waited_for_again_when_it_has_brought_something() -> None:
+    web, _, store = SOURCES
+    aligner = Aligner(0.0)
+    more = {web: True, store: True}
+    aligner.add(web, 1, written([10, 20]), 0.0)
+    assert released(aligner, more, PATIENCE_S + 0.1) == {web: [0, 1]}
+    aligner.add(web, 1, [record(2, 30)], 1.0)
+    assert released(aligner, more, 1.0 + 2 * LINGER_S) == {web: [2]}, "not once more for as long"
+    aligner.add(store, 1, written([25]), 2.0)
+    aligner.add(web, 1, [record(3, 40)], 2.0)
+    assert released(aligner, more, 2.0 + 2 * LINGER_S) == {store: [0]}
 
 
 def test_what_has_just_arrived_does_not_wait_for_anothers_backlog_unless_it_is_behind_something_older() -> (
