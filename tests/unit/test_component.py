@@ -331,6 +331,28 @@ def test_nothing_but_the_redirect_is_left_of_a_component_that_has_moved() -> Non
     assert len(place.timeline("user_id:ana")) == 9
 
 
+@pytest.mark.parametrize("rows", range(2, 34))
+@pytest.mark.parametrize("remembered", [True, False])
+def test_everybody_has_left_a_component_that_has_moved_however_little_goes_with_one_message(
+    rows: int, remembered: bool
+) -> None:
+    place = Place(limits=Limits(rows=rows))
+    names = [f"cookie:{n}" for n in range(1, 11)]
+    place.give("cookie:1", event("e1", 1, *names), event("e2", 2, "user_id:ben", *names[:3]))
+    members = {*place.at("cookie:1").identifiers()}
+    if not remembered:
+        place.components.reset()
+    sent: list[Any] = [union("cookie:1", "user_id:ana", granted=True)]
+    moved: list[str] = []
+    while sent:
+        message = sent.pop(0)
+        if isinstance(message, Merge):
+            moved += [name for one in message.customers for name in one.members]
+        sent += [one for one in place(message) if not isinstance(one, Repoint)]
+    assert sorted(moved) == sorted(members)
+    assert [name for name, left in place.rows("cookie:1").items() if left] == ["components"]
+
+
 def test_a_redirect_is_never_overwritten_the_two_winners_are_united() -> None:
     place = Place()
     place.give("cookie:1", event("e1", 5, "cookie:1"))
