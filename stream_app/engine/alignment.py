@@ -57,7 +57,7 @@ class Aligner:
         self._held: dict[TP, _Held] = {}
         self._reached: dict[TP, tuple[int, int]] = {}
         self._silent: set[TP] = set()
-        """Sources that had been waited for long enough when they last brought something."""
+        """Sources that were waited for long enough, and have brought nothing since."""
         self._released = now
 
     def holds(self, tp: TP) -> bool:
