@@ -87,7 +87,7 @@ class Drains:
     def _known(self, label: str, held: Header) -> Identities | None:
         """Return a component's evidence if it is in memory, and so small that it goes with one message.
 
-        Most merges are of a visitor with a few events: of ten scans of the rows, three are spared here.
+        Most merges are of a visitor with a few events: the scans of sightings and members are spared.
         """
         home = self._customers.evidence.known(label)
         if home is None or held.policy != self._customers.digest:
