@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
     from stream_app.domain.partition import LinkRules
 
+    LinkOf = Callable[[str, str], Link]
+    """link(stronger, weaker) tells of a link that was shown."""
+
 
 class Clusters:
     """Identifiers, the links between them, and the groups that follow."""
 
-    __slots__ = ("_dirty", "_foes", "_link", "_rules", "fresh", "groups", "moved", "near", "refused")
+    __slots__ = ("_dirty", "_foes", "_rules", "fresh", "groups", "moved", "near", "refused")
 
-    def __init__(
-        self, rules: LinkRules, link: Callable[[str, str], Link], foes: Mapping[str, set[str]]
-    ) -> None:
-        """Begin empty. `link(stronger, weaker)` tells of a link that was shown; `foes` are denied pairs."""
+    def __init__(self, rules: LinkRules, foes: Mapping[str, set[str]]) -> None:
+        """Begin empty; `foes` are denied pairs."""
         self._rules = rules
-        self._link = link
         self._foes = foes
         self._dirty: set[str] = set()
         self.groups: dict[str, Group] = {}
@@ -89,31 +89,31 @@ class Clusters:
         """Whether anything has come since `settle` and since `moved` was read."""
         return bool(self._dirty or self.moved)
 
-    def settle(self) -> None:
-        """Compute again what must be."""
+    def settle(self, link: LinkOf) -> None:
+        """Compute again what must be. `link` isn't kept: its owner has us, and only the collector frees a circle."""
         if not self._dirty:
             return
         groups = {self.groups[name] for name in self._dirty}
         self._dirty.clear()
-        groups = self._recompute(groups)
+        groups = self._recompute(groups, link)
         if groups:
-            groups = self._recompute(groups)
+            groups = self._recompute(groups, link)
         if groups:  # it spreads: a step at a time would be quadratic
             names = (next(iter(group.members)) for group in groups)
             found: set[str] = set()
             for name in names:
                 if name not in found:
                     found |= self.cluster(name)
-            self._recompute({self.groups[name] for name in found})
+            self._recompute({self.groups[name] for name in found}, link)
 
-    def _recompute(self, changed: set[Group]) -> set[Group]:
+    def _recompute(self, changed: set[Group], link: LinkOf) -> set[Group]:
         """Compute groups anew; if that changes others too nothing is done, and all that must be is returned."""
         inner = {name for group in changed for name in group.members}
         near = {self.groups[other] for name in inner for other in self.near[name]} - changed
         nodes = inner.union(*(group.members for group in near))
         place = self._rules.policy.place
         pairs = [(a, b) for a in nodes for b in self.near[a] if b in nodes and place(a) < place(b)]
-        groups, refused = partition(self._rules, nodes, [self._link(*pair) for pair in pairs], self._foes)
+        groups, refused = partition(self._rules, nodes, [link(*pair) for pair in pairs], self._foes)
         others = {group for group in near if groups[next(iter(group.members))].members != group.members}
         if others:
             return changed | others
@@ -129,11 +129,11 @@ class Clusters:
         """Take in that what denies identifiers each other has changed."""
         self._dirty.update(name for name in names if name in self.groups)
 
-    def compute(self) -> None:
+    def compute(self, link: LinkOf) -> None:
         """Settle what has been shown from scratch: at once, as what must be computed again may be most of it."""
         if self._dirty:
             self._dirty.update(self.groups)
-        self.settle()
+        self.settle(link)
 
     def cluster(self, identifier: str) -> set[str]:
         """Return the identifiers that links connect with one, refused links included."""

@@ -18,9 +18,10 @@ from stream_app.domain.effects import Cause
 from stream_app.domain.erasures import Erasures
 from stream_app.domain.evidence import Evidence
 from stream_app.domain.folding import Folds
-from stream_app.domain.identities import NOBODY
+from stream_app.domain.identities import FIRST, NOBODY
 from stream_app.domain.keys import names_key, slot_key
 from stream_app.domain.messages import decode_event, encode
+from stream_app.domain.newcomers import Newcomers
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import BEGINNING, apply
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from stream_app.domain.announcing import Arrived
     from stream_app.domain.effects import Effects
     from stream_app.domain.event import Event
-    from stream_app.domain.evidence import Home
+    from stream_app.domain.evidence import Home, Lone
     from stream_app.domain.folding import FoldLimits
     from stream_app.domain.identities import Outcome
     from stream_app.domain.labels import Labels
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rows import EventPlace, Header
     from stream_app.domain.rule_fold import RuleFold
-
-
-FEW = 64
-"""Identifiers of a component among which a customer's are looked for one by one."""
 
 
 class At(NamedTuple):
@@ -70,7 +67,7 @@ class Customer:
         timelines: Timelines,
         tables: ComponentTables,
         folds: Folds,
-        known: Callable[[str], Home | None],
+        known: Callable[[str], Home | Lone | None],
     ) -> None:
         """Hold a row that has been read.
 
@@ -148,19 +145,15 @@ class Customer:
         While the component is in memory, and small as nearly all are, it tells: 1 us instead of a scan's 6.
         """
         home = self._known(self.at.label)
-        if home is not None and len(groups := home.identities.all.groups) <= FEW:
-            for group in groups.values():
-                if group.slot == self.slot:
-                    return tuple(sorted(group.members))
-        return tuple(sorted(self.identifiers()))
+        members = None if home is None else home.members(self.slot)
+        return tuple(sorted(members or self.identifiers()))
 
     @property
     def is_anybody(self) -> bool:
         """Whether the customer has any identifier; for between two messages, as `members`."""
         home = self._known(self.at.label)
-        if home is not None and len(groups := home.identities.all.groups) <= FEW:
-            return any(group.slot == self.slot for group in groups.values())
-        return next(self.identifiers(), None) is not None
+        members = None if home is None else home.members(self.slot)
+        return bool(members) if members is not None else next(self.identifiers(), None) is not None
 
     def history(self, since: int | None = None) -> Iterator[Event]:
         """Yield the events from `since` (ms) on, or all, by (time, event id)."""
@@ -187,6 +180,8 @@ class Customers:
         clock: Clock | None = None,
     ) -> None:
         """Serve `tables`; `key` is the secret of the customer ids; without a clock, stamps alone say how late it is."""
+        self.policy = policy
+        self.digest = policy.digest
         self.erasures = Erasures(tables, labels)
         self.evidence = Evidence(LinkRules(policy), tables, self.erasures, policy.digest)
         self.timelines = Timelines(tables.events, tables.timeline)
@@ -197,8 +192,8 @@ class Customers:
         self.copies = Copies(self)
         self.verdicts = Verdicts(self)
         self._announcer = Announcer(self, key)
+        self._newcomers = Newcomers(self, key)
         self.clock = clock
-        self.digest = policy.digest
         self.folds = Folds(self, limits)
         self.repair: Callable[[At, Home, Mapping[int, int | None], int], None]
         """repair(at, home, slots, stamp): look through the rows of slots, each from a time (ms) on or all."""
@@ -276,13 +271,15 @@ class Customers:
         if at.header.policy == self.digest:
             # In memory are all sightings, or none: of 54,338 looks at the rows, 7,957 were for one that there isn't.
             key = names_key(at.prefix, names)
-            row = self.tables.sightings.get(key) if home is None else home.identities.sightings.get(names)
+            row = self.tables.sightings.get(key) if home is None else home.sighting(names)
             if row is not None and row.slot >= 0 and time >= row.first:
                 row.note(time, event.event_id)
                 self.tables.sightings.put(key, row)
                 if home is not None:
-                    home.owners.note(names, time)
+                    home.note(names, time)
                 return row.slot
+        elif self._newcomers.take(at, event):
+            return FIRST
         home = self.home(at)
         home.identities.see(names, time, event.event_id)
         home.owners.note(names, time)

@@ -42,11 +42,14 @@ if TYPE_CHECKING:
 
     from stream_app.domain.customer import At, Customers
     from stream_app.domain.event import Event
-    from stream_app.domain.evidence import Home
+    from stream_app.domain.evidence import Home, Small
     from stream_app.domain.identities import Identities
     from stream_app.domain.partition import Names
     from stream_app.domain.repair import Limits
     from stream_app.domain.rows import EventPlace
+
+FEW_SLOTS = 8
+"""Slots that are asked for one by one, a microsecond each, where a scan takes a dozen."""
 
 MEMBERS = 200
 """Most identifiers of one customer in one piece."""
@@ -84,7 +87,7 @@ class Drains:
         """Send the next part."""
         self._send_part(at, step.stamp, step.stood, None, None)
 
-    def _known(self, label: str, held: Header) -> Identities | None:
+    def _known(self, label: str, held: Header) -> Small | None:
         """Return a component's evidence if it is in memory, and so small that it goes with one message.
 
         Most merges are of a visitor with a few events: the scans of sightings and members are spared.
@@ -92,13 +95,9 @@ class Drains:
         home = self._customers.evidence.known(label)
         if home is None or held.policy != self._customers.digest:
             return None
-        identities = home.identities
-        most = max(len(identities.sightings), len(identities.slot_of))
-        return identities if most <= min(MEMBERS, self._limits.rows // 3) else None
+        return home.small(min(MEMBERS, self._limits.rows // 3))
 
-    def _send_part(
-        self, at: At, stamp: int, stood: int, held: Header | None, known: Identities | None
-    ) -> None:
+    def _send_part(self, at: At, stamp: int, stood: int, held: Header | None, known: Small | None) -> None:
         """Send what comes next and delete it; ask for more if something is left."""
         left, unsent = self._limits.rows, False
         waits = [stood]
@@ -107,7 +106,7 @@ class Drains:
             ("verdicts", self._verdicts),
             ("erasures", self._erasures),
             ("sightings", self._sightings),
-            ("customers", partial(self._leaving, waits=waits)),
+            ("customers", partial(self._leaving, waits=waits, slots=0 if held is None else held.slots)),
             ("rows", self._events),
         ):
             if left <= 0:
@@ -145,20 +144,20 @@ class Drains:
 
     # Each of these takes at most so many rows out of their table, and says whether there may be more.
 
-    def _verdicts(self, at: At, limit: int, _known: Identities | None) -> tuple[list[MovedVerdict], bool]:
+    def _verdicts(self, at: At, limit: int, _known: Small | None) -> tuple[list[MovedVerdict], bool]:
         found = list(islice(self._tables.verdicts.scan(at.prefix), limit))
         for key, _ in found:
             self._tables.verdicts.delete(key)
         moved = [MovedVerdict(names_of(at.prefix, key), one) for key, verdicts in found for one in verdicts]
         return moved, len(found) == limit
 
-    def _erasures(self, at: At, limit: int, _known: Identities | None) -> tuple[list[tuple[str, int]], bool]:
+    def _erasures(self, at: At, limit: int, _known: Small | None) -> tuple[list[tuple[str, int]], bool]:
         found = list(islice(self._tables.erasures.scan(at.prefix), limit))
         for key, _ in found:
             self._tables.erasures.delete(key)
         return [(key[len(at.prefix) :].decode(), time) for key, time in found], len(found) == limit
 
-    def _sightings(self, at: At, limit: int, known: Identities | None) -> tuple[list[MovedSighting], bool]:
+    def _sightings(self, at: At, limit: int, known: Small | None) -> tuple[list[MovedSighting], bool]:
         prefix = at.prefix
         if known is None:
             found = list(islice(self._tables.sightings.scan(prefix), limit))
@@ -171,15 +170,21 @@ class Drains:
         return [MovedSighting(names_of(prefix, key), row) for key, row in found], len(found) == limit
 
     def _leaving(
-        self, at: At, limit: int, known: Identities | None, *, waits: list[int]
+        self, at: At, limit: int, known: Small | None, *, waits: list[int], slots: int
     ) -> tuple[list[MovedCustomer], bool]:
         """Take customers with their identifiers; the rules' state goes with the first piece of each.
 
-        `waits`: gets where the clock stood for what is yet to be folded of them, ms.
+        `waits`: gets where the clock stood for what is yet to be folded of them, ms. `slots`: how many there have been
+        of a component that is `known`.
         """
         tables, customers, prefix = self._tables, self._customers, at.prefix
         found: list[MovedCustomer] = []
-        for key, row in list(islice(tables.customers.scan(prefix), limit)):
+        if known is not None and slots <= min(limit, FEW_SLOTS):
+            keys = [slot_key(prefix, slot) for slot in range(slots)]
+            rows = [(key, row) for key in keys if (row := tables.customers.get(key)) is not None]
+        else:
+            rows = list(islice(tables.customers.scan(prefix), limit))
+        for key, row in rows:
             waits.extend(customers.folds.stamps(key, row))
             whole = False
             while limit > 0 and not whole:
@@ -200,7 +205,7 @@ class Drains:
                 tables.customers.delete(key)
         return found, limit <= 0
 
-    def _members(self, key: bytes, slot: int, most: int, known: Identities | None) -> tuple[str, ...]:
+    def _members(self, key: bytes, slot: int, most: int, known: Small | None) -> tuple[str, ...]:
         """Return the first identifiers of a customer that haven't left, sorted; what is `known` leaves at once."""
         if known is not None:
             return tuple(sorted(name for name, at_slot in known.slot_of.items() if at_slot == slot))
@@ -208,15 +213,17 @@ class Drains:
             member[len(key) :].decode() for member, _ in islice(self._tables.members.scan(key), most)
         )
 
-    def _events(self, at: At, limit: int, _known: Identities | None) -> tuple[list[Moved], bool]:
+    def _events(self, at: At, limit: int, _known: Small | None) -> tuple[list[Moved], bool]:
         timelines, prefix = self._customers.timelines, at.prefix
         rows, following = timelines.part(prefix, None, limit, self._limits.size)
         found = []
         for key, row in rows:
-            event, slot, raw = decode_event(row.event), slot_of(prefix, key), row.event
-            if at.header.erased and self._customers.erasures.takes(prefix, slot, event):
-                raw = encode(bare(event))  # it goes with who was erased: the winner publishes that
-            timelines.remove(prefix, slot, event.time, event.event_id)
+            raw = row.event
+            if at.header.erased:
+                event = decode_event(raw)
+                if self._customers.erasures.takes(prefix, slot_of(prefix, key), event):
+                    raw = encode(bare(event))  # it goes with who was erased: the winner publishes that
+            timelines.remove_at(prefix, key)
             found.append(Moved(msgspec.Raw(raw), row.customer, row.revision))
         return found, following is not None
 

@@ -165,7 +165,7 @@ class Erasing:
         pairs, marks = self._stood(at, time)
         identities = load(self._rules, sightings, pairs, marks)
         identities.settle()
-        owners = Owners(identities, lambda _: ())
+        owners = Owners(identities, lambda *_: ())
         owners.read_all((one.names, one.time) for one in seen if one.time <= time)
         return _Past(time, identities, owners, seen)
 

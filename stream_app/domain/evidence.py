@@ -8,40 +8,111 @@ never comes here: its sighting's row says whose it is.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from stream_app.domain.identities import NOBODY, Identities, Outcome, load
+from stream_app.domain.identities import FIRST, NOBODY, Identities, Outcome, load
 from stream_app.domain.keys import names_key, names_of, slot_key, slot_of
 from stream_app.domain.messages import decode_brief
 from stream_app.domain.ownership import Owners
 from stream_app.domain.timeline import ERASED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from stream_app.domain.erasures import Erasures
     from stream_app.domain.partition import LinkRules, Names
     from stream_app.domain.ports import ComponentTables
-    from stream_app.domain.rows import Header
+    from stream_app.domain.rows import Header, SightingRow
 
 MAX_KEPT = 50_000
 """Sightings in memory, over all components of a partition; the component used least recently goes first."""
+
+FEW = 64
+"""Identifiers of a component among which a customer's are looked for one by one."""
 
 NONE_WAITING = 1 << 32
 """Instead of a slot: there is no slot with rows that are to be looked at."""
 
 
+class Small(NamedTuple):
+    """A component's sightings, and the slots of its identifiers; to be read only."""
+
+    sightings: Mapping[Names, SightingRow]
+    slot_of: Mapping[str, int]
+
+
 class Home:
     """One component in memory: who is who, and whose events are."""
 
-    __slots__ = ("identities", "owners", "recounted", "waiting")
+    __slots__ = ("identities", "owners", "recounted", "waiting", "weight")
 
     def __init__(self, identities: Identities, owners: Owners, waiting: int) -> None:
         """Hold what was read; no slot before `waiting` has rows that are to be looked at."""
         self.identities = identities
         self.owners = owners
         self.waiting = waiting
+        self.weight = 0
         self.recounted = False  # evidence went, logins perhaps: whom that concerns is not known
+
+    @property
+    def size(self) -> int:
+        """How much it takes up."""
+        return 1 + len(self.identities.sightings)
+
+    def sighting(self, names: Names) -> SightingRow | None:
+        """Return the sighting of a combination."""
+        return self.identities.sightings.get(names)
+
+    def note(self, names: Names, time: int) -> None:
+        """Take in an event of a known combination: its devices' logins may be in memory."""
+        self.owners.note(names, time)
+
+    def members(self, slot: int) -> Collection[str] | None:
+        """Return the identifiers of a customer, none if nobody has the slot; None: there are many to look among."""
+        groups = self.identities.all.groups
+        if len(groups) > FEW:
+            return None
+        return next((group.members for group in groups.values() if group.slot == slot), ())
+
+    def small(self, most: int) -> Small | None:
+        """Return what is known, unless that is more sightings or identifiers than `most`."""
+        sightings, slot_of = self.identities.sightings, self.identities.slot_of
+        return Small(sightings, slot_of) if max(len(sightings), len(slot_of)) <= most else None
+
+
+class Lone:
+    """A component in memory whose only sighting is all one customer's, the first one's (see `newcomers`).
+
+    It tells what `Home` does; who is who takes two dozen containers more, and many components never need them.
+    """
+
+    __slots__ = ("names", "row")
+
+    size = weight = 2
+
+    def __init__(self, names: Names, row: SightingRow) -> None:
+        self.names = names
+        self.row = row
+
+    def sighting(self, names: Names) -> SightingRow | None:
+        """Return the sighting of a combination."""
+        return self.row if names == self.names else None
+
+    def note(self, names: Names, time: int) -> None:
+        """Do nothing: no logins are in memory."""
+
+    def members(self, slot: int) -> Collection[str] | None:
+        """Return the identifiers of a customer, none if nobody has the slot."""
+        return self.names if slot == FIRST else ()
+
+    def small(self, most: int) -> Small | None:
+        """Return what is known, unless that is more identifiers than `most`."""
+        return (
+            Small({self.names: self.row}, dict.fromkeys(self.names, FIRST))
+            if len(self.names) <= most
+            else None
+        )
 
 
 class Evidence:
@@ -53,31 +124,52 @@ class Evidence:
         self._digest = digest
         self._rules = rules
         self._tables = tables
-        self._homes: OrderedDict[str, Home] = OrderedDict()
+        self._homes: OrderedDict[str, Home | Lone] = OrderedDict()
         self._size = 0
 
-    def known(self, label: str) -> Home | None:
+    def known(self, label: str) -> Home | Lone | None:
         """Return a component that is in memory."""
         return self._homes.get(label)
 
     def home(self, label: str, prefix: bytes, header: Header) -> Home:
         """Return a component; read from its rows if it isn't in memory."""
         home = self._homes.get(label)
-        if home is not None:
+        if home is None:
+            identities = self.read(prefix, header) if header.policy else Identities(self._rules)
+            identities.slots = max(identities.slots, header.slots)
+            if header.policy == self._digest:
+                identities.settle()  # changes nothing: the rows say the same
+            home = self._keep(label, prefix, identities, NOBODY if header.repairing else NONE_WAITING)
+        elif isinstance(home, Lone):
+            identities = Identities(self._rules)
+            identities.take(home.names, home.row)
+            identities.settle()  # changes nothing here either
+            self.forget(label)
+            home = self._keep(label, prefix, identities, NONE_WAITING)
+        else:
             self._homes.move_to_end(label)
-            return home
-        identities = self.read(prefix, header) if header.policy else Identities(self._rules)
-        identities.slots = max(identities.slots, header.slots)
-        if header.policy == self._digest:
-            identities.settle()  # changes nothing: the rows say the same
-        owners = Owners(identities, lambda slots: self._seen(prefix, slots, owners.read))
-        waiting = NOBODY if header.repairing else NONE_WAITING
+            self._weigh(home)
+        return home
+
+    def keep_lone(self, label: str, names: Names, row: SightingRow) -> None:
+        """Have a component in memory whose only sighting is all one customer's; its rows are written."""
+        self.forget(label)
+        self._homes[label] = Lone(names, row)
+        self._size += Lone.weight
+
+    def _keep(self, label: str, prefix: bytes, identities: Identities, waiting: int) -> Home:
+        owners = Owners(identities, partial(self._seen, prefix))
         home = self._homes[label] = Home(identities, owners, waiting)
-        self._size += 1 + len(identities.sightings)
+        self._weigh(home)
+        return home
+
+    def _weigh(self, home: Home) -> None:
+        """Keep what is in memory within its bound; a component grows while it is there."""
+        self._size += home.size - home.weight
+        home.weight = home.size
         while self._size > MAX_KEPT and len(self._homes) > 1:
             _, old = self._homes.popitem(last=False)
-            self._size -= 1 + len(old.identities.sightings)
-        return home
+            self._size -= old.weight
 
     def read(self, prefix: bytes, header: Header) -> Identities:
         """Return what the rows of a component say, computed from scratch but for the slots."""
@@ -100,7 +192,7 @@ class Evidence:
         """Drop a component from memory."""
         home = self._homes.pop(label, None)
         if home is not None:
-            self._size -= 1 + len(home.identities.sightings)
+            self._size -= home.weight
 
     def reset(self) -> None:
         """Drop everything: the rows were rolled back."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NOBODY = 0
 """The slot of events that are nobody's: all their identifiers are blocked."""
+FIRST = 1
+"""The slot that a component's first customer gets."""
 ASK = -1
 """Instead of a slot: whose the event is depends on its time, or the event may change who is who."""
 
@@ -62,7 +64,7 @@ class Identities:
         self.verdicts: dict[Pair, Verdict] = {}
         self.marks: dict[str, Verdict] = {}
         self.slot_of: dict[str, int] = {}
-        self.slots = NOBODY + 1
+        self.slots = FIRST
         self.version = 0
         """Changes when customers do."""
         self._written: set[Names] = set()
@@ -75,7 +77,7 @@ class Identities:
         self.blocked: set[str] = set()
         self.shared: set[str] = set()
         self._foes: dict[str, set[str]] = {}
-        self.all = Clusters(self._rules, self._link, self._foes)
+        self.all = Clusters(self._rules, self._foes)
         evidence = Evidence(self.sightings, self.naming, self.verdicts, self.marks, self.blocked, self._foes)
         self.quarantine = Quarantine(self._rules, evidence)
         self._refix: set[str] = set()
@@ -198,7 +200,7 @@ class Identities:
             place = self.place(name)
             if group.first is None or place < group.first:
                 group.first = place
-        self.all.compute()
+        self.all.compute(self._link)
         self.all.moved |= gone
 
     def _hear_verdicts(self) -> None:
@@ -246,7 +248,7 @@ class Identities:
         """Bring customers and slots into agreement with the evidence; return what changed."""
         for name in self.quarantine.toggled(self.shared):
             self._toggle(name)
-        self.all.settle()
+        self.all.settle(self._link)
         moved, self.all.moved = self.all.moved, set()
         touched, self._touched = self._touched, set()
         members: dict[str, tuple[int | None, int | None]] = {}

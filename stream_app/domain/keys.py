@@ -53,6 +53,11 @@ def place_of(prefix: bytes, key: bytes) -> tuple[int, str]:
     return _TIME.unpack_from(key, at)[0] - _SHIFT, key[at + _TIME.size :].decode()
 
 
+def event_id_of(prefix: bytes, key: bytes) -> bytes:
+    """Return the event id, as UTF-8, in the `timeline_key` of any customer of a component; `prefix` is that one's."""
+    return key[len(prefix) + _SLOT.size + _TIME.size :]
+
+
 def names_key(prefix: bytes, names: tuple[str, ...]) -> bytes:
     """Return the key of what is kept about a combination of identifiers."""
     return prefix + _names(names)

@@ -197,7 +197,7 @@ cdef class UsualEvents:
         if home is None:
             sighting = self._get_sighting(sighting_key)
         else:  # in memory are all sightings, or none
-            sighting = home.identities.sightings.get(names)
+            sighting = home.sighting(names)
         if sighting is None:
             return False
         slot = sighting.slot
@@ -221,7 +221,7 @@ cdef class UsualEvents:
                 sighting.last = time
         self._put_sighting(sighting_key, sighting)
         if home is not None:
-            home.owners.note(names, time)
+            home.note(names, time)
         self._put_customer(key, row)
         self._put_event(prefix + encoded_id, _place(time, slot))
         self._put_row(_timeline_key(key, time, encoded_id), _row(bytes(message.event), row.id, 0))

@@ -43,7 +43,7 @@ def who_is_who(
     if identities.verdicts or identities.marks:
         identities.compute()
     identities.settle()
-    owners = Owners(identities, lambda _: ())
+    owners = Owners(identities, lambda *_: ())
     owners.read_all(kept.values())
     ids = {NOBODY: ""}
     for group in set(identities.all.groups.values()):

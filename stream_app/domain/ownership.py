@@ -83,9 +83,13 @@ class Owners:
     """Whose events are, in one component."""
 
     def __init__(
-        self, identities: Identities, read: Callable[[set[int]], Iterable[tuple[Names, int]]]
+        self, identities: Identities, read: Callable[[set[int], set[int]], Iterable[tuple[Names, int]]]
     ) -> None:
-        """Look events up in `identities`; `read(slots)` yields what is on their timelines, and on its way there."""
+        """Look events up in `identities`.
+
+        `read(slots, known)` yields what is on the timelines of slots, and on its way there; it adds to `known` those
+        from where it is on its way, and leaves those out that were.
+        """
         self._identities = identities
         self._policy = identities.policy
         self._read = read
@@ -287,6 +291,6 @@ class Owners:
             groups[effective(names)[0]].slot for device in devices for names, _ in self._logins_on(device)
         }
         if not slots <= self._logins.slots:
-            for names, time in self._read(slots - self._logins.slots):
+            for names, time in self._read(slots - self._logins.slots, self._logins.slots):
                 self._logins.note(effective(names), time)
             self._logins.slots |= slots

@@ -103,7 +103,7 @@ class Quarantine:
             return []
         recount, self._recount = self._recount, set()
         if alone is not None:
-            alone.settle()
+            alone.settle(self._link)
             # Persons who became one count less: a device far over the limit need not be counted again.
             for person in alone.moved:
                 for device in self._seen_with.get(person, ()):
@@ -156,16 +156,16 @@ class Quarantine:
         """Return the customers that person identifiers alone form; computed when first wanted."""
         alone = self._alone
         if alone is None:
-            alone = self._alone = Clusters(self._rules, self._link, self._known.foes)
+            alone = self._alone = Clusters(self._rules, self._known.foes)
             for names in self._known.sightings:
                 _show(alone, self._persons(names))
             for pair in asserted(self._known.verdicts, self._known.blocked):
                 if all(map(self._policy.is_person, pair)):
                     _show(alone, list(pair))
-            alone.compute()
+            alone.compute(self._link)
             alone.moved.clear()
             self.moved |= {name for name, group in alone.groups.items() if group.contested}
-        alone.settle()
+        alone.settle(self._link)
         return alone
 
     def _persons(self, names: Names) -> list[str]:

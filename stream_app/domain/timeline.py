@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stream_app.domain.keys import slot_key, time_key, timeline_key
+from stream_app.domain.keys import event_id_of, slot_key, time_key, timeline_key
 from stream_app.domain.messages import decode_event
 from stream_app.domain.rows import EventPlace
 
@@ -91,6 +91,11 @@ class Timelines:
         """Delete an event's row."""
         self._events.delete(prefix + event_id.encode())
         self._rows.delete(timeline_key(slot_key(prefix, slot), time, event_id))
+
+    def remove_at(self, prefix: bytes, key: bytes) -> None:
+        """Delete a row that `rows` or `part` gave."""
+        self._events.delete(prefix + event_id_of(prefix, key))
+        self._rows.delete(key)
 
     def history(self, customer: bytes, since: int | None = None) -> Iterator[Event]:
         """Yield a customer's events from `since` (ms) on, or all, in order; `customer` is its slot's prefix."""

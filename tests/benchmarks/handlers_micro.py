@@ -7,7 +7,6 @@ sends is handed to the next one's queue. Process time, so that other processes m
 from __future__ import annotations
 
 import cProfile
-import gc
 import pstats
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from faust.types import TP
 
 from connectors.simulators import Noise, Simulation
 from stream_app.app import _stages, in_force_of, load_policy
+from stream_app.engine.collector import Collector
 from stream_app.engine.store import Rows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
@@ -81,8 +81,7 @@ def main() -> None:
             for topic in stage.topics:
                 task = tasks[topic] = Task(stage, TP(topic, 0), (), (), clock)
                 task.open(Rows(Path(folder) / topic), wire)
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 100)  # as a worker does
+        collector = Collector()
         spent: dict[str, float] = defaultdict(float)
         profile = cProfile.Profile() if "--profile" in sys.argv else None
         if profile is not None:
@@ -117,6 +116,7 @@ def main() -> None:
                 task.store.commit(changes, 1)
                 spent["write rows"] += time.process_time() - began
                 del topic
+            collector.between_epochs()
         if profile is not None:
             profile.disable()
             pstats.Stats(profile).sort_stats("tottime").print_stats(45)

@@ -43,6 +43,7 @@ from stream_app.domain.event import Event
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import CommandTo, EventTo, encode
 from stream_app.domain.policy import IdentityPolicy
+from stream_app.engine.collector import Collector
 from stream_app.engine.store import Rows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
@@ -414,7 +415,7 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    gc.set_threshold(100_000, 50, 100)  # as a worker does
+    Collector()  # as in a worker
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for name in options.shapes:
         found[name] = {}

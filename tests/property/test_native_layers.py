@@ -35,6 +35,7 @@ def begin(self: Any, spec: TableSpec, rows: MemoryRows, room: int) -> None:
     super(type(self), self).__init__(spec, rows, room)
     self._rows = rows
     self._sorted = []
+    self._few = None
 
 
 class Counting(NamedTuple):

@@ -9,10 +9,11 @@ import pytest
 
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
-from stream_app.domain.customer import FEW
 from stream_app.domain.customer_id import customer_id
 from stream_app.domain.effects import Cause, Change, IdentityChange
 from stream_app.domain.event import Event
+from stream_app.domain.evidence import FEW
+from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import label_key, names_of
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
@@ -137,6 +138,10 @@ class Place:
         customer = self.components.customer(of(name), slot)
         assert customer is not None
         return customer
+
+    def open(self, name: str, slot: int) -> Customer:
+        """Return what there is of a slot, whether anybody has it or not."""
+        return self.components._customers.open(self.components._at(of(name)), slot)
 
     def timeline(self, name: str, slot: int = 1) -> list[str]:
         return [one.event_id for one in self.at(name, slot).history()]
@@ -351,6 +356,23 @@ def test_everybody_has_left_a_component_that_has_moved_however_little_goes_with_
         sent += [one for one in place(message) if not isinstance(one, Repoint)]
     assert sorted(moved) == sorted(members)
     assert [name for name, left in place.rows("cookie:1").items() if left] == ["components"]
+
+
+def test_what_waits_for_nobody_yet_leaves_with_its_component() -> None:
+    place = Place()
+    place.give("cookie:1", event("e1", 5, "cookie:1"))
+    place.components.save(place.open("cookie:1", NOBODY))
+    place.run(union("cookie:1", "user_id:ana"))
+    assert [name for name, left in place.rows("cookie:1").items() if left] == ["components"]
+
+
+def test_somebody_by_herself_has_the_first_slot_and_nobody_any_other() -> None:
+    place = Place()
+    place.give("cookie:1", event("e1", 5, "user_id:ana", "cookie:1"))
+    assert place.at("cookie:1", 1).members() == ("cookie:1", "user_id:ana")
+    assert place.at("cookie:1", 1).is_anybody
+    assert place.open("cookie:1", 2).members() == ()
+    assert not place.open("cookie:1", 2).is_anybody
 
 
 def test_a_redirect_is_never_overwritten_the_two_winners_are_united() -> None:

@@ -53,12 +53,64 @@ def test_a_row_that_is_put_many_times_in_an_epoch_is_encoded_and_written_once_as
 
     store = Store([WORDS._replace(encode=encode)], MemoryRows())
     table = store.table("words")
+    table.put(b"c", b"0")
+    store.commit(store.changes(), 1)
     for value in (b"1", b"2", b"3"):
         table.put(b"a", value)
     table.put(b"b", b"1")
     table.delete(b"b")
     assert store.changes() == [(b"wa", b"3"), (b"wb", None)]
-    assert encoded == [b"3"]
+    assert encoded == [b"0", b"3"]
+
+
+def test_a_table_without_rows_has_none_deleted_and_none_looked_for(monkeypatch):
+    store = Store([WORDS], MemoryRows())
+    table = store.table("words")
+    table.put(b"a", b"1")
+    store.commit(store.changes(), 1)
+    table.delete(b"a")
+    assert store.changes() == [(b"wa", None)]
+    store.commit(store.changes(), 2)
+    monkeypatch.setattr(store.rows, "scan", lambda *_: pytest.fail("there are no rows"))
+    table.put(b"b", b"1")
+    table.put(b"c", b"2")
+    table.delete(b"b")
+    assert list(table.scan(b"")) == [(b"c", b"2")]
+    assert store.changes() == [(b"wc", b"2")]
+
+
+def test_of_many_rows_those_are_seen_that_are_left():
+    store = Store([WORDS], MemoryRows())
+    table = store.table("words")
+    for number in range(300):
+        table.put(b"%03d" % number, b"x")
+    store.commit(store.changes(), 1)
+    for number in range(250):
+        table.delete(b"%03d" % number)
+    store.commit(store.changes(), 2)
+    assert len([*table.scan(b"")]) == 50
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), max_size=20), st.integers(1, 70))
+def test_however_many_rows_there_are_a_scan_sees_them_all(writes, factor):
+    rows = MemoryRows()
+    table = Store([WORDS], rows).table("words")
+    held: dict[bytes, bytes] = {}
+    for number, deleted, ends in writes:
+        for key in (b"%d" % (number * factor + more) for more in range(2 * factor)):
+            if deleted:
+                table.delete(key)
+                held.pop(key, None)
+            else:
+                table.put(key, b"x")
+                held[key] = b"x"
+        if ends:
+            rows.write(table.changes(), 1)
+            table.committed()
+        assert list(table.scan(b"")) == sorted(held.items())
+        assert list(Store([WORDS], rows).table("words").scan(b"")) == [
+            (key[1:], value) for key, value in rows.scan(b"w", b"x")
+        ]
 
 
 def test_a_row_that_was_read_or_written_lately_is_not_read_and_decoded_again():

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_app.engine.collector import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def circle() -> None:
+    one: list[object] = []
+    one.append(one)
+
+
+def test_what_is_alive_between_two_epochs_is_not_looked_at_again() -> None:
+    collector = Collector(Clock())
+    kept = [[number] for number in range(1000)]
+    collector.between_epochs()
+    alive = {id(one) for one in gc.get_objects()}
+    assert not any(id(one) in alive for one in kept)
+
+
+def test_circles_are_found_once_an_hour() -> None:
+    clock = Clock()
+    collector = Collector(clock)
+    found: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop":
+            found.append(info["collected"])
+
+    gc.callbacks.append(note)
+    try:
+        for clock.now in (10.0, 3500.0, 3601.0, 3700.0, 7100.0, 7202.0):
+            circle()
+            collector.between_epochs()
+    finally:
+        gc.callbacks.remove(note)
+    assert len(found) == 2
+    assert found[0] >= 3
+    assert found[1] >= 3
