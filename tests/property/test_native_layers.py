@@ -25,7 +25,7 @@ UNREADABLE = b"?"
 
 def over(base: type) -> type:
     """Return `Table` over one of the twins: what it has of its own is Python in either."""
-    own = {name: value for name, value in vars(Table).items() if isinstance(value, FunctionType)}
+    own = {name: value for name, value in vars(Table).items() if isinstance(value, FunctionType | property)}
     del own["__init__"]
     return type("Over", (base,), {**own, "__init__": begin})
 
