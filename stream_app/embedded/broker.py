@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from stream_app.embedded import jars, ports
 from stream_app.embedded.config import LOOPBACK
 from stream_app.embedded.java import find_java
-from stream_app.embedded.launch import Launch, PortLostError
+from stream_app.embedded.launch import Launch, PortLostError, sweep
 from stream_app.embedded.locking import locked
 from stream_app.embedded.state import State, forget, is_broker_of
 from stream_app.errors import EnvironmentMissing
@@ -142,6 +142,7 @@ class EmbeddedKafka:
                 if not self._wait_until_gone(state, timeout):
                     self._end(state, signal.SIGKILL)
                     self._wait_until_gone(state, timeout)
+                sweep(self.folder)
             forget(self.folder)
         return state is not None
 

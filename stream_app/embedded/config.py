@@ -45,6 +45,8 @@ BROKER: Mapping[str, str] = {
     "offsets.topic.num.partitions": "8",
     "transaction.state.log.num.partitions": "8",
     "share.coordinator.state.topic.num.partitions": "1",
+    # Offsets are committed several times a second: what is out of date is to be cleaned soon, for a start reads it all.
+    "offsets.topic.segment.bytes": str(4 << 20),
     # Topics are made on purpose, with the settings they need.
     "auto.create.topics.enable": "false",
     "num.partitions": "4",

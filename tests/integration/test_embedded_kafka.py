@@ -130,6 +130,29 @@ def test_what_was_committed_right_before_kill_9_is_there_after_the_restart(own_k
         assert committed_values(address, "t", len(expected)) == sorted(expected)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_deleted_topic_takes_no_room_once_the_broker_has_been_stopped_or_started_again(
+    own_kafka: EmbeddedKafka, killed: bool
+):
+    address = own_kafka.start()
+    for topic in ("goes", "stays"):
+        make_topic(address, topic)
+    admin = AdminClient(client(address))
+    for done in admin.delete_topics(["goes"]).values():
+        done.result(20)
+    deadline = time.monotonic() + 20
+    while not list((own_kafka.folder / "data").glob("goes-0.*-delete")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list((own_kafka.folder / "data").glob("goes-*"))
+    if killed:
+        own_kafka.kill()
+        own_kafka.start()
+    else:
+        own_kafka.stop()
+    assert not list((own_kafka.folder / "data").glob("goes-*"))
+    assert list((own_kafka.folder / "data").glob("stays-*"))
+
+
 def test_two_brokers_run_side_by_side_and_keep_their_data_apart(own_kafka: EmbeddedKafka, tmp_path: Path):
     with EmbeddedKafka(tmp_path / "other") as other:
         address = own_kafka.start()
