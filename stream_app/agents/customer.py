@@ -119,8 +119,7 @@ class CustomerStage:
 
     def _judge(self, customer: Customer) -> Iterable[str]:
         """Return the segments of a customer; one whose component went on in this epoch is judged where it is now."""
-        at, slot = customer.key
-        return () if self.components.customer(at, slot) is None else self.segments.judge(customer)
+        return self.segments.judge(customer) if self.components.has(customer) else ()
 
     def _decided(self, customer: Customer, decision: Decision) -> None:
         reachable: dict[str, list[str]] = {}

@@ -181,6 +181,12 @@ class Components:
         customer = self._customers.open(at, slot)
         return customer if customer.id else None
 
+    def has(self, customer: Customer) -> bool:
+        """Tell whether a customer that was here in this epoch still is."""
+        tables, at = self._customers.tables, customer.at
+        header, row = tables.components.get(at.prefix), tables.customers.get(customer.prefix)
+        return header is not None and not header.redirect and row is not None and bool(row.id)
+
     def identities(self, label: str) -> Identities:
         """Return who is who in a component that isn't redirected; don't change it."""
         return self._customers.home(self._at(label)).identities

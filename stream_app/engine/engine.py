@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_HEADERS = attrgetter("headers")
 _OWN_HEADERS = frozenset({WATERMARK_HEADER, ARRIVALS_HEADER})
 
 
@@ -144,7 +146,7 @@ class Engine:
     def _run(self, task: Task, records: Sequence[Any]) -> None:
         """Give data records to the handler, and take out of the stream, in order, what is the engine's own."""
         start = 0
-        if any(record.headers for record in records):
+        if any(map(_HEADERS, records)):
             for index, record in enumerate(records):
                 if not record.headers:
                     continue

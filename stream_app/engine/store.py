@@ -288,16 +288,19 @@ class Table(Layers[V]):
                     return None
         return few
 
-    def committed(self) -> None:
-        """Make this epoch's writes the cached truth, and keep the cache within its bound."""
-        if self._few is not None:
-            self._few = self._count(self._few)
+    def prepared(self) -> None:
+        """Take this epoch's writes into the cache, and keep that within its bound; should it be aborted, all goes."""
         if self.room:
             self.cache.update(self.overlay)
             excess = len(self.cache) - self.room
             if excess > 0:
                 for key in list(islice(self.cache, excess + self.room // 8)):
                     del self.cache[key]
+
+    def committed(self) -> None:
+        """Make this epoch's writes, which are prepared, the truth."""
+        if self._few is not None:
+            self._few = self._count(self._few)
         self.overlay.clear()
         self._sorted.clear()
 
@@ -336,7 +339,12 @@ class Store:
         return any(table.overlay for table in self._all)
 
     def prepare(self, changes: list[tuple[bytes, bytes | None]]) -> Any:
-        """Make ready for `land` what this epoch has changed: while the broker is busy, that costs no time."""
+        """Make ready for `land` what this epoch has changed: while the broker is busy, that costs no time.
+
+        Nothing is read or written between the two, and what isn't landed is aborted.
+        """
+        for table in self._all:
+            table.prepared()
         return self.rows.prepare(changes)
 
     def land(self, prepared: Any, changelog_position: int) -> None:

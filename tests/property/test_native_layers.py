@@ -80,6 +80,7 @@ class Counting(NamedTuple):
         if name == "commit":
             changes = table.changes()
             self.rows.write(changes, 2)
+            table.prepared()
             table.committed()
             return changes
         if name == "scan":
@@ -151,6 +152,7 @@ def test_what_is_found_is_the_row_itself_and_no_copy(cached: bool) -> None:
     table.put(b"k", row)
     assert table.get(b"k") is row
     table.changes()
+    table.prepared()
     table.committed()
     assert (table.get(b"k") is row) is cached
 

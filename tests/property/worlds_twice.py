@@ -131,6 +131,7 @@ class Lived(World):
         for table in self.component_tables[place].values():
             if isinstance(table, Table):
                 table._rows.write(table.changes(), 1)
+                table.prepared()
                 table.committed()
 
     def rows(self) -> list[tuple[str, bytes, bytes]]:

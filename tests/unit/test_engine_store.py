@@ -106,6 +106,7 @@ def test_however_many_rows_there_are_a_scan_sees_them_all(writes, factor):
                 held[key] = b"x"
         if ends:
             rows.write(table.changes(), 1)
+            table.prepared()
             table.committed()
         assert list(table.scan(b"")) == sorted(held.items())
         assert list(Store([WORDS], rows).table("words").scan(b"")) == [
