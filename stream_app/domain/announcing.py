@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.domain.customer_id import CustomerIds
 from stream_app.domain.effects import Change, IdentityChange
 from stream_app.domain.keys import slot_key
 from stream_app.domain.rows import CustomerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from stream_app.domain.customer import At, Customers
     from stream_app.domain.effects import Cause
@@ -33,10 +32,10 @@ Arrived = tuple[str, str]
 class Announcer:
     """Gives the customers of one partition's components their ids."""
 
-    def __init__(self, customers: Customers, key: bytes) -> None:
-        """Work on the rows of `customers`; `key` is the secret of the customer ids."""
+    def __init__(self, customers: Customers, id_of: Callable[[str], str]) -> None:
+        """Work on the rows of `customers`; `id_of(first identifier)` is the customer id."""
         self._customers = customers
-        self._id_of = CustomerIds(key).of
+        self._id_of = id_of
 
     def with_strangers(self, at: At, home: Home, arrived: Collection[Arrived]) -> Collection[Arrived]:
         """Return who has arrived, those included who had to wait for their evidence; others begin to wait."""

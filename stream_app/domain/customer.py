@@ -14,6 +14,7 @@ import msgspec
 
 from stream_app.domain.announcing import Announcer
 from stream_app.domain.copies import Copies
+from stream_app.domain.customer_id import CustomerIds
 from stream_app.domain.effects import Cause
 from stream_app.domain.erasures import Erasures
 from stream_app.domain.evidence import Evidence
@@ -191,8 +192,9 @@ class Customers:
         self.labels = labels
         self.copies = Copies(self)
         self.verdicts = Verdicts(self)
-        self._announcer = Announcer(self, key)
-        self._newcomers = Newcomers(self, key)
+        id_of = CustomerIds(key).of
+        self._announcer = Announcer(self, id_of)
+        self._newcomers = Newcomers(self, id_of)
         self.clock = clock
         self.folds = Folds(self, limits)
         self.repair: Callable[[At, Home, Mapping[int, int | None], int], None]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream_app.domain.rows import Header, SightingRow
 
 MAX_KEPT = 50_000
-"""Sightings in memory, over all components of a partition; the component used least recently goes first."""
+"""Components and their sightings in memory, in one partition; the component used least recently goes first."""
 
 FEW = 64
 """Identifiers of a component among which a customer's are looked for one by one."""
@@ -89,7 +89,7 @@ class Lone:
 
     __slots__ = ("names", "row")
 
-    size = weight = 2
+    weight = 2
 
     def __init__(self, names: Names, row: SightingRow) -> None:
         self.names = names
@@ -156,6 +156,7 @@ class Evidence:
         self.forget(label)
         self._homes[label] = Lone(names, row)
         self._size += Lone.weight
+        self._bound()
 
     def _keep(self, label: str, prefix: bytes, identities: Identities, waiting: int) -> Home:
         owners = Owners(identities, partial(self._seen, prefix))
@@ -164,9 +165,13 @@ class Evidence:
         return home
 
     def _weigh(self, home: Home) -> None:
-        """Keep what is in memory within its bound; a component grows while it is there."""
+        """Count a component anew: it grows while it is there."""
         self._size += home.size - home.weight
         home.weight = home.size
+        self._bound()
+
+    def _bound(self) -> None:
+        """Keep what is in memory within its bound."""
         while self._size > MAX_KEPT and len(self._homes) > 1:
             _, old = self._homes.popitem(last=False)
             self._size -= old.weight

@@ -54,7 +54,7 @@ def place_of(prefix: bytes, key: bytes) -> tuple[int, str]:
 
 
 def event_id_of(prefix: bytes, key: bytes) -> bytes:
-    """Return the event id, as UTF-8, in the `timeline_key` of any customer of a component; `prefix` is that one's."""
+    """Return the event id, as UTF-8, in the `timeline_key` of any of its customers; `prefix` is the component's."""
     return key[len(prefix) + _SLOT.size + _TIME.size :]
 
 

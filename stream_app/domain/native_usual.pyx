@@ -165,8 +165,8 @@ cdef class UsualEvents:
             return place
         at = _new_at(label, prefix, header)
         now = None if self._clock is None else self._clock.now
-        home = self._homes(label)
-        while place < count and self._take_one(at, prefix, home, now, <tuple> events[place]):
+        # Asked for again each time: explaining a decision may have read the component into memory.
+        while place < count and self._take_one(at, prefix, self._homes(label), now, <tuple> events[place]):
             place += 1
         return place
 

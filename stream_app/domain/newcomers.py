@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.domain.customer_id import CustomerIds
 from stream_app.domain.effects import Cause, Change, IdentityChange
 from stream_app.domain.identities import FIRST
 from stream_app.domain.keys import names_key, slot_key
 from stream_app.domain.rows import CustomerRow, Header, SightingRow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_app.domain.customer import At, Customers
     from stream_app.domain.event import Event
     from stream_app.domain.partition import Names
@@ -29,11 +30,11 @@ _NEW = Header()
 class Newcomers:
     """The newcomers of one partition's components."""
 
-    def __init__(self, customers: Customers, key: bytes) -> None:
-        """Work on the rows of `customers`; `key` is the secret of the customer ids."""
+    def __init__(self, customers: Customers, id_of: Callable[[str], str]) -> None:
+        """Work on the rows of `customers`; `id_of(first identifier)` is the customer id."""
         self._customers = customers
         self._policy = customers.policy
-        self._id_of = CustomerIds(key).of
+        self._id_of = id_of
 
     def take(self, at: At, event: Event) -> bool:
         """Take in an event's evidence if nothing about it has to be decided; say whether that was so."""

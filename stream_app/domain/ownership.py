@@ -87,8 +87,8 @@ class Owners:
     ) -> None:
         """Look events up in `identities`.
 
-        `read(slots, known)` yields what is on the timelines of slots, and on its way there; it adds to `known` those
-        from where it is on its way, and leaves those out that were.
+        `read(slots, known)` yields what is on the timelines of slots, and of those whose rows are being moved unless
+        `known` has them; it adds these to `known`.
         """
         self._identities = identities
         self._policy = identities.policy

@@ -93,7 +93,7 @@ class Timelines:
         self._rows.delete(timeline_key(slot_key(prefix, slot), time, event_id))
 
     def remove_at(self, prefix: bytes, key: bytes) -> None:
-        """Delete a row that `rows` or `part` gave."""
+        """Delete a row that `part` gave; `prefix` is the component's."""
         self._events.delete(prefix + event_id_of(prefix, key))
         self._rows.delete(key)
 

@@ -113,6 +113,7 @@ class Assignment:
         for task in self.tasks.values():
             if task.ready:
                 task.store.abort()
+                task.handler.reset()
                 task.ready = False
                 self._kept[task.tp] = task.store.rows
                 self._observer.suspended(task)

@@ -1,10 +1,10 @@
 """When a worker has Python look for circles of objects that nobody has any more.
 
-Rows, messages and what is remembered of them are trees, which reference counting frees (`tests/unit` holds the domain
-to that): in a run of the benchmark the collector found nothing at all among what the stages made. But it looks at each
-object that lives on at least once, and caches that fill are a million of them: 40 ms at a time, 600 ms of 17 s. So
-whatever is alive when an epoch ends is set aside, which costs nothing, and looked at once an hour only: the libraries
-around us make circles, a few with every rebalance.
+Rows, messages and what is remembered of them are trees, which reference counting frees: the collector found
+nothing at all among what the stages made (`tests/property/test_newcomers.py` holds the domain to that). But it
+looks at each object that lives on at least once, and caches that fill are a million of them: 40 ms at a time,
+600 ms of 17 s. So whatever is alive when an epoch ends is set aside, which costs nothing, and looked at once an
+hour only: a rebalance leaves circles, of the libraries around us and of the tasks that went.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ The order of a commit, which is the whole point:
 5. begin the next transaction.
 
 A crash before 3 leaves nothing; a crash between 3 and 4 leaves RocksDB behind the changelog, from which it
-catches up. Whatever fails before 3 rolls back: overlays dropped, transaction aborted, inputs sought back. When
-3 itself is left unanswered, the changelog is asked (`OutcomeUnknownError`).
+catches up. Whatever fails before 3 rolls back: overlays and caches dropped, transaction aborted, inputs sought
+back. When 3 itself is left unanswered, the changelog is asked (`OutcomeUnknownError`).
 """
 
 from __future__ import annotations

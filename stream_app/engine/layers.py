@@ -38,7 +38,7 @@ class Layers(Generic[V]):
         prefix: begins the whole keys of its rows.
         room: how many rows the cache keeps from epoch to epoch; 0: there is no cache.
         overlay: this epoch's writes; None: deleted.
-        cache: rows as they are committed; None: there is none.
+        cache: rows as they are committed, or are about to be; None: there is none.
     """
 
     def __init__(self, spec: TableSpec, rows: Get, room: int) -> None:

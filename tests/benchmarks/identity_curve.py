@@ -415,7 +415,7 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    Collector()  # as in a worker
+    Collector()  # out of the way, as in a worker
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for name in options.shapes:
         found[name] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from stream_app.domain import evidence
 from stream_app.domain.commands import Command, Op
 from stream_app.domain.component import Components
 from stream_app.domain.customer_id import customer_id
@@ -373,6 +374,21 @@ def test_somebody_by_herself_has_the_first_slot_and_nobody_any_other() -> None:
     assert place.at("cookie:1", 1).is_anybody
     assert place.open("cookie:1", 2).members() == ()
     assert not place.open("cookie:1", 2).is_anybody
+
+
+@pytest.mark.parametrize("combinations", [1, 3])
+def test_however_many_components_come_few_are_in_memory(
+    monkeypatch: pytest.MonkeyPatch, combinations: int
+) -> None:
+    monkeypatch.setattr(evidence, "MAX_KEPT", 20)
+    place = Place()
+    for number in range(50):
+        for other in range(combinations):
+            names = (f"cookie:{number}", *(f"email:{number}.{more}" for more in range(other)))
+            place.give(f"cookie:{number}", event(f"e{number}.{other}", 5, *names))
+    found = place.components._customers.evidence
+    assert 1 < len(found._homes) <= 20 // (1 + combinations) + combinations
+    assert found._size == sum(one.weight for one in found._homes.values()) <= 20
 
 
 def test_a_redirect_is_never_overwritten_the_two_winners_are_united() -> None:

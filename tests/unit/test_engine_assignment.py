@@ -56,7 +56,8 @@ class Owned:
     """An assignment of two stages, of which one keeps rows."""
 
     def __init__(self, folder: Path) -> None:
-        handler = SimpleNamespace(reset=lambda: None)
+        self.resets = 0
+        handler = SimpleNamespace(reset=self._reset)
         stages = [
             Stage("forward", ("input",), "forward-changelog", lambda _task: handler, watermarks_to="middle"),
             Stage("count", ("middle",), "count-changelog", lambda _task: handler, (WORDS,), ("input",)),
@@ -76,6 +77,9 @@ class Owned:
             observer=Observer(),
             cache=self.cache,
         )
+
+    def _reset(self) -> None:
+        self.resets += 1
 
     async def own(self, *tps: TP) -> None:
         """Have a rebalance end with these partitions."""
@@ -155,6 +159,16 @@ def test_a_store_whose_partition_comes_straight_back_is_not_opened_again(owned, 
 
     asyncio.run(rebalances())
     assert sorted(name for name, _ in opened) == ["count-0", "count-1"]
+
+
+def test_what_a_stage_has_in_memory_is_let_go_of_when_its_partition_may_go(owned):
+    async def scenario() -> None:
+        await owned.own(ONE, SOURCE)
+        assert owned.resets == 0
+        await owned.own(ONE)
+        assert owned.resets == 2
+
+    asyncio.run(scenario())
 
 
 def test_every_assignment_reads_the_changelog_on_from_the_local_position(owned, restorer):

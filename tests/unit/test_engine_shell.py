@@ -74,6 +74,16 @@ def composed(producers, tmp_path):
     return compose
 
 
+def test_the_collector_is_told_between_two_epochs_and_so_is_whoever_replaces_what_tasks_go_by(composed):
+    told: list[str] = []
+    worker = composed()
+    worker._replaced = lambda: told.append("replaced")
+    worker.engine.pause()
+    worker._collector = SimpleNamespace(between_epochs=lambda: told.append("collected"))
+    worker.engine.pause()
+    assert told == ["replaced", "replaced", "collected"]
+
+
 # Faust
 
 
