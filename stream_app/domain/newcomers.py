@@ -2,7 +2,7 @@
 
 A component mostly begins with somebody who comes for the first time, with a cookie or an address or both. What
 `Customers.learn` would find then is plain: one sighting, and one customer, whose first identifier is the strongest. It
-is written at once, and kept in memory as that and no more; `learn` gives the same, and takes 50 us for it.
+is written at once, and kept in memory as that and no more; `learn` gives the same, and takes 60 us for it.
 
 Nothing is plain about an event that names two of a namespace, which a limit may keep apart, or more devices than
 a person may have; nor about a component of which anything is known already.

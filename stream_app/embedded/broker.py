@@ -139,10 +139,12 @@ class EmbeddedKafka:
             state = self.state
             if state is not None:
                 self._end(state, signal.SIGTERM)
-                if not self._wait_until_gone(state, timeout):
+                gone = self._wait_until_gone(state, timeout)
+                if not gone:
                     self._end(state, signal.SIGKILL)
-                    self._wait_until_gone(state, timeout)
-                sweep(self.folder)
+                    gone = self._wait_until_gone(state, timeout)
+                if gone:
+                    sweep(self.folder)
             forget(self.folder)
         return state is not None
 

@@ -22,7 +22,7 @@ from stream_app.domain.repair import Limits
 from tests.property.examples import examples
 from tests.property.identity_rest import given_of, inputs
 from tests.property.native_twins import leaks
-from tests.property.worlds_twice import Lived, Logged, given_worlds, live
+from tests.property.worlds_twice import Lived, Logged, given_worlds, lives
 
 if TYPE_CHECKING:
     from stream_app.domain.policy import IdentityPolicy
@@ -67,26 +67,19 @@ def test_with_and_without_it_the_same_is_done_in_the_same_order(
     folding: FoldLimits,
 ) -> None:
     policy, given_events = drawn
-    lives = []
-    for components in (InPython, Components):
-        world = Lived(
-            seed,
-            partitions=1 + seed % 2,
-            policy=policy,
-            limits=Limits(rows=3, size=400),
-            folding=folding,
-            lazy=0.7,
-            twice=0.1,
-            ordered=seed % 3 > 0,
-            recorder=Logged,
-            components=components,
-            timed=clock > 0,
-            shared=shared,
-            fickle=fickle,
-        )
-        log = live(world, given_events, clock)
-        lives.append((log, world.rows(), world.effects.counts))
-    assert lives[0] == lives[1]
+    limits = Limits(rows=3, size=400)
+    one, other = lives(
+        (InPython, Components),
+        policy,
+        given_events,
+        seed,
+        limits=limits,
+        folding=folding,
+        shared=shared,
+        clock=clock,
+        fickle=fickle,
+    )
+    assert one == other
 
 
 MESSAGES = st.one_of(

@@ -14,13 +14,23 @@ from hypothesis import strategies as st
 
 from stream_app.domain.component import Components
 from stream_app.domain.folding import FoldLimits
+from stream_app.domain.newcomers import Newcomers
 from stream_app.domain.repair import Limits
 from tests.property.examples import examples
-from tests.property.worlds_twice import Lived, Logged, given_worlds, live
+from tests.property.worlds_twice import Lived, Logged, given_worlds, live, lives
 
 if TYPE_CHECKING:
+    from stream_app.domain.customer import At
+    from stream_app.domain.event import Event
     from stream_app.domain.policy import IdentityPolicy
     from tests.property.identity_rest import Given
+
+
+class Nobody(Newcomers):
+    """Takes in no newcomer."""
+
+    def take(self, _at: At, _event: Event) -> bool:
+        return False
 
 
 class Thorough(Components):
@@ -28,7 +38,7 @@ class Thorough(Components):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._customers._newcomers.take = lambda *_: False  # type: ignore[method-assign]
+        self._customers._newcomers = Nobody(self._customers, str)
 
 
 @examples(200)
@@ -43,25 +53,18 @@ def test_newcomers_are_taken_in_as_if_all_had_been_learned(
     drawn: tuple[IdentityPolicy, Given], seed: int, shared: bool, clock: int, folding: FoldLimits
 ) -> None:
     policy, given_events = drawn
-    lives = []
-    for components in (Thorough, Components):
-        world = Lived(
-            seed,
-            partitions=1 + seed % 2,
-            policy=policy,
-            limits=Limits(rows=3 + seed % 40, size=400),
-            folding=folding,
-            lazy=0.7,
-            twice=0.1,
-            ordered=seed % 3 > 0,
-            recorder=Logged,
-            components=components,
-            timed=clock > 0,
-            shared=shared,
-        )
-        log = live(world, given_events, clock)
-        lives.append((log, world.rows(), world.effects.counts))
-    assert lives[0] == lives[1]
+    limits = Limits(rows=3 + seed % 40, size=400)
+    one, other = lives(
+        (Thorough, Components),
+        policy,
+        given_events,
+        seed,
+        limits=limits,
+        folding=folding,
+        shared=shared,
+        clock=clock,
+    )
+    assert one == other
 
 
 @examples(30)
@@ -80,6 +83,5 @@ def test_what_was_in_memory_is_freed_when_it_is_let_go_of(
         found = gc.collect()
     finally:
         gc.enable()
-    assert (
-        found == 0
-    )  # what makes circles is freed by nobody but the collector, and workers run that once an hour
+    # Circles are freed by nobody but the collector, which a worker has look once an hour.
+    assert found == 0

@@ -16,10 +16,15 @@ from tests.property.identity_strategies import arrivals, policies, timestamp
 from tests.property.identity_world import Recorder, World
 
 if TYPE_CHECKING:
+    from collections import Counter
+
+    from stream_app.domain.component import Components
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
+    from stream_app.domain.folding import FoldLimits
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.profile import Place, Profile
+    from stream_app.domain.repair import Limits
     from tests.property.identity_rest import Given
 
 encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -121,10 +126,15 @@ class Lived(World):
             ]
         super().start()
 
+    @property
+    def log(self) -> Log:
+        """All that was called."""
+        assert isinstance(self.effects, Logged)
+        return self.effects.log
+
     def rules_of(self, place: int) -> LoggedRules:
         assert 0 <= place < self.partitions
-        log: Log = self.effects.log  # type: ignore[attr-defined]  # these worlds have a Logged
-        return LoggedRules(log, self.fickle)
+        return LoggedRules(self.log, self.fickle)
 
     def end_epoch(self, place: int) -> None:
         super().end_epoch(place)
@@ -169,5 +179,39 @@ def live(world: Lived, given: Given, clock: int) -> Log:
     for _ in range(3000 * (len(given) + 10)):
         if not world.step():
             break
-    log: Log = world.effects.log  # type: ignore[attr-defined]  # these worlds have a Logged
-    return log
+    return world.log
+
+
+def lives(
+    ways: tuple[type[Components], type[Components]],
+    policy: IdentityPolicy,
+    given: Given,
+    seed: int,
+    *,
+    limits: Limits,
+    folding: FoldLimits,
+    shared: bool,
+    clock: int,
+    fickle: int = 0,
+) -> list[tuple[Log, list[tuple[str, bytes, bytes]], Counter[str]]]:
+    """Live through a world once in either way; return of each what was called, what is kept, and what was counted."""
+    found = []
+    for components in ways:
+        world = Lived(
+            seed,
+            partitions=1 + seed % 2,
+            policy=policy,
+            limits=limits,
+            folding=folding,
+            lazy=0.7,
+            twice=0.1,
+            ordered=seed % 3 > 0,
+            recorder=Logged,
+            components=components,
+            timed=clock > 0,
+            shared=shared,
+            fickle=fickle,
+        )
+        log = live(world, given, clock)
+        found.append((log, world.rows(), world.effects.counts))
+    return found
