@@ -291,10 +291,18 @@ class Pipeline:
             return ""
 
     def at_work(self) -> bool:
-        """Tell whether the running workers have taken up every task that keeps rows, and restored these."""
-        pages = "".join(map(self.metrics, self.workers))
-        tasks = re.findall(r'^raccord_tasks\{stage="(?:resolve|customer)"\} (\d+)', pages, re.MULTILINE)
-        return sum(map(int, tasks)) == 2 * self.settings.partitions
+        """Tell whether the running workers have taken up every task that keeps rows, and restored these.
+
+        Each page is of another moment, and a task that moves may be on two of them. What all pages say twice, one
+        round after the other, was true of all at once.
+        """
+        told = self._restored()
+        return sum(told) == 2 * self.settings.partitions and told == self._restored()
+
+    def _restored(self) -> list[int]:
+        """Return how many tasks that keep rows each worker processes."""
+        pattern = re.compile(r'^raccord_tasks\{stage="(?:resolve|customer)"\} (\d+)', re.MULTILINE)
+        return [sum(map(int, pattern.findall(self.metrics(name)))) for name in self.workers]
 
 
 def stored(folder: Path) -> dict[bytes, bytes]:
