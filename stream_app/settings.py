@@ -64,6 +64,9 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]+$",
         description="this worker's slot: the same after a restart, different from every other worker's",
     )
+    processes: int = Field(
+        1, ge=1, le=64, description="processes of this worker: each uses one core, and a share of the cache"
+    )
     stages: Annotated[tuple[str, ...], NoDecode] = Field(STAGES, description="stages to run")
 
     time: TimeMode = Field(TimeMode.WALL, description="wall: live; events: a replay drives the clock")

@@ -301,7 +301,7 @@ class Pipeline:
 
     def _restored(self) -> list[int]:
         """Return how many tasks that keep rows each worker processes."""
-        pattern = re.compile(r'^raccord_tasks\{stage="(?:resolve|customer)"\} (\d+)', re.MULTILINE)
+        pattern = re.compile(r'^raccord_tasks\{.*stage="(?:resolve|customer)"\} (\d+)', re.MULTILINE)
         return [sum(map(int, pattern.findall(self.metrics(name)))) for name in self.workers]
 
 

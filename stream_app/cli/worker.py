@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,13 +19,16 @@ from stream_app.engine import topics as kafka_topics
 from stream_app.engine.errors import FatalError
 from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.logs import configure
+from stream_app.runs.pages import Pages
+from stream_app.runs.processes import Elder, Processes
 from stream_app.runs.workers import WITH_PARENT, end_with_parent
 from stream_app.settings import Settings
 from stream_app.wire import NATIVE, RegistryUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from stream_app.engine.worker import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +37,7 @@ def worker() -> None:
     """Run one worker; settings come from the environment (RACCORD_...).
 
     It finishes its epoch and leaves the group on SIGTERM or Ctrl-C. Rules and sending policy are read again when
-    their files change, and at once on SIGHUP.
+    their files change, and at once on SIGHUP. With RACCORD_PROCESSES it is that many processes, to use as many cores.
     """
     settings = read_settings()
     configure(settings.log_level)
@@ -42,6 +46,33 @@ def worker() -> None:
     )  # "read the rules again": while it starts it reads them anyway
     if os.environ.get(WITH_PARENT):
         threading.Thread(target=end_with_parent, daemon=True).start()
+    elder = Elder.found()
+    if settings.processes > 1:
+        raise typer.Exit(_several(settings))
+    if elder is None:
+        pipeline, port = _set_up(settings)
+        _say_where(settings, port)
+    else:
+        with elder.hearing_of_errors():
+            pipeline, port = _set_up(settings)
+        elder.ready(port)
+    log.info("native_part", in_use=NATIVE)
+    pipeline.run()
+
+
+def _several(settings: Settings) -> int:
+    """Run a worker of several processes; return its exit code."""
+    pages = Pages()
+    with _port_of_its_own(settings):
+        port = pages.serve(settings.metrics_host, settings.metrics_port)
+    with Processes(settings) as processes:
+        pages.addresses = processes.set_up()
+        _say_where(settings, port)
+        return processes.run()
+
+
+def _set_up(settings: Settings) -> tuple[Worker, int]:
+    """Build the pipeline and serve its metrics; return it, and the port of these."""
     try:
         pipeline = build(settings)
     except RegistryUnavailable as error:
@@ -52,21 +83,29 @@ def worker() -> None:
     except OSError as error:
         msg = f"the worker can't be set up: {error}"
         raise EnvironmentMissing(msg) from error
-    try:
+    with _port_of_its_own(settings):
         port = metrics.serve(
             settings.metrics_host, settings.metrics_port, {"version": VERSION, "worker": settings.worker}
         )
+    return pipeline, port
+
+
+@contextmanager
+def _port_of_its_own(settings: Settings) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         msg = (
             f"port {settings.metrics_port} of {settings.metrics_host} is taken: set RACCORD_METRICS_PORT to another, "
             "or to 0 for any free one"
         )
         raise EnvironmentMissing(msg) from error
+
+
+def _say_where(settings: Settings, port: int) -> None:
     typer.echo(
         f"worker {settings.worker}: metrics at http://{settings.metrics_host}:{port}/metrics", err=True
     )
-    log.info("native_part", in_use=NATIVE)
-    pipeline.run()
 
 
 def reach(settings: Settings, topics: Sequence[str]) -> None:

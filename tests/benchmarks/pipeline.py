@@ -1,7 +1,8 @@
 """How fast the whole road is: `make bench`. Results go to `tests/benchmarks/results/pipeline.json`.
 
 Three measurements on one broker (the embedded one unless KAFKA_BOOTSTRAP_SERVERS names another), one worker:
-- throughput, with all rules that ship and with `abandoned_cart` alone: simulated shoppers are in the channel topics
+- throughput, with all rules that ship and with `abandoned_cart` alone, of a worker with a process for each core
+  (RACCORD_PROCESSES; `--processes`), and of one with a single process: simulated shoppers are in the channel topics
   before the worker starts. The clock runs from the first message that a `read_committed` reader sees behind the first
   hop until the last event is on `customer.timeline`; all events count. (From one mark on the timeline to another would
   flatter: the first hop runs ahead of the others, and its work would lie before the first mark);
@@ -60,7 +61,12 @@ after: 0s
 
 
 def throughput(
-    show: Show, shoppers: int, *, rules: tuple[str, ...] = (), profile: Path | None = None
+    show: Show,
+    shoppers: int,
+    *,
+    rules: tuple[str, ...] = (),
+    processes: int = 1,
+    profile: Path | None = None,
 ) -> dict[str, Any]:
     """Measure events per second through all three hops, with these rules of those that ship; none named: all."""
     records = [
@@ -68,7 +74,7 @@ def throughput(
         for record in Simulation(1, shoppers=shoppers, days=3, noise=Noise(too_large=0)).records()
         if record.note in (None, "late")
     ]
-    settings = {} if profile is None else {"RACCORD_PROFILE": str(profile)}
+    settings = {"RACCORD_PROCESSES": str(processes)}
     with tempfile.TemporaryDirectory() as folder:
         if rules:
             settings["RACCORD_RULES"] = str(Path(folder) / "rules")
@@ -93,6 +99,7 @@ def throughput(
             finally:
                 worker.stop()
     return {
+        "processes": processes,
         "events": len(records),
         "events_per_second": round(len(records) / (ended - began)),
         "seconds_from_start_of_worker": round(ended, 2),
@@ -261,6 +268,12 @@ def _triggers(session: Session, found: list[tuple[float, float]], stop: threadin
     consumer.close()
 
 
+def median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the run in the middle, and the figures of all."""
+    runs.sort(key=lambda run: run["events_per_second"])
+    return {**runs[len(runs) // 2], "all_runs": [run["events_per_second"] for run in runs]}
+
+
 def by_module(path: Path) -> dict[str, Any]:
     """Return where the time of a profiled run went: seconds of own time by module, and the top functions."""
     stats = pstats.Stats(str(path)).stats
@@ -301,6 +314,12 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=2_000)
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="of the worker; default: one a core",
+    )
     parser.add_argument("--only", choices=["throughput", "latency", "profile"])
     parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
@@ -311,12 +330,18 @@ def main() -> None:
         results["latency"] = latency(show, options.rate, options.seconds)
         console.print(results["latency"])
     if options.only in (None, "throughput"):
-        for name, rules in (("throughput", ()), ("throughput_of_one_rule", FIRST_RULE)):
-            runs = [throughput(show, options.shoppers, rules=rules) for _ in range(options.runs)]
-            runs.sort(key=lambda run: run["events_per_second"])
-            every = [run["events_per_second"] for run in runs]
-            results[name] = {**runs[len(runs) // 2], "all_runs": every}
-            console.print({name: results[name]})
+        results["throughput"] = {}
+        for name, rules in (("one_rule", FIRST_RULE), ("all_rules", ())):
+            for processes in sorted({options.processes, 1}, reverse=True):
+                case = f"{name}_{processes}_process{'es' * (processes > 1)}"
+                found = median(
+                    [
+                        throughput(show, options.shoppers, rules=rules, processes=processes)
+                        for _ in range(options.runs)
+                    ]
+                )
+                results["throughput"][case] = found
+                console.print({case: found})
     if options.only in (None, "profile"):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "profile"

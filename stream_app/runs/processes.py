@@ -1,0 +1,219 @@
+"""A worker of several processes, for machines of several cores: Python code runs on one core a process.
+
+Rules:
+- Each process is a member of the group, with a slot of its own. The first has the worker's own name, so that a worker
+  that is given more processes keeps what its stores hold; the others add their number.
+- They join the group together, when all are set up: who joins later makes the others stop for a moment.
+- What the worker is told (SIGTERM, SIGINT, SIGHUP), its processes are told, and by it alone: they are in process groups
+  of their own.
+- They end together. When one ends untold, the others are told to, and whoever supervises the worker starts it again.
+  When the worker itself is gone, at once and without a word, they stop in order.
+
+Worker and process speak through a pair of sockets, in lines of JSON: the process says `{"port": ...}` when it is set
+up, or `{"error": ..., "code": ...}` when it can't be; the worker answers with `{}`. A socket's end is its owner's end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from stream_app.errors import Exit, UserError
+from stream_app.runs.workers import STOP_SECONDS, WITH_PARENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import Self
+
+    from stream_app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_SOCKET = "RACCORD_PROCESS_SOCKET"
+"""Environment variable: the number of the open socket to the worker that a process belongs to."""
+
+_COMMAND = (sys.executable, "-m", "stream_app", "worker")
+_LEAST_CACHE_MIB = 8
+
+
+def slots(worker: str, count: int) -> list[str]:
+    """Return the slots of a worker's processes."""
+    return [worker, *(f"{worker}.{number}" for number in range(1, count))]
+
+
+class Processes:
+    """The worker's side; a context manager that ends whatever still runs.
+
+    Args:
+        settings: the worker's. Its block cache is shared out.
+        command: runs one process.
+    """
+
+    def __init__(self, settings: Settings, command: tuple[str, ...] = _COMMAND) -> None:
+        self._worker = settings.worker
+        self._slots = slots(settings.worker, settings.processes)
+        self._cache_mib = max(_LEAST_CACHE_MIB, settings.cache_mib // settings.processes)
+        self._command = command
+        self._running: dict[socket.socket, subprocess.Popen[bytes]] = {}
+        self._told = False
+
+    def __enter__(self) -> Self:
+        signal.signal(
+            signal.SIGHUP, signal.SIG_IGN
+        )  # processes inherit that, and change it when they can hear it
+        for heard in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(heard, self._stop)
+        try:
+            for slot in self._slots:
+                self._start(slot)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._tell(signal.SIGTERM)
+        for ours in self._running:
+            ours.close()  # whoever still waits for the word will hear that there is none
+        for process in self._running.values():
+            self._ended(process)
+
+    def set_up(self) -> list[str]:
+        """Wait until all processes are set up; return where their metrics are.
+
+        Raises:
+            UserError: one of them can't be; it says why.
+        """
+        return [
+            f"http://127.0.0.1:{self._port(ours, process)}/metrics" for ours, process in self._running.items()
+        ]
+
+    def run(self) -> int:
+        """Have all join the group, and wait for their end; return the worker's exit code."""
+        for ours in self._running:
+            _say(ours, {})
+        signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
+        with selectors.DefaultSelector() as selector:
+            for ours in self._running:
+                selector.register(ours, selectors.EVENT_READ)
+            selector.select()
+        untold = not self._told
+        self._tell(signal.SIGTERM)
+        codes = [self._ended(process) for process in self._running.values()]
+        if untold:
+            log.error("process_ended", worker=self._worker, exit_codes=codes, then="the worker ends")
+        return max(codes) or (Exit.FAILED if untold else Exit.OK)
+
+    def _start(self, slot: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            environment = {name: value for name, value in os.environ.items() if name != WITH_PARENT}
+            environment |= {
+                "RACCORD_PROCESSES": "1",
+                "RACCORD_WORKER": slot,
+                "RACCORD_CACHE_MIB": str(self._cache_mib),
+                "RACCORD_METRICS_HOST": "127.0.0.1",
+                "RACCORD_METRICS_PORT": "0",
+                _SOCKET: str(theirs.fileno()),
+            }
+            self._running[ours] = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                self._command, env=environment, pass_fds=[theirs.fileno()], process_group=0
+            )
+
+    def _port(self, ours: socket.socket, process: subprocess.Popen[bytes]) -> int:
+        said = _heard(ours)
+        if said is None and self._told:
+            raise SystemExit(Exit.OK)
+        if said is None:
+            code = self._ended(process)
+            msg = f"a process of worker {self._worker} ended with exit code {code} before it was set up; see above"
+            raise UserError(msg, Exit.FAILED)
+        if "error" in said:
+            raise UserError(said["error"], Exit(said["code"]))
+        return int(said["port"])
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._told = True
+        self._tell(signal.SIGTERM)
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for a process that was told to end, or has; return its exit code, as a shell gives it."""
+        try:
+            code = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        if self._told and code == -signal.SIGTERM:
+            return Exit.OK  # it had not begun, and there was nothing to finish
+        return 128 - code if code < 0 else code
+
+    def _tell(self, what: signal.Signals) -> None:
+        for process in self._running.values():
+            process.send_signal(what)  # does nothing to one whose end has been seen
+
+
+class Elder:
+    """The process's side: the worker that it belongs to."""
+
+    def __init__(self, number: int) -> None:
+        self._socket = socket.socket(fileno=number)
+
+    @classmethod
+    def found(cls) -> Elder | None:
+        """Return the worker that this process belongs to; None: this process is a worker by itself."""
+        number = os.environ.pop(_SOCKET, None)
+        return None if number is None else cls(int(number))
+
+    @contextmanager
+    def hearing_of_errors(self) -> Iterator[None]:
+        """Have the worker say what went wrong, once, instead of each of its processes."""
+        try:
+            yield
+        except UserError as error:
+            _say(self._socket, {"error": error.message, "code": error.code})
+            raise SystemExit(error.code) from error
+
+    def ready(self, port: int) -> None:
+        """Say that this process is set up, and wait for the word; from then on stop when the worker is gone."""
+        _say(self._socket, {"port": port})
+        if _heard(self._socket) is None:
+            raise SystemExit(Exit.FAILED)
+        threading.Thread(target=self._end_with_it, name="elder", daemon=True).start()
+
+    def _end_with_it(self) -> None:
+        while _heard(self._socket) is not None:
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say(to: socket.socket, what: dict[str, Any]) -> None:
+    try:
+        to.sendall(json.dumps(what).encode() + b"\n")
+    except OSError:
+        log.debug("other_side_gone")  # who reads from it will see
+
+
+def _heard(whom: socket.socket) -> dict[str, Any] | None:
+    """Return what the other side says next; None: it has ended."""
+    line = b""
+    while not line.endswith(b"\n"):
+        try:
+            more = whom.recv(1)
+        except OSError:
+            return None
+        if not more:
+            return None
+        line += more
+    said: dict[str, Any] = json.loads(line)
+    return said
