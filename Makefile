@@ -21,7 +21,7 @@ demo: setup ## play simulated shoppers through the pipeline on a real Kafka, and
 # The tests start Python some two hundred times: told to keep no bytecode, each start would compile every module anew.
 test: export PYTHONDONTWRITEBYTECODE =
 test: lint ## all checks and all tests, on a real Kafka
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: setup ## ruff, mypy, import-linter
 	$(BIN)/ruff check
