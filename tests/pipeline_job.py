@@ -291,13 +291,13 @@ class Pipeline:
             return ""
 
     def at_work(self) -> bool:
-        """Tell whether the running workers have taken up every task that keeps rows, and restored these.
+        """Tell whether the workers, all of which run, have taken up every task that keeps rows, and restored these.
 
         Each page is of another moment, and a task that moves may be on two of them. What all pages say twice, one
         round after the other, was true of all at once.
         """
         told = self._restored()
-        return sum(told) == 2 * self.settings.partitions and told == self._restored()
+        return all(told) and sum(told) == 2 * self.settings.partitions and told == self._restored()
 
     def _restored(self) -> list[int]:
         """Return how many tasks that keep rows each worker processes."""

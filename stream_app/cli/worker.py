@@ -47,7 +47,7 @@ def worker() -> None:
     if os.environ.get(WITH_PARENT):
         threading.Thread(target=end_with_parent, daemon=True).start()
     elder = Elder.found()
-    if settings.processes > 1:
+    if elder is None and settings.processes > 1:
         raise typer.Exit(_several(settings))
     if elder is None:
         pipeline, port = _set_up(settings)
@@ -62,11 +62,10 @@ def worker() -> None:
 
 def _several(settings: Settings) -> int:
     """Run a worker of several processes; return its exit code."""
-    pages = Pages()
-    with _port_of_its_own(settings):
-        port = pages.serve(settings.metrics_host, settings.metrics_port)
     with Processes(settings) as processes:
-        pages.addresses = processes.set_up()
+        pages = Pages(processes.set_up())
+        with _port_of_its_own(settings):
+            port = pages.serve(settings.metrics_host, settings.metrics_port)
         _say_where(settings, port)
         return processes.run()
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from prometheus_client import Metric
 
@@ -22,16 +22,20 @@ class Pages(Collector):
     """Reads the pages of a worker's processes whenever its own is asked for.
 
     A page that does not answer is an error, and so is ours then: half the truth would look like an outage elsewhere.
+
+    Args:
+        addresses: where the pages are, by the processes' numbers.
     """
 
-    def __init__(self) -> None:
-        self.addresses: list[str] = []
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
     def collect(self) -> Iterable[Metric]:
         """Return all that the pages say, each metric once."""
         merged: dict[str, Metric] = {}
-        for number, address in enumerate(self.addresses):
-            with urllib.request.urlopen(address, timeout=_SECONDS) as page:  # noqa: S310 - our own, on loopback
+        for number, address in enumerate(self._addresses):
+            with self._open(address, timeout=_SECONDS) as page:
                 families = text_string_to_metric_families(page.read().decode())
             for family in families:
                 whole = merged.setdefault(family.name, family)

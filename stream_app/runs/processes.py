@@ -23,13 +23,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from stream_app.errors import Exit, UserError
-from stream_app.runs.workers import STOP_SECONDS, WITH_PARENT
+from stream_app.runs.workers import WITH_PARENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,9 @@ _SOCKET = "RACCORD_PROCESS_SOCKET"
 
 _COMMAND = (sys.executable, "-m", "stream_app", "worker")
 _LEAST_CACHE_MIB = 8
+_LEAVE_S = 60.0
+"""So long may all take to finish their epochs and leave: as long as a container has (`deploy/compose.yaml`)."""
+_LOOK_S = 1.0
 
 
 def slots(worker: str, count: int) -> list[str]:
@@ -86,8 +90,7 @@ class Processes:
         self._tell(signal.SIGTERM)
         for ours in self._running:
             ours.close()  # whoever still waits for the word will hear that there is none
-        for process in self._running.values():
-            self._ended(process)
+        self._codes()
 
     def set_up(self) -> list[str]:
         """Wait until all processes are set up; return where their metrics are.
@@ -101,16 +104,18 @@ class Processes:
 
     def run(self) -> int:
         """Have all join the group, and wait for their end; return the worker's exit code."""
+        signal.signal(signal.SIGHUP, self._pass_on)
         for ours in self._running:
             _say(ours, {})
-        signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
         with selectors.DefaultSelector() as selector:
             for ours in self._running:
                 selector.register(ours, selectors.EVENT_READ)
-            selector.select()
+            while not selector.select(_LOOK_S):
+                pass  # for Python to look for signals that another thread was woken by
         untold = not self._told
-        self._tell(signal.SIGTERM)
-        codes = [self._ended(process) for process in self._running.values()]
+        if untold:
+            self._tell(signal.SIGTERM)
+        codes = self._codes()
         if untold:
             log.error("process_ended", worker=self._worker, exit_codes=codes, then="the worker ends")
         return max(codes) or (Exit.FAILED if untold else Exit.OK)
@@ -130,13 +135,15 @@ class Processes:
             self._running[ours] = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 self._command, env=environment, pass_fds=[theirs.fileno()], process_group=0
             )
+        if self._told:  # while this one was not there to hear it
+            self._tell(signal.SIGTERM)
 
     def _port(self, ours: socket.socket, process: subprocess.Popen[bytes]) -> int:
         said = _heard(ours)
         if said is None and self._told:
             raise SystemExit(Exit.OK)
         if said is None:
-            code = self._ended(process)
+            code = _exit_code(process.wait())
             msg = f"a process of worker {self._worker} ended with exit code {code} before it was set up; see above"
             raise UserError(msg, Exit.FAILED)
         if "error" in said:
@@ -147,16 +154,25 @@ class Processes:
         self._told = True
         self._tell(signal.SIGTERM)
 
-    def _ended(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for a process that was told to end, or has; return its exit code, as a shell gives it."""
-        try:
-            code = process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        if self._told and code == -signal.SIGTERM:
-            return Exit.OK  # it had not begun, and there was nothing to finish
-        return 128 - code if code < 0 else code
+    def _codes(self) -> list[int]:
+        """Wait until all have ended that were told to, or have by themselves; return their exit codes."""
+        deadline = time.monotonic() + _LEAVE_S
+        for number, process in enumerate(self._running.values()):
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._kill(number, process)
+        codes = [process.wait() for process in self._running.values()]
+        # Who was told before it had begun had nothing to finish.
+        return [Exit.OK if self._told and code == -signal.SIGTERM else _exit_code(code) for code in codes]
+
+    def _kill(self, number: int, process: subprocess.Popen[bytes]) -> None:
+        log.error("process_killed", worker=self._worker, process=number, reason="it did not end")
+        process.kill()
+
+    def _pass_on(self, heard: int, _frame: FrameType | None) -> None:
+        if not self._told:
+            self._tell(signal.Signals(heard))
 
     def _tell(self, what: signal.Signals) -> None:
         for process in self._running.values():
@@ -195,6 +211,11 @@ class Elder:
         while _heard(self._socket) is not None:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exit_code(code: int) -> int:
+    """Return a process's exit code as a shell gives it: 128 and the signal that ended it."""
+    return 128 - code if code < 0 else code
 
 
 def _say(to: socket.socket, what: dict[str, Any]) -> None:

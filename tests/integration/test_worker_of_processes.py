@@ -100,7 +100,7 @@ def life(bootstrap_servers, tmp_path_factory) -> Life:
         pipeline.play(planned[third : 2 * third])
         processes = processes_of(worker.pid)
         os.kill(processes[1], signal.SIGKILL)
-        killed = worker._process.wait(30)
+        killed = worker._process.wait(90)
         left = not alive(processes[0])
 
         pipeline.start("w1")
@@ -140,6 +140,7 @@ def test_two_processes_are_one_worker_with_one_metrics_page(life):
 def test_a_worker_one_of_whose_processes_is_killed_ends_as_a_whole(life):
     assert life.killed == 128 + signal.SIGKILL
     assert life.left[0]
+    assert "exit_codes=[0, 137]" in life.log
 
 
 def test_processes_leave_when_their_worker_is_killed(life):

@@ -17,6 +17,7 @@ from stream_app import metrics
 from stream_app.cli import COMMANDS
 from stream_app.domain.refusal import Reason
 from stream_app.domain.rules.decision import Action
+from stream_app.runs.pages import LABEL
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
@@ -30,8 +31,8 @@ ALERT_RULES = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 SUFFIXES = {Counter: ("_total",), Gauge: ("",), Histogram: ("_bucket", "_sum", "_count")}
-TARGET_LABELS = {"job", "instance"}
-"""Labels that Prometheus puts on everything it scrapes."""
+TARGET_LABELS = {"job", "instance", LABEL}
+"""Labels that Prometheus puts on everything it scrapes, and a worker of several processes on what these say."""
 LABEL_VALUES = {
     "stage": {"ingest", "resolve", "customer"},
     "cause": {"handler", "delivery", "fenced", "unknown"},

@@ -33,9 +33,7 @@ def addresses() -> Iterator[list[str]]:
 
 
 def test_each_metric_is_declared_once_and_has_the_samples_of_all_processes(addresses):
-    pages = Pages()
-    port = pages.serve("127.0.0.1", 0)
-    pages.addresses = addresses
+    port = Pages(addresses).serve("127.0.0.1", 0)
     lines = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text.splitlines()
     assert [line for line in lines if "applied_total" in line] == [
         "# HELP applied_total Events",
@@ -47,7 +45,5 @@ def test_each_metric_is_declared_once_and_has_the_samples_of_all_processes(addre
 
 
 def test_a_process_that_does_not_answer_makes_the_page_an_error_and_not_half_a_page(addresses):
-    pages = Pages()
-    port = pages.serve("127.0.0.1", 0)
-    pages.addresses = [*addresses, "http://127.0.0.1:1/metrics"]
+    port = Pages([*addresses, "http://127.0.0.1:1/metrics"]).serve("127.0.0.1", 0)
     assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).status_code == 500
