@@ -73,9 +73,8 @@ class Processes:
         self._told = False
 
     def __enter__(self) -> Self:
-        signal.signal(
-            signal.SIGHUP, signal.SIG_IGN
-        )  # processes inherit that, and change it when they can hear it
+        # Processes inherit that, and change it when they can hear it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for heard in (signal.SIGTERM, signal.SIGINT):
             signal.signal(heard, self._stop)
         try:
@@ -107,18 +106,22 @@ class Processes:
         signal.signal(signal.SIGHUP, self._pass_on)
         for ours in self._running:
             _say(ours, {})
-        with selectors.DefaultSelector() as selector:
-            for ours in self._running:
-                selector.register(ours, selectors.EVENT_READ)
-            while not selector.select(_LOOK_S):
-                pass  # for Python to look for signals that another thread was woken by
-        untold = not self._told
-        if untold:
-            self._tell(signal.SIGTERM)
+        first = self._first_to_end()
+        if self._told:
+            return max(self._codes())
+        self._tell(signal.SIGTERM)
         codes = self._codes()
-        if untold:
-            log.error("process_ended", worker=self._worker, exit_codes=codes, then="the worker ends")
-        return max(codes) or (Exit.FAILED if untold else Exit.OK)
+        log.error("process_ended", worker=self._worker, exit_codes=codes, then="the worker ends")
+        return codes[first] or Exit.FAILED
+
+    def _first_to_end(self) -> int:
+        """Wait until a process has ended; return its number."""
+        with selectors.DefaultSelector() as selector:
+            for number, ours in enumerate(self._running):
+                selector.register(ours, selectors.EVENT_READ, number)
+            while not (ended := selector.select(_LOOK_S)):
+                pass  # for Python to look for signals that another thread was woken by
+        return int(ended[0][0].data)
 
     def _start(self, slot: str) -> None:
         ours, theirs = socket.socketpair()
