@@ -20,7 +20,7 @@ from stream_app.engine.errors import FatalError
 from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.logs import configure
 from stream_app.runs.pages import Pages
-from stream_app.runs.processes import Elder, Processes
+from stream_app.runs.processes import Parent, Processes
 from stream_app.runs.workers import WITH_PARENT, end_with_parent
 from stream_app.settings import Settings
 from stream_app.wire import NATIVE, RegistryUnavailable
@@ -46,16 +46,16 @@ def worker() -> None:
     )  # "read the rules again": while it starts it reads them anyway
     if os.environ.get(WITH_PARENT):
         threading.Thread(target=end_with_parent, daemon=True).start()
-    elder = Elder.found()
-    if elder is None and settings.processes > 1:
+    parent = Parent.found()
+    if parent is None and settings.processes > 1:
         raise typer.Exit(_several(settings))
-    if elder is None:
+    if parent is None:
         pipeline, port = _set_up(settings)
         _say_where(settings, port)
     else:
-        with elder.hearing_of_errors():
+        with parent.told_of_errors():
             pipeline, port = _set_up(settings)
-        elder.ready(port)
+        parent.ready(port)
     log.info("native_part", in_use=NATIVE)
     pipeline.run()
 

@@ -182,20 +182,20 @@ class Processes:
             process.send_signal(what)  # does nothing to one whose end has been seen
 
 
-class Elder:
+class Parent:
     """The process's side: the worker that it belongs to."""
 
     def __init__(self, number: int) -> None:
         self._socket = socket.socket(fileno=number)
 
     @classmethod
-    def found(cls) -> Elder | None:
+    def found(cls) -> Parent | None:
         """Return the worker that this process belongs to; None: this process is a worker by itself."""
         number = os.environ.pop(_SOCKET, None)
         return None if number is None else cls(int(number))
 
     @contextmanager
-    def hearing_of_errors(self) -> Iterator[None]:
+    def told_of_errors(self) -> Iterator[None]:
         """Have the worker say what went wrong, once, instead of each of its processes."""
         try:
             yield
@@ -208,7 +208,7 @@ class Elder:
         _say(self._socket, {"port": port})
         if _heard(self._socket) is None:
             raise SystemExit(Exit.FAILED)
-        threading.Thread(target=self._end_with_it, name="elder", daemon=True).start()
+        threading.Thread(target=self._end_with_it, name="parent", daemon=True).start()
 
     def _end_with_it(self) -> None:
         while _heard(self._socket) is not None:

@@ -12,7 +12,7 @@ import sys
 import time
 
 from stream_app.errors import EnvironmentMissing
-from stream_app.runs.processes import Elder
+from stream_app.runs.processes import Parent
 
 
 def say(line: str) -> None:
@@ -32,9 +32,9 @@ def main(behaviour: str) -> None:
         if number != signal.SIGHUP:
             stopped.append(number)
 
-    elder = Elder.found()
-    assert elder is not None
-    with elder.hearing_of_errors():
+    parent = Parent.found()
+    assert parent is not None
+    with parent.told_of_errors():
         if behaviour == "can't":
             raise EnvironmentMissing("there is no broker")
     end_at_once(behaviour, {"dies early": 9})
@@ -43,7 +43,7 @@ def main(behaviour: str) -> None:
     if slot != "w":
         time.sleep(0.3)  # the last to be set up
     say(f"{slot} is set up")
-    elder.ready(1000 + len(slot))
+    parent.ready(1000 + len(slot))
     say(f"{slot} runs with {os.environ['RACCORD_CACHE_MIB']}")
     end_at_once(behaviour, {"ends": 0, "fails": 70})
     while not stopped:
