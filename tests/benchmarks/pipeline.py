@@ -317,7 +317,7 @@ def main() -> None:
     parser.add_argument(
         "--processes",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=os.cpu_count() or 1,
         help="of the worker; default: one a core",
     )
     parser.add_argument("--only", choices=["throughput", "latency", "profile"])
