@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-rules kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-identity: setup ## measure what an event costs by its component's size; no
 
 bench-monetary: setup ## replay a year of a grocer's tills and compare with pandas, to the cent; needs the extra `bench`
 	@$(BIN)/python -m tests.benchmarks.monetary
+
+bench-peers: setup ## measure Raccord beside Kafka Streams, Quix Streams and stock Faust, in one run; an hour
+	@$(BIN)/python -m tests.benchmarks.peers
 
 bench-rules: setup ## measure what rules, a million pending timers and late events cost
 	@$(BIN)/python -m tests.benchmarks.rules_cost

@@ -160,7 +160,15 @@ class Engine:
                     self._take(task, name, record)
         if start < len(records):
             task.handler.process(records[start:] if start else records)
+            if task.follows_clock:
+                self._fire_passed(task, records[-1].offset + 1)
         task.position = records[-1].offset + 1
+
+    def _fire_passed(self, task: Task, position: int) -> None:
+        """Fire what a source's own events or markers have passed; all before `position` is done by then."""
+        if task.stage.tables and task.timers.earliest < task.clock:
+            task.position = position  # an epoch may end between two timers
+            self._fire(task)
 
     def _take(self, task: Task, name: str, record: Any) -> None:
         """Take in a record of the engine's own: watermarks, a clock marker, arrivals."""
@@ -169,6 +177,7 @@ class Engine:
             marker = decode_marker(value) if name == WATERMARK_HEADER else None
             if marker is not None:
                 task.watermark.mark(marker)
+                self._fire_passed(task, record.offset)
             return
         try:
             said = decode_watermarks(value) if name == WATERMARK_HEADER else {}
@@ -260,7 +269,7 @@ class Engine:
             return
         self._follow_clocks()
         for task in ready:
-            if task.follows_clock or not task.stage.tables or task.timers.earliest >= task.clock:
+            if not task.stage.tables or task.timers.earliest >= task.clock:
                 continue
             if not self._fired(task):
                 return

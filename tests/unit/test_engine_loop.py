@@ -557,6 +557,87 @@ def test_what_only_says_that_it_is_a_marker_is_data_in_a_topic_that_producers_wr
     assert task.clock == 700
 
 
+class Source:
+    """One task of a stage that reads producers' records and keeps tables: each record's value is its time."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.did: list[str] = []
+        stage = Stage("source", ("in",), "changelog", lambda _task: self, (WORDS,))
+        task = self.task = Task(stage, TP("in", 0), (), (), Clockwork(TimeMode.EVENTS, 0, 10_000))
+        task.open(MemoryRows(), desk.producer)
+        task.ready = True
+        desk.tasks.clear()
+        desk.tasks[task.tp] = task
+        task.since = desk.gate.reopen(task.tp, 0)
+        desk.apply_seeks()
+
+    def process(self, records: Sequence[Any]) -> None:
+        for record in records:
+            self.did.append(f"at {int(record.value)}")
+            self.task.observe(int(record.value), int(record.value))
+
+    def fire(self, due: int, _key: bytes) -> None:
+        self.did.append(f"due {due}")
+
+    def flush(self) -> None: ...
+
+    def reset(self) -> None:
+        self.did.append("reset")
+
+    def take(self, *times: int) -> None:
+        self.desk.take(self.task, *times)
+
+
+def test_timers_of_a_stage_that_reads_producers_records_fire_after_the_batch_that_passed_them(desk):
+    source = Source(desk)
+    for due in (20, 30, 40):
+        source.task.timers.set(due, b"k")
+    source.take(10, 20)
+    source.take(31, 35)
+    assert source.did == ["at 10", "at 20", "at 31", "at 35", "due 20", "due 30"]
+    assert source.task.position == 36
+
+
+def test_a_clock_marker_fires_the_timers_of_a_stage_that_reads_producers_records(desk):
+    source = Source(desk)
+    source.task.timers.set(20, b"k")
+    marker = SimpleNamespace(
+        offset=0, key=None, value=encode_marker(21), headers=[(WATERMARK_HEADER, b"1")], timestamp=0
+    )
+    desk.engine.process(source.task.tp, Batch(desk.gate.snapshot()[source.task.tp], [marker]))
+    assert source.did == ["due 20"]
+    assert source.task.position == 1
+
+
+def test_a_live_clock_fires_the_timers_of_a_stage_that_reads_producers_records(desk):
+    source = Source(desk)
+    source.task.timers.set(20, b"k")
+    source.task.watermark.value = 21
+    desk.engine.tick()
+    assert source.did == ["due 20"]
+
+
+def test_a_timer_that_fails_after_its_batch_takes_the_batch_back_and_goes_to_the_dead_letters(desk):
+    source = Source(desk)
+    set_aside: list[int] = []
+    desk.engine.dispatcher.poison_timer = lambda _task, due, _key: set_aside.append(due)
+    source.task.timers.set(20, b"k")
+    source.task.dirty = True
+    desk.engine.commit()
+
+    def fails(_due: int, _key: bytes) -> None:
+        raise ValueError
+
+    source.fire = fails
+    source.take(30)
+    assert (source.task.position, source.did) == (0, ["at 30", "reset"])
+    desk.apply_seeks()
+    source.take(30)
+    assert set_aside == [20]
+    assert desk.epochs.positions[-1] == {"in/0": 31}
+
+
 def test_a_clock_that_is_years_ahead_fires_nobodys_timers(desk):
     arrival, minute = 1_700_000_000_000, 60_000
     source = Stage("source", ("up",), "changelog", Words, watermarks_to="in")

@@ -1,0 +1,146 @@
+"""The comparison's tables, as a page of the documentation: `docs/benchmarks.md`.
+
+`python -m tests.benchmarks.peers.report` writes the page anew from the results that are there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.benchmarks.peers.bed import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+RESULTS = ROOT / "tests" / "benchmarks" / "results" / "peers.json"
+OURS = "Raccord"
+MISSING = "-"
+
+TITLES = {
+    "count": "Job 1: count per key, with state, changelog and outputs for a tenth of the events",
+    "repartition": "Job 2: the same after a repartition",
+    "basket": "Job 3: abandoned basket (keyed state, timers in event time, cancelled by a purchase)",
+}
+
+INTRODUCTION = """\
+# Benchmarks against what else there is
+
+Regenerate with `make bench-peers` (an hour on two cores; `--systems raccord streams --jobs basket` of
+`python -m tests.benchmarks.peers` does a part). The page is written by that command from
+[peers.json](../tests/benchmarks/results/peers.json); its words and what they rest on are in
+[tests/benchmarks/peers](../tests/benchmarks/peers).
+
+**What is compared.** One job after the other, on one broker, with the same records; one system at a time. What each
+puts out is compared with what an offline computation says must come out, key by key and value by value; a system with
+another output would end the benchmark. The systems take their input from one topic of {partitions} partitions and keep
+their state in RocksDB (Faust: in memory, which is faster), with a changelog. All but Faust are exactly once.
+
+**Settings**, each the fastest that was found while the guarantees stay: Kafka Streams with the processor API, cached
+persistent stores, a streaming JSON parser, timers looked for from the earliest on, the parallel collector,
+`commit.interval.ms` 1,000 for throughput and 100 for latency; Quix Streams with a commit interval of 1 s and 0.1 s, and
+raw bytes wherever it allows them; Faust with in-memory tables and long buffers; Raccord's engine as it is shipped, for
+it paces its commits by itself. Event time drives all timers; Quix has none, so its job 3 is a session window with that
+gap, which closes one gap later.
+
+**A lane** is a thread of Kafka Streams, a process of the others. A worker with two lanes uses both cores of this
+machine, of which the broker and the measuring process take their share.
+
+| | |
+|---|---|
+"""
+
+
+def write_page(results: Mapping[str, Any]) -> None:
+    """Write the page from a run's results."""
+    PAGE.write_text(page(results), encoding="utf-8")
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Return the page."""
+    machine = results["machine"]
+    parts = [INTRODUCTION.format(partitions=results["partitions"])]
+    parts.extend(f"| {name} | {value} |\n" for name, value in _facts(results, machine))
+    found = results["systems"]
+    for job, title in TITLES.items():
+        rows = [row for name, system in found.items() for row in _rows(name, system["jobs"].get(job))]
+        if rows:
+            best = {
+                name: max(run["events_per_second"] for run in system["jobs"][job]["throughput"])
+                for name, system in found.items()
+                if job in system["jobs"]
+            }
+            parts.append(f"\n## {title}\n\n{_table(_HEAD, rows)}\n{_ratios(best)}")
+    if results["recovery"]:
+        rows = [_recovery(name, one) for name, one in results["recovery"].items()]
+        parts.append(f"\n## Back after `kill -9`\n\n{RECOVERY}\n\n{_table(_RECOVERY_HEAD, rows)}")
+    return "".join(parts)
+
+
+RECOVERY = """\
+Job 1 with one lane. The worker is killed when all keys are in its state, and started again at once; seconds from then
+until events of all partitions, written while it was down, are put out with the right counts. The group gives a silent
+member up after 10 s, which is in all of these figures."""
+
+_HEAD = (
+    "system", "lanes", "events/s", "of runs", "CPU-s per million events", "broker's", "peak memory, MiB",
+    "latency at events/s", "p50, ms", "p99, ms",
+)  # fmt: skip
+_RECOVERY_HEAD = ("system", "keys", "local state there, s", "local state gone, s")
+
+
+def _facts(results: Mapping[str, Any], machine: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    yield "date", machine["date"]
+    yield "machine", f"{machine['cores']} cores, {machine['system']}; {machine['note']}"
+    yield "broker", f"Apache Kafka {machine['kafka']}, one node"
+    yield "Java", results["java"]
+    yield (
+        "Python",
+        f"{machine['python']}, librdkafka {machine['librdkafka']}, native part {machine['native_part']}",
+    )
+    for name, system in results["systems"].items():
+        yield name, system["version"] or "this repository"
+    yield "seed", results["seed"]
+
+
+def _rows(name: str, job: Mapping[str, Any] | None) -> Iterable[tuple[str, ...]]:
+    if job is None:
+        return
+    best = max(run["events_per_second"] for run in job["throughput"])
+    for run in job["throughput"]:
+        live = job.get("latency") if run["events_per_second"] == best else None
+        yield (
+            name,
+            str(run["lanes"]),
+            f"**{run['events_per_second']:,}**",
+            ", ".join(f"{one:,}" for one in run["all_runs"]),
+            f"{run['cpu_s_per_million']:,}",
+            f"{run['broker_cpu_s_per_million']:,}",
+            f"{run['peak_memory_mib']:,}",
+            f"{live['rate']:,}" if live else "",
+            f"{live['p50_ms']:,}" if live and live["outputs"] else "",
+            f"{live['p99_ms']:,}" if live and live["outputs"] else "",
+        )
+
+
+def _ratios(best: Mapping[str, int]) -> str:
+    """Return the sentence that says how many times as fast Raccord is, each system at its best."""
+    if OURS not in best or len(best) == 1:
+        return ""
+    said: Callable[[str], str] = lambda name: f"{best[OURS] / best[name]:.2f} x {name}"  # noqa: E731
+    return f"\nRaccord, each at its best: {', '.join(said(name) for name in best if name != OURS)}.\n"
+
+
+def _recovery(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:
+    return name, f"{one['keys']:,}", str(one["seconds_with_local_state"]), str(one["seconds_without"])
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = tuple(head)
+    lines = [head, ("---",) + ("---:",) * (len(head) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    write_page(json.loads(RESULTS.read_text(encoding="utf-8")))
