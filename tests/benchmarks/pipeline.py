@@ -66,9 +66,13 @@ def throughput(
     *,
     rules: tuple[str, ...] = (),
     processes: int = 1,
+    workers: int = 1,
     profile: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure events per second through all three hops, with these rules of those that ship; none named: all."""
+    """Measure events per second through all three hops, with these rules of those that ship; none named: all.
+
+    With several `workers`, of `processes` each, they do it together; their own figures are left out then.
+    """
     records = [
         record
         for record in Simulation(1, shoppers=shoppers, days=3, noise=Noise(too_large=0)).records()
@@ -90,15 +94,18 @@ def throughput(
                 clock = feed.play(records, Speed(None))
                 feed.mark(clock + 48 * 3_600_000)
                 feed.flush()
-            worker = worker_of(session, Path(folder), profile)
+            running = workers_of(session, Path(folder), workers, profile)
             started = time.monotonic()
-            worker.start()
+            for worker in running:
+                worker.start()
             try:
-                began, ended = _follow(session, worker, len(records), started)
-                figures = _metrics(Path(folder) / "worker.log")
+                began, ended = _follow(session, running, len(records), started)
+                figures = _metrics(Path(folder) / "bench.log") if workers == 1 else {}
             finally:
-                worker.stop()
+                for worker in running:
+                    worker.stop()
     return {
+        "workers": workers,
         "processes": processes,
         "events": len(records),
         "events_per_second": round(len(records) / (ended - began)),
@@ -107,15 +114,19 @@ def throughput(
     }
 
 
-def worker_of(session: Session, folder: Path, profile: Path | None) -> WorkerProcess:
-    """Return the worker to measure; the profiled one runs through `profiled_worker`."""
-    worker = WorkerProcess("bench", session.environment, folder / "worker.log")
+def workers_of(session: Session, folder: Path, workers: int, profile: Path | None) -> list[WorkerProcess]:
+    """Return the workers to measure; a profiled one runs through `profiled_worker`."""
+    names = ["bench", *(f"bench{number}" for number in range(1, workers))]
+    found = [WorkerProcess(name, session.environment, folder / f"{name}.log") for name in names]
     if profile is not None:
-        worker.command = [sys.executable, "-m", "tests.benchmarks.profiled_worker", str(profile)]
-    return worker
+        for worker in found:
+            worker.command = [sys.executable, "-m", "tests.benchmarks.profiled_worker", str(profile)]
+    return found
 
 
-def _follow(session: Session, worker: WorkerProcess, expected: int, started: float) -> tuple[float, float]:
+def _follow(
+    session: Session, workers: list[WorkerProcess], expected: int, started: float
+) -> tuple[float, float]:
     """Return when the first message came out of the first hop, and when all events were on the timeline (s)."""
     consumer = Consumer(
         {
@@ -127,12 +138,12 @@ def _follow(session: Session, worker: WorkerProcess, expected: int, started: flo
     partitions = range(session.settings.partitions)
     consumer.assign([TopicPartition(session.topics.lookup, p, 0) for p in partitions])
     while not any(message.error() is None for message in consumer.consume(1, 0.05)):
-        worker.check()
+        _check(workers)
     began = now = time.monotonic() - started
     consumer.assign([TopicPartition(session.topics.timeline, p, 0) for p in partitions])
     seen = 0
     while seen < expected:
-        worker.check()
+        _check(workers)
         for message in consumer.consume(10_000, 0.05):
             if message.error() is None and message.value()[43:44] == b"\x00":
                 seen += 1  # revision 0: an event's first appearance, not a move
@@ -142,6 +153,11 @@ def _follow(session: Session, worker: WorkerProcess, expected: int, started: flo
             raise SystemExit(msg)
     consumer.close()
     return began, now
+
+
+def _check(workers: list[WorkerProcess]) -> None:
+    for worker in workers:
+        worker.check()
 
 
 def _metrics(log: Path) -> dict[str, float]:

@@ -72,11 +72,17 @@ def page(results: Mapping[str, Any]) -> str:
                 if job in system["jobs"]
             }
             parts.append(f"\n## {title}\n\n{_table(_HEAD, rows)}\n{_ratios(best)}")
+    if results.get("pipeline"):
+        parts.append(f"\n## The whole of Raccord\n\n{WHOLE}\n\n{_whole(results['pipeline'])}")
     if results["recovery"]:
         rows = [_recovery(name, one) for name, one in results["recovery"].items()]
         parts.append(f"\n## Back after `kill -9`\n\n{RECOVERY}\n\n{_table(_RECOVERY_HEAD, rows)}")
     return "".join(parts)
 
+
+WHOLE = """\
+Identity, timeline, profile and all rules that ship, with simulated shoppers; there is nothing to compare it with. As in
+`make bench`, the clock runs from the first message behind the first hop to the last event on a timeline."""
 
 RECOVERY = """\
 Job 1 with one lane. The worker is killed when all keys are in its state, and started again at once; seconds from then
@@ -134,6 +140,19 @@ def _ratios(best: Mapping[str, int]) -> str:
 
 def _recovery(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:
     return name, f"{one['keys']:,}", str(one["seconds_with_local_state"]), str(one["seconds_without"])
+
+
+def _whole(pipeline: Mapping[str, Any]) -> str:
+    rows = [
+        (name, f"**{run['events_per_second']:,}**", ", ".join(f"{one:,}" for one in run["all_runs"]))
+        for name, run in pipeline["throughput"].items()
+    ]
+    live = pipeline["latency"]
+    return (
+        f"{_table(('', 'events/s', 'of runs'), rows)}\n"
+        f"From an event to its trigger at {live['events_per_second']:,} events/s, one worker of one process: p50 "
+        f"{live['p50_ms']:,} ms, p99 {live['p99_ms']:,} ms.\n"
+    )
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
