@@ -150,6 +150,12 @@ RESTORED_ROWS = Gauge(
 RESTORE_SECONDS = Gauge(
     "raccord_restore_seconds", "Time that the latest restore took", ["stage", "partition"], registry=REGISTRY
 )
+STANDBY_BEHIND = Gauge(
+    "raccord_standby_behind_records",
+    "Changelog records that rows kept warm for another worker's partition are behind",
+    ["stage", "partition"],
+    registry=REGISTRY,
+)
 STATE_BYTES = Gauge("raccord_state_bytes", "Size of a store", ["stage", "partition"], registry=REGISTRY)
 INFO = Gauge("raccord_info", "Always 1; the labels say what runs", ["version", "worker"], registry=REGISTRY)
 
@@ -231,6 +237,14 @@ class EngineMetrics(Observer):
     def suspended(self, task: Task) -> None:
         """A ready task stopped reading."""
         TASKS.labels(task.stage.name).dec()
+
+    def standby(self, stage: str, partition: int, behind: int | None) -> None:
+        """How far rows that are kept warm are behind; None: they aren't any more."""
+        labels = (stage, str(partition))
+        if behind is None:
+            STANDBY_BEHIND.remove(*labels)
+        else:
+            STANDBY_BEHIND.labels(*labels).set(behind)
 
     def lag(self, task: Task, records: int) -> None:
         """How many records of a task's input are still to be read."""

@@ -64,8 +64,12 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]+$",
         description="this worker's slot: the same after a restart, different from every other worker's",
     )
+    member_of: str = Field("", description="worker that this process is part of; the worker sets it itself")
     processes: int = Field(
         1, ge=1, le=64, description="processes of this worker: each uses one core, and a share of the cache"
+    )
+    standby_replicas: int = Field(
+        0, ge=0, le=8, description="workers that keep each partition's state warm beside its owner"
     )
     stages: Annotated[tuple[str, ...], NoDecode] = Field(STAGES, description="stages to run")
 

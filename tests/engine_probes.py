@@ -24,6 +24,7 @@ from stream_app.engine.assignment import Assignment
 from stream_app.engine.engine import Engine
 from stream_app.engine.errors import EpochAbortedError
 from stream_app.engine.producer import TransactionalProducer
+from stream_app.engine.standby import Standbys
 from stream_app.engine.store import Rows
 from stream_app.engine.watermark import TimeMode
 from tests import engine_worker
@@ -264,6 +265,13 @@ def stores(build: Build) -> Worker:
     def restored(_self: Assignment, task: Task, progress: Any) -> None:
         say("restored", task.id, progress.rows)
 
+    def warm(_self: Standbys, *_of: Any) -> None:
+        tell(_self)
+        for topic, partition in sorted(_self._roster.warm):
+            say("warm", f"{topic}/{partition}")
+
+    tell = Standbys._tell
+    Standbys._tell = warm
     Assignment._open_rows, Rows.close, Assignment._progress = opened, closed, restored
     worker = build()
     ready = Assignment._refresh

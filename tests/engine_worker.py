@@ -130,6 +130,7 @@ def build(group: str, worker: str, folder: Path, bootstrap: str, **options: Any)
         session_timeout_ms=int(os.environ.get("SESSION_MS", "6000")),
         transaction_timeout_ms=int(os.environ.get("TRANSACTION_MS", "8000")),
         batch=int(os.environ.get("BATCH", "2000")),
+        standby_replicas=int(os.environ.get("STANDBYS", "0")),
         pace=Pace(interval_s=epoch_s, longest_s=epoch_s),
         **options,
     )

@@ -5,7 +5,9 @@ Rules:
   partitions come straight back.
 - Assigned: whatever the store held, its changelog is read on from the local position (somebody else may have
   owned the partition in between), then the input is sought to the position found in the state.
-- Not assigned any more: closed. The folder stays, for the day the partition returns.
+- Not assigned any more: closed. The folder stays, for the day the partition returns; or this worker stands by for it
+  (`standby`), and has its rows warm on that day.
+- Who is gone has its open transaction ended (`roster`): what it left unfinished is nobody's to wait for.
 - Rows are restored in threads, so that a large store delays neither heartbeats nor other partitions.
 """
 
@@ -18,9 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from confluent_kafka import KafkaException
+from faust.types import TP
 
 from stream_app.engine.changelog import Progress, RestoreCancelledError, Restorer
 from stream_app.engine.errors import EngineError, FatalError, StaleRowsError
+from stream_app.engine.producer import end_transaction
+from stream_app.engine.roster import Roster
+from stream_app.engine.standby import Standbys
 from stream_app.engine.store import MemoryRows, Rows, wipe
 from stream_app.engine.task import Clockwork, Task
 
@@ -28,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from faust.types import TP
     from rocksdict import Cache
 
     from stream_app.engine.epoch import Epoch
@@ -55,6 +61,7 @@ class Assignment:
         client: settings of Kafka clients.
         stable_timeout_s: how long a changelog may have an open transaction.
         cache: block cache shared by all stores.
+        roster: who is in the group, and what this worker stands by for.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Assignment:
         epoch: Epoch,
         observer: Observer,
         cache: Cache | None = None,
+        roster: Roster | None = None,
     ) -> None:
         self.tasks: dict[TP, Task] = {}
         self.gate = gate
@@ -82,6 +90,8 @@ class Assignment:
         self._epoch = epoch
         self._observer = observer
         self._cache = cache
+        self._roster = Roster() if roster is None else roster
+        self._standbys = Standbys(self._stages, self._open_store, client, self._roster, observer)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="restore")
         self._local = threading.local()
         self._restorers: list[Restorer] = []
@@ -100,6 +110,9 @@ class Assignment:
         Raises:
             FatalError: a store can't be opened or restored.
         """
+        if self._standbys.error is not None:
+            msg = f"rows could not be kept warm for others: {self._standbys.error}"
+            raise FatalError(msg) from self._standbys.error
         if self._error is not None:
             error, self._error = self._error, None
             if isinstance(error, FatalError):
@@ -131,6 +144,9 @@ class Assignment:
             if rows is not None:
                 rows.close()
             self._observer.closed(task)
+        for gone in self._roster.take_gone():
+            self._pool.submit(self._end_transaction, gone)
+        self._standbys.follow({TP(*one) for one in self._roster.standbys} - tps)
         for tp in sorted(tps):
             if tp.topic in self._stages:
                 self._open(tp)
@@ -144,7 +160,9 @@ class Assignment:
     def close(self) -> None:
         """Close everything."""
         self.suspend()
+        self._roster.standbys = frozenset()
         self.assign(set())
+        self._standbys.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         for restorer in self._restorers:
             restorer.close()
@@ -185,7 +203,7 @@ class Assignment:
 
     def _restore(self, task: Task, rows: Rows | MemoryRows | None) -> Rows | MemoryRows:
         """Open the rows, read the changelog on, and check that the input is the one they know; in a thread."""
-        rows = rows or self._open_rows(task)
+        rows = rows or self._standbys.take(task.tp) or self._open_rows(task)
         try:
             rows = self._read_on(task, rows)
         except BaseException:
@@ -242,9 +260,25 @@ class Assignment:
     def _open_rows(self, task: Task) -> Rows | MemoryRows:
         if not task.stage.tables:
             return MemoryRows()
-        folder = self._folder / f"{task.stage.name}-{task.tp.partition}"
+        return self._open_store(task.stage, task.tp.partition)
+
+    def _open_store(self, stage: Stage, partition: int) -> Rows:
+        folder = self._folder / f"{stage.name}-{partition}"
         rows = Rows(folder, self._cache)
-        return self._anew(task, rows) if rows.age > _TOMBSTONES_KEPT_S else rows
+        if rows.age > _TOMBSTONES_KEPT_S:
+            rows.close()
+            wipe(folder)
+            rows = Rows(folder, self._cache)
+        return rows
+
+    def _end_transaction(self, transactional_id: str) -> None:
+        """End what a worker that is gone has left open; if that fails, the broker's timeout does."""
+        try:
+            end_transaction(self._client, transactional_id)
+        except KafkaException as error:
+            log.warning("transaction_not_ended", of=transactional_id, reason=error.args[0].str())
+        else:
+            log.info("transaction_ended", of=transactional_id)
 
     def _restorer(self) -> Restorer:
         restorer: Restorer | None = getattr(self._local, "restorer", None)

@@ -12,7 +12,10 @@ as one that has all of the stages with tables, and does all of the work. Here, i
    what its folder has the rows of, where the counts allow it.
 5. A partition that two say to have had was that one's who got it in the later generation of the group: the other
    one was away for a while.
-6. The same input gives the same assignment.
+6. Of what nobody keeps, a reader with a larger share to fill gets first what it has warm rows of (see `roster`).
+7. With standbys, each partition with state is given to as many others to keep warm: rather to another worker than to
+   another process of its owner's, of those rather to whom it is warm, and to none much more than to the others.
+8. The same input gives the same assignment.
 
 By topic and not by stage, because this spreads each stage as well, and each channel besides, and channels are not
 equally busy. A stage with tables has a single topic anyway (see `stage`).
@@ -36,6 +39,8 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
     StickyPartitionAssignor,
 )
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+
+from stream_app.engine.roster import Answered, Roster, Told, answer, answered_in, told_in, with_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -62,6 +67,7 @@ class _Topic:
         stateful: whether there is state behind them.
         readers: members that subscribe to it.
         held: which partitions each of them had so far; what it got last comes last.
+        warm: which partitions of others each of them has warm rows of.
         larger: readers that get one partition more than `share`.
     """
 
@@ -69,6 +75,7 @@ class _Topic:
     stateful: bool
     readers: list[str]
     held: dict[str, list[int]]
+    warm: dict[str, frozenset[int]] = field(default_factory=dict)
     larger: set[str] = field(default_factory=set)
 
     @property
@@ -94,10 +101,12 @@ class _Topic:
         given = {reader: self.held[reader][: self.size_for(reader)] for reader in self.readers}
         kept = {partition for partitions in given.values() for partition in partitions}
         free = [partition for partition in self.partitions if partition not in kept]
-        for reader in self.readers:
-            missing = self.size_for(reader) - len(given[reader])
-            given[reader] += free[:missing]
-            del free[:missing]
+        for wanted in (self.warm, None):
+            for reader in self.readers:
+                missing = self.size_for(reader) - len(given[reader])
+                fits = free if wanted is None else [one for one in free if one in wanted.get(reader, ())]
+                given[reader] += fits[:missing]
+                free = [one for one in free if one not in given[reader]]
         return given
 
 
@@ -107,22 +116,26 @@ class PerTopicAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiok
     Args:
         stateful: topics with state behind them.
         generation: tells in which generation of the group its consumer is.
+        roster: what is told and answered beside it.
     """
 
     name = "sticky"
 
-    def __init__(self, stateful: Collection[str], generation: Callable[[], int]) -> None:
+    def __init__(
+        self, stateful: Collection[str], generation: Callable[[], int], roster: Roster | None = None
+    ) -> None:
         self._stateful = frozenset(stateful)
         self._generation = generation
+        self._roster = Roster() if roster is None else roster
         self._held: tuple[dict[str, list[int]], int] | None = None
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """Return what is told when joining: subscriptions, and what was last assigned, in which generation."""
-        told = b""
-        if self._held is not None:
-            held, generation = self._held
-            told = StickyAssignorUserDataV1(list(held.items()), generation).encode()
-        return ConsumerProtocolMemberMetadata(_VERSION, list(topics), told)
+        held, generation = self._held or ({}, StickyPartitionAssignor.DEFAULT_GENERATION_ID)
+        roster = self._roster
+        told = Told(roster.worker, roster.transactional_id, sorted(roster.warm))
+        sticky = StickyAssignorUserDataV1(list(held.items()), generation).encode()
+        return ConsumerProtocolMemberMetadata(_VERSION, list(topics), with_told(sticky, told))
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
         """Remember what was assigned.
@@ -134,28 +147,65 @@ class PerTopicAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiok
         for topic, partition in assignment.partitions():
             held[topic].append(partition)
         self._held = held, self._generation()
+        answered = answered_in(assignment.user_data or b"")
+        self._roster.members = frozenset(answered.members)
+        self._roster.standbys = frozenset(answered.standbys)
 
     def assign(
         self, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """Spread all topics over the members that subscribe to them; only called in the group's leader."""
-        topics = _topics(cluster, members, self._stateful)
+        told = {member: told_in(one.user_data or b"") or Told("", "") for member, one in members.items()}
+        topics = _topics(cluster, members, self._stateful, told)
         _choose_larger(topics.values(), sorted(members))
         assigned: dict[str, list[tuple[str, list[int]]]] = {member: [] for member in members}
         for name, topic in topics.items():
             for reader, partitions in topic.hand_out().items():
                 if partitions:
                     assigned[reader].append((name, partitions))
+        there = frozenset(one.transactional_id for one in told.values() if one.transactional_id)
+        self._roster.left(there)
+        standbys = _standbys(topics, assigned, told, self._roster.replicas)
         return {
-            member: ConsumerProtocolMemberAssignment(_VERSION, partitions, b"")
+            member: ConsumerProtocolMemberAssignment(
+                _VERSION, partitions, answer(Answered(sorted(there), standbys[member]))
+            )
             for member, partitions in assigned.items()
         }
+
+
+def _standbys(
+    topics: Mapping[str, _Topic],
+    assigned: Mapping[str, Iterable[tuple[str, Iterable[int]]]],
+    told: Mapping[str, Told],
+    replicas: int,
+) -> dict[str, list[tuple[str, int]]]:
+    """Return what each member keeps warm: of every partition with state, `replicas` who don't own it, if there are."""
+    owners = {(name, p): member for member, given in assigned.items() for name, ps in given for p in ps}
+    standbys: dict[str, list[tuple[str, int]]] = {member: [] for member in told}
+    wanted = [tp for tp in sorted(owners) if topics[tp[0]].stateful]
+    fair = -(-len(wanted) * replicas // max(1, len(told)))
+    for tp in wanted:
+        owner = owners[tp]
+
+        def order(
+            member: str, tp: tuple[str, int] = tp, owner: str = owner
+        ) -> tuple[bool, bool, bool, int, str]:
+            same_worker = told[member].worker == told[owner].worker
+            has = len(standbys[member])
+            return same_worker, has >= fair, tp not in told[member].warm, has, member
+
+        others = sorted((member for member in topics[tp[0]].readers if member != owner), key=order)
+        for member in others[:replicas]:
+            standbys[member].append(tp)
+    return standbys
 
 
 def _topics(
     cluster: ClusterMetadata,
     members: Mapping[str, ConsumerProtocolMemberMetadata],
     stateful: Collection[str],
+    told: Mapping[str, Told],
 ) -> dict[str, _Topic]:
     """Return the topics that anybody subscribes to, in a fixed order; one that isn't there has no partitions."""
     readers: dict[str, list[str]] = defaultdict(list)
@@ -167,7 +217,11 @@ def _topics(
     for topic in sorted(readers, key=lambda topic: (topic not in stateful, topic)):
         there = cluster.partitions_for_topic(topic) or set()
         had = {reader: [p for p in held[reader][topic] if p in there] for reader in readers[topic]}
-        topics[topic] = _Topic(sorted(there), topic in stateful, readers[topic], had)
+        warm = {
+            reader: frozenset(p for name, p in told[reader].warm if name == topic)
+            for reader in readers[topic]
+        }
+        topics[topic] = _Topic(sorted(there), topic in stateful, readers[topic], had, warm)
     return topics
 
 

@@ -42,6 +42,12 @@ class Observer:
     def closed(self, task: Task) -> None:
         """A task was taken away."""
 
+    def standby(self, stage: str, partition: int, behind: int | None) -> None:
+        """How many offsets rows that are kept warm are behind their changelog; None: they aren't any more.
+
+        Called from threads.
+        """
+
     def lag(self, task: Task, records: int) -> None:
         """How many records of a task's input are still to be read."""
 

@@ -39,6 +39,17 @@ _FENCED_BY_GROUP = frozenset(
 )
 
 
+def end_transaction(config: Mapping[str, Any], transactional_id: str, timeout_s: float = 10.0) -> None:
+    """End the open transaction of a producer that is gone, if it has one: whoever opens its id does.
+
+    Raises:
+        KafkaException: the broker did not do it in time.
+    """
+    producer = Producer({**config, "transactional.id": transactional_id, "enable.idempotence": True})
+    producer.init_transactions(timeout_s)
+    producer.close()
+
+
 class TransactionalProducer:
     """A confluent-kafka producer that always is inside a transaction.
 

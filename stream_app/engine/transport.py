@@ -189,11 +189,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         conf = self.app.conf
         # Faust would pick an assignor by its own tables, which we don't have: partitions would wander.
         stateful = self.app.raccord_stateful  # type: ignore[attr-defined]  # put there by `worker`
+        roster = self.app.raccord_roster  # type: ignore[attr-defined]
         return aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[PerTopicAssignor(stateful, self._generation)],
+            partition_assignment_strategy=[PerTopicAssignor(stateful, self._generation, roster)],
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

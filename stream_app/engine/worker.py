@@ -27,6 +27,7 @@ from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import FatalError
 from stream_app.engine.pace import Pace
 from stream_app.engine.producer import TransactionalProducer
+from stream_app.engine.roster import Roster
 from stream_app.engine.task import Clockwork
 from stream_app.engine.transport import Gate
 from stream_app.engine.watermark import BrokerClock, TimeMode
@@ -61,6 +62,8 @@ class WorkerConfig:
         partitions: topic -> number of partitions, for every topic of the road.
         folder: where this worker's stores live.
         max_bytes: largest message that the topics take.
+        standby_replicas: how many workers keep each partition's rows warm beside its owner.
+        member_of: what this process is part of, where that is a worker of several; empty: it is the worker.
         client: further settings of librdkafka clients (security).
     """
 
@@ -78,6 +81,8 @@ class WorkerConfig:
     fetch_bytes: int = 4 * _MIB
     max_bytes: int = _MIB
     cache_bytes: int = 128 * _MIB
+    standby_replicas: int = 0
+    member_of: str = ""
     pace: Pace = field(default_factory=Pace)
     client: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,8 +107,10 @@ class Worker:
         self.app.raccord_stateful = {topic for stage in stages if stage.tables for topic in stage.topics}
         client = {"bootstrap.servers": config.bootstrap_servers, **config.client}
         timeout_s = config.transaction_timeout_ms / 1000
-        producer = TransactionalProducer(
-            client, f"{config.group}-{config.worker}", timeout_s, config.max_bytes - _HEADROOM
+        transactional_id = f"{config.group}-{config.worker}"
+        producer = TransactionalProducer(client, transactional_id, timeout_s, config.max_bytes - _HEADROOM)
+        roster = self.app.raccord_roster = Roster(
+            config.member_of or config.worker, transactional_id, config.standby_replicas
         )
         broker_clock = BrokerClock()
         announce_s = config.pace.watermark_s / 2
@@ -120,6 +127,7 @@ class Worker:
             epoch=epoch,
             observer=observer,
             cache=Cache(config.cache_bytes),
+            roster=roster,
         )
         self.engine = Engine(
             assignment,

@@ -130,6 +130,7 @@ class Processes:
             environment |= {
                 "RACCORD_PROCESSES": "1",
                 "RACCORD_WORKER": slot,
+                "RACCORD_MEMBER_OF": self._worker,
                 "RACCORD_CACHE_MIB": str(self._cache_mib),
                 "RACCORD_METRICS_HOST": "127.0.0.1",
                 "RACCORD_METRICS_PORT": "0",

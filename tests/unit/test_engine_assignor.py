@@ -76,7 +76,8 @@ def test_the_generation_told_is_the_one_of_the_assignment_though_the_member_is_i
 
 def test_who_was_never_assigned_anything_tells_nothing_and_no_two_share_a_memory():
     remembering({"lookup": [1]}, 7)
-    assert PerTopicAssignor(STATEFUL, lambda: 7).metadata(ROAD).user_data == b""
+    told = PerTopicAssignor(STATEFUL, lambda: 7).metadata(ROAD)
+    assert StickyPartitionAssignor.parse_member_metadata(told).partitions == []
 
 
 def test_what_can_not_be_read_claims_nothing():
