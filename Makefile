@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-peers: setup ## measure Raccord beside Kafka Streams, Quix Streams and sto
 
 bench-rules: setup ## measure what rules, a million pending timers and late events cost
 	@$(BIN)/python -m tests.benchmarks.rules_cost
+
+bench-takeover: setup ## measure how long events wait when a worker is killed, with standbys and without
+	@$(BIN)/python -m tests.benchmarks.takeover
 
 kafka: setup ## start the embedded Kafka in the background
 	@$(BIN)/raccord kafka start

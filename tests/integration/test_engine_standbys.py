@@ -61,10 +61,10 @@ def warm(job: Job, worker: str) -> int:
     return len(set(re.findall(r"SAID warm (\S+)", job.log(worker))))
 
 
-def test_nobody_waits_for_the_transaction_that_a_worker_which_is_gone_left_open(
+def test_what_a_worker_that_is_gone_left_open_is_waited_for_by_nobody_and_is_in_nobodys_rows(
     bootstrap_servers, topic_prefix, tmp_path
 ):
-    patient = {**SMALL, "TRANSACTION_MS": "600000"}
+    patient = {**WARM, "TRANSACTION_MS": "600000"}
     with Job(bootstrap_servers, topic_prefix, tmp_path, time_mode="events") as job:
         job.start("w2", **patient)
         died = job.start("w1", **patient, RACCORD_CRASH="after_offsets:3")

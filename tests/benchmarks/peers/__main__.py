@@ -10,8 +10,8 @@ Measured, per worker:
 - recovery: a worker with a million keys is killed with SIGKILL and started again, with its local state and without;
   seconds until events of all partitions are put out again, with the right counts.
 
-And, of Raccord alone, the whole pipeline (identity, timeline, profile, all rules that ship) of one worker and of two,
-and p50 and p99 from event to trigger at 5,000 events/s, as `make bench` measures them.
+And, of Raccord alone, the whole pipeline (identity, timeline, profile, all rules that ship) of one worker and of two;
+p50 and p99 from event to trigger at 5,000 events/s: as `make bench` measures them.
 
 Results go to `tests/benchmarks/results/peers.json`, the tables to `docs/benchmarks.md`.
 """
