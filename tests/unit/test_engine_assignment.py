@@ -265,3 +265,83 @@ def test_a_restore_is_told_of_in_the_metrics_from_its_first_rows_to_its_end(owne
     observer.lag(task, 0)
     observer.watermark(task, 1_000)
     observer.suspended(task)
+
+
+# Changelog partitions that tasks without tables share
+
+
+@pytest.fixture
+def sources(restorer, tmp_path):
+    """An assignment of one stage that reads three topics and keeps no rows."""
+    assert restorer.asked == []
+    handler = SimpleNamespace(reset=lambda: None)
+    topics = ("a", "b", "c")
+    one = Owned(tmp_path / "state")
+    one.assignment._stages = {
+        topic: Stage("ingest", topics, "ingest-changelog", lambda _task: handler, watermarks_to="middle")
+        for topic in topics
+    }
+    one.assignment._partitions = dict.fromkeys(topics, 2)
+    return one
+
+
+def test_a_changelog_that_tasks_share_is_read_once_for_all_of_them(sources, restorer):
+    tps = [TP(topic, partition) for topic in "abc" for partition in (0, 1)]
+    asyncio.run(sources.own(*tps))
+    assert sorted(restorer.asked) == [("ingest-changelog", 0, 0), ("ingest-changelog", 1, 0)]
+    assert {sources.rows(tp).changelog_position for tp in tps} == {10}
+
+
+def test_a_shared_changelog_is_read_from_where_the_last_of_those_who_have_it_stands(sources, restorer):
+    a, b = TP("a", 0), TP("b", 0)
+
+    async def twice() -> None:
+        await sources.own(a, b)
+        sources.rows(b).write([], 15)
+        restorer.asked.clear()
+        await sources.own(a, b)
+
+    asyncio.run(twice())
+    assert restorer.asked == [("ingest-changelog", 0, 10)]
+
+
+def test_who_alone_is_ahead_of_a_shared_changelog_gets_all_of_it(sources, restorer):
+    a, b = TP("a", 0), TP("b", 0)
+
+    async def twice() -> None:
+        await sources.own(a, b)
+        sources.rows(b).write([], 25)
+        restorer.asked.clear()
+        await sources.own(a, b)
+
+    asyncio.run(twice())
+    assert restorer.asked == [("ingest-changelog", 0, 10), ("ingest-changelog", 0, 0)]
+    assert sources.rows(b).changelog_position == 10
+
+
+def test_who_is_new_to_a_shared_changelog_has_it_read_from_its_beginning(sources, restorer):
+    a, b = TP("a", 0), TP("b", 0)
+
+    async def twice() -> None:
+        await sources.own(a)
+        restorer.asked.clear()
+        await sources.own(a, b)
+
+    asyncio.run(twice())
+    assert restorer.asked == [("ingest-changelog", 0, 0)]
+
+
+def test_rows_ahead_of_a_shared_changelog_are_built_anew(sources, restorer):
+    a, b = TP("a", 0), TP("b", 0)
+
+    async def twice() -> None:
+        await sources.own(a, b)
+        for tp in (a, b):
+            sources.rows(tp).write([], 500)
+        restorer.asked.clear()
+        restorer.errors.append(StaleRowsError("ahead"))
+        await sources.own(a, b)
+
+    asyncio.run(twice())
+    assert restorer.asked == [("ingest-changelog", 0, 500), ("ingest-changelog", 0, 0)]
+    assert {sources.rows(tp).changelog_position for tp in (a, b)} == {10}
