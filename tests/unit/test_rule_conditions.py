@@ -122,6 +122,12 @@ def test_the_values_that_were_looked_at_are_noted_by_path() -> None:
         ("(" * 50 + "1" + ")" * 50, 40, "nested more than 40 deep"),
         ("!" * 50 + "true", 41, "nested more than 40 deep"),
         ("1 == 'abc", 5, "is not expected here"),
+        ("true" + "&&true" * 330, 1086, "in a row"),
+        ("1" + "+1" * 900, 1502, "in a row"),
+        ("event" + ".a" * 900, 1504, "in a row"),
+        ("event" + "[0]" * 600, 1356, "in a row"),
+        ("[1].all(a, " * 3 + "true" + ")" * 3, 26, "more than 2 of all, exists"),
+        ("['a']" + ".map(x, x + x)" * 30, 384, "more than 2 of all, exists"),
         ("true " * MAX_LENGTH, MAX_LENGTH, "longer than"),
     ],
 )
