@@ -128,7 +128,9 @@ class HttpRegistry:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - open_registry let http(s) in
                 body = response.read(LARGEST_ANSWER + 1)
                 if response.length:  # a read of so many bytes at most doesn't complain of too few
-                    raise RegistryUnavailable(f"schema registry {self._base}: half an answer, or too long a one")
+                    raise RegistryUnavailable(
+                        f"schema registry {self._base}: half an answer, or too long a one"
+                    )
         except HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None
@@ -143,7 +145,9 @@ class HttpRegistry:
     def _read(self, body: bytes) -> dict[str, Any]:
         """Read an answer; what is none comes from something else, in the registry's place for a while."""
         if len(body) > LARGEST_ANSWER:
-            raise RegistryUnavailable(f"schema registry {self._base}: an answer of over {LARGEST_ANSWER} bytes")
+            raise RegistryUnavailable(
+                f"schema registry {self._base}: an answer of over {LARGEST_ANSWER} bytes"
+            )
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError) as error:

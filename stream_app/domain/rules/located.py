@@ -46,8 +46,12 @@ class Located:
             self.fail(f"{self.field} must be a mapping with {', '.join(sorted(known))}")
         fields: dict[str, Located] = {}
         for key, value in self.node.value:
-            name = str(key.value)
             at = Located(key, self.source, self.field)
+            if not isinstance(
+                key, yaml.ScalarNode
+            ):  # written out, a list of aliases of lists fills the memory
+                at.fail(f"{self.field}: the name of a field is a text")
+            name = str(key.value)
             if name in later:
                 at.fail(f"{self.field}: `{name}` is not supported by this version; take it out")
             if name not in known:
@@ -61,6 +65,12 @@ class Located:
     def is_mapping(self) -> bool:
         """Whether this is a mapping."""
         return isinstance(self.node, yaml.MappingNode)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of a mapping's fields, as far as they are texts; of anything else, none."""
+        pairs = self.node.value if isinstance(self.node, yaml.MappingNode) else ()
+        return frozenset(str(key.value) for key, _ in pairs if isinstance(key, yaml.ScalarNode))
 
     def text(self) -> str:
         """Read a scalar as it is written."""
@@ -79,11 +89,11 @@ class Located:
 
     def texts(self) -> tuple[str, ...]:
         """Read a text or a list of different texts."""
-        values: list[str] = []
+        values: dict[str, None] = {}
         for item in self.items():
             if (value := item.text()) in values:
                 item.fail(f"{self.field}: `{value}` is there twice; keep one")
-            values.append(value)
+            values[value] = None
         if not values:
             self.fail(f"{self.field} is an empty list; give it values or take it out")
         return tuple(values)

@@ -221,11 +221,13 @@ def _refuse_endless(root: Node) -> None:
         macros += node.kind == "macro"
         if macros > MAX_MACROS:
             raise CelSyntaxError(
-                f"more than {MAX_MACROS} of {', '.join(sorted(MACROS))} within or behind one another", node.offset
+                f"more than {MAX_MACROS} of {', '.join(sorted(MACROS))} within or behind one another",
+                node.offset,
             )
         if depth > MAX_CHAIN:
             raise CelSyntaxError(
-                f"more than {MAX_CHAIN} operators, selections or calls in a row; `in` takes a list", node.offset
+                f"more than {MAX_CHAIN} operators, selections or calls in a row; `in` takes a list",
+                node.offset,
             )
         waiting += [(arg, depth + 1, macros) for arg in node.args]
 
