@@ -57,6 +57,8 @@ def normalised(raw: object, namespace: Namespace, policy: IdentityPolicy) -> str
     value = _shaped(text, namespace, policy.default_region)
     if value is None or not _checked(value, namespace):
         return Rejection.INVALID
+    if len(value.encode()) > MAX_BYTES:  # lower case may be longer
+        return Rejection.TOO_LONG
     if value != text and _blocked(value, namespace, policy):
         return Rejection.BLOCKED
     return value
@@ -95,7 +97,9 @@ def _email(text: str, *, fold_dots: bool) -> str | None:
     if not local.strip() or not domain.strip() or "@" in domain:
         return None
     if fold_dots and domain in ("gmail.com", "googlemail.com"):
-        local = local.replace(".", "")
+        local = local.replace(
+            ".", ""
+        ).strip()  # ". a" is " a" by now, and would be another one when read again
     return f"{local}@{domain}" if local else None
 
 

@@ -71,6 +71,8 @@ def test_emails_need_one_at_sign_with_something_on_both_sides(raw: str, value: s
 
 def test_gmail_dots_are_folded_only_where_that_is_switched_on() -> None:
     assert identify(mail2="A.na@Gmail.com") == ("mail2:ana@gmail.com",)
+    assert identify(mail2=". A.na .@Gmail.com") == ("mail2:ana@gmail.com",), "the same when it is read again"
+    assert rejections(mail2=". .@gmail.com") == [Rejection.INVALID]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,7 @@ def test_a_pattern_and_a_check_digit_are_checked_where_configured() -> None:
 def test_a_value_beyond_the_bound_is_left_out() -> None:
     assert identify(cookie="x" * 512) == ("cookie:" + "x" * 512,)
     assert rejections(cookie=["x" * 513, "é" * 257]) == [Rejection.TOO_LONG] * 2
+    assert rejections(email="İ" * 200 + "@example.org") == [Rejection.TOO_LONG], "it is longer in lower case"
 
 
 def test_of_too_many_identifiers_the_strongest_are_used() -> None:
