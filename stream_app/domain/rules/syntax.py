@@ -22,6 +22,9 @@ MAX_MACROS = 2
 """Macros within or behind one another. Each one multiplies the work by the length of a producer's list, or the length
 of its texts: three over a list of four thousand never end."""
 MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
+_TWO = frozenset({2})
+_TAKES = {"map": frozenset({2, 3})}
+"""How many arguments macros take, where it isn't two."""
 RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 _TOKEN = re.compile(
@@ -141,7 +144,11 @@ class _Parser:
                     node = Node("select", name, at, [node])
                     continue
                 args = self.listed(")")
-                kind = "macro" if name in MACROS and args and args[0].kind == "name" else "method"
+                kind = "macro" if name in MACROS else "method"
+                if kind == "macro" and (len(args) not in _TAKES.get(name, _TWO) or args[0].kind != "name"):
+                    raise CelSyntaxError(
+                        f"{name}() takes a name and what is asked of it, like (x, x > 1)", at
+                    )
                 node = Node(kind, name, at, [node, *args])
             elif self.take("["):
                 node = Node("index", "[]", offset, [node, self.expression()])
