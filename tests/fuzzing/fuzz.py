@@ -111,7 +111,12 @@ def fuzz(target: Target, seconds: int, seed: int) -> dict[str, Any]:
         raise SystemExit(f"fuzz-bytes: {target.name} ended with {code} and no finding; see {log}")
     stats = {name: int(match[-1]) if (match := shape.findall(said)) else 0 for name, shape in _FINAL.items()}
     covered = [int(number) for number in _COVERED.findall(said)]
-    return {**stats, "edges": max(covered, default=0), "new": len(set(grown.iterdir()) - before), "findings": new}
+    return {
+        **stats,
+        "edges": max(covered, default=0),
+        "new": len(set(grown.iterdir()) - before),
+        "findings": new,
+    }
 
 
 def run(target: Target, options: list[str], out: Any) -> int:
@@ -133,10 +138,16 @@ def sow(target: Target, folder: Path) -> Path:
 def keep(target: Target) -> None:
     """Keep, of what reaches code that the seeds don't, the shortest inputs: libFuzzer merges, and minimises."""
     folder = WORK / target.name
-    with tempfile.TemporaryDirectory(prefix="raccord-merge-") as merged, (folder / "merge.log").open("wb") as out:
+    with (
+        tempfile.TemporaryDirectory(prefix="raccord-merge-") as merged,
+        (folder / "merge.log").open("wb") as out,
+    ):
         for path in sow(target, folder).iterdir():
             shutil.copy(path, Path(merged) / f"seed-{path.name}")
-        sources = [str(folder / "corpus"), *([str(KEPT / target.name)] if (KEPT / target.name).exists() else [])]
+        sources = [
+            str(folder / "corpus"),
+            *([str(KEPT / target.name)] if (KEPT / target.name).exists() else []),
+        ]
         run(target, ["-merge=1", f"-rss_limit_mb={RSS_MB}", merged, *sources], out)
         chosen = [path for path in Path(merged).iterdir() if not path.name.startswith("seed-")]
         chosen = sorted(chosen, key=lambda path: (path.stat().st_size, path.name))

@@ -247,7 +247,9 @@ def dead_letter(data: bytes) -> None:
 def dead_letters() -> Iterator[bytes]:
     """Yield a dead letter's headers."""
     for reason in ("poison", "empty"):
-        letter = DeadLetter(reason, "why", "channel.web", 3, 12, -1, "ingest", "0.1.0", [("x", b"y"), ("z", None)])
+        letter = DeadLetter(
+            reason, "why", "channel.web", 3, 12, -1, "ingest", "0.1.0", [("x", b"y"), ("z", None)]
+        )
         yield written_headers(dead_letter_headers(msgspec.convert(msgspec.to_builtins(letter), DeadLetter)))
 
 
@@ -283,9 +285,7 @@ def writers() -> Iterator[bytes]:
     """Yield schemas of other versions."""
     for document in (json.loads(schemas.avro("channel_event")), WIDER):
         lean = {"type": "record", "name": document["name"], "namespace": document.get("namespace", "x")}
-        lean["fields"] = [
-            {part: field[part] for part in ("name", "type")} for field in document["fields"]
-        ]
+        lean["fields"] = [{part: field[part] for part in ("name", "type")} for field in document["fields"]]
         yield joined(json.dumps(lean).encode(), encode_payload(SMALL))
 
 

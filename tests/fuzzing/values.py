@@ -122,7 +122,7 @@ def message(data: bytes) -> None:
     for decode in decoders:
         try:
             decode(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
 
 
@@ -136,13 +136,14 @@ def said() -> Iterator[bytes]:
         messages.Repoint("a", "b", "c", 1),
         messages.EventTo("a", raw, b"p", 1),
         messages.Union("a", "b", 1),
-        messages.Merge("a", "b", 0, True, 1, {"a": 1}, (("a",),), (), (), (), (), (messages.Moved(raw, "c", 1),)),
+        messages.Merge(
+            "a", "b", 0, True, 1, {"a": 1}, (("a",),), (), (), (), (), (messages.Moved(raw, "c", 1),)
+        ),
         messages.Fold("a", 1, 2),
     ):
         yield messages.encode(one)
     yield codec.encode_watermarks({"channel.web/0": 5})
     yield codec.encode_meta(codec.Meta(1, {"a": 2}, "f", 3, {1: (2, 3)}))
-
 
 
 TARGETS = (
