@@ -227,7 +227,7 @@ def addressee(message: ComponentMessage) -> str:
     return message.winner if isinstance(message, (Offer, Merge)) else message.label
 
 
-# What these decoders raise for bytes that are none: `msgspec.DecodeError`, or UnicodeDecodeError for a text that is none.
+# For bytes that are none, these decoders raise `msgspec.DecodeError`, or UnicodeDecodeError for a text that is none.
 encode = msgspec.msgpack.Encoder().encode
 """Any message, or an `Event`, -> bytes."""
 decode_lookup = msgspec.msgpack.Decoder(LookupMessage).decode

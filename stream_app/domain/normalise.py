@@ -57,11 +57,14 @@ def normalised(raw: object, namespace: Namespace, policy: IdentityPolicy) -> str
     value = _shaped(text, namespace, policy.default_region)
     if value is None or not _checked(value, namespace):
         return Rejection.INVALID
-    if len(value.encode()) > MAX_BYTES:  # lower case may be longer
+    return value if value == text else _reshaped(value, namespace, policy)
+
+
+def _reshaped(value: str, namespace: Namespace, policy: IdentityPolicy) -> str | Rejection:
+    """Hold what a text has become to what was asked of the text: it may be longer in lower case, and be blocked."""
+    if len(value.encode()) > MAX_BYTES:
         return Rejection.TOO_LONG
-    if value != text and _blocked(value, namespace, policy):
-        return Rejection.BLOCKED
-    return value
+    return Rejection.BLOCKED if _blocked(value, namespace, policy) else value
 
 
 def _text(raw: object) -> str | None:
