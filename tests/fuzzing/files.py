@@ -62,7 +62,7 @@ def condition(data: bytes) -> None:
     except CelSyntaxError as error:
         complaint(error)
         return
-    for values in (VALUES, {}, dict.fromkeys(VARIABLES, {})):
+    for values in (VALUES, {}, {name: {} for name in VARIABLES}):
         seen: dict[str, Any] = {}
         assert isinstance(compiled.holds(values, seen), bool)
         assert compiled.holds(values) == compiled.holds(values, seen)
@@ -130,6 +130,12 @@ CONDITIONS = (
     b"event.whole + event.price - min(1, 2) % 2 > -1.0e3",
 )
 
+SENDING = (
+    b"quiet_hours: {from: 21:00, to: 08:00, days: [sunday]}\ntimezone: Europe/Paris\n"
+    b"caps: [{times: 1, per: 1d, window: rolling, channel: sms, purpose: a}]\n"
+    b"consent_default: {marketing: false}\nsuppressed: [user_id:1]\naddresses: {email: email}\n"
+)
+
 TARGETS = (
     Target("condition", condition, lambda: CONDITIONS, 2_048),
     Target("rule", rule, lambda: shipped("rules")),
@@ -138,9 +144,7 @@ TARGETS = (
         sending,
         lambda: [
             *(one for one in shipped("policies") if b"namespaces" not in one),
-            b"quiet_hours: {from: 21:00, to: 08:00, days: [sunday]}\ntimezone: Europe/Paris\n"
-            b"caps: [{times: 1, per: 1d, window: rolling, channel: sms, purpose: a}]\n"
-            b"consent_default: {marketing: false}\nsuppressed: [user_id:1]\naddresses: {email: email}\n",
+            SENDING,
         ],
     ),
     Target(

@@ -1,4 +1,4 @@
-"""One target under atheris, in a process of its own: `python -m tests.fuzzing.one TARGET [libFuzzer's options] FOLDER...`.
+"""One target under atheris: `python -m tests.fuzzing.one TARGET [libFuzzer's options] FOLDER...`.
 
 With files instead of folders it runs these once: that is how a finding is seen again.
 """

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from connectors.planned import Planned
 from connectors.sources import SourceError, rees46, snowplow
 from stream_app.domain import messages
 from stream_app.domain.hashing import Hashes
@@ -19,11 +18,13 @@ from stream_app.domain.normalise import MAX_BYTES, Rejection, hashed, normalised
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.engine import codec
 from stream_app.wire import encode_payload
-from tests.fuzzing.records import EVENT, KEY, POLICY
+from tests.fuzzing.records import EVENT, KEY
 from tests.fuzzing.target import Target, joined, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from connectors.planned import Planned
 
 SPACES = IdentityPolicy.from_mapping(
     {
@@ -48,10 +49,8 @@ def normaliser(data: bytes) -> None:
     space = spaces[name[0] % len(spaces)] if name else spaces[0]
     text = written.decode("utf-8", "surrogateescape")
     raws: list[Any] = [text]
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         raws.append(msgspec.json.decode(written))
-    except (ValueError, RecursionError):
-        pass
     for raw in raws:
         value = normalised(raw, space, SPACES)
         if isinstance(value, Rejection):
