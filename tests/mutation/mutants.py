@@ -38,6 +38,7 @@ _IDENTIFIERS = [
     "unit/test_identifiers_policy.py",
 ]
 _CUSTOMERS = [
+    "unit/test_partition.py",
     "unit/test_component.py",
     "unit/test_component_failure.py",
     "unit/test_resolver.py",
@@ -148,7 +149,7 @@ def mutate(module: str, seconds: int) -> dict[str, Any]:
     codes: dict[str, int | None] = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
     became = {name: status(code) for name, code in codes.items()}
     survivors = sorted(name for name, what in became.items() if what in {"survived", "no_tests"})
-    (folder / "survivors.diff").write_text("".join(shown(folder, name) for name in survivors), "utf-8")
+    (folder / "survivors.diff").write_text(shown(folder, module, survivors), "utf-8")
     count = Counter(became.values())
     checked = len(became) - count["not_checked"]
     noticed = count["killed"] + count["timeout"] + count["crash"]
@@ -203,10 +204,19 @@ def checkout(module: str) -> Path:
     return folder
 
 
-def shown(folder: Path, name: str) -> str:
-    """Return a mutant's change as a diff."""
-    command = [sys.executable, "-m", "mutmut", "show", name]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+def shown(folder: Path, module: str, names: list[str]) -> str:
+    """Return mutants' changes as diffs; `mutmut show` starts a process for each."""
+    command = [sys.executable, "-c", _SHOW, f"stream_app/domain/{module}.py", *names]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+_SHOW = """
+import sys
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+for name in sys.argv[2:]:
+    print("#", name)
+    print(get_diff_for_mutant(name, path=sys.argv[1]))
+"""
 
 
 def publish(module: str, found: dict[str, Any], mutmut: str) -> None:
