@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -121,8 +122,14 @@ def fuzz(target: Target, seconds: int, seed: int) -> dict[str, Any]:
 
 def run(target: Target, options: list[str], out: Any) -> int:
     """Run a target's process."""
-    command = [sys.executable, "-m", "tests.fuzzing.one", target.name, *options]
-    return subprocess.run(command, cwd=ROOT, stdout=out, stderr=out, check=False).returncode
+    command = [sys.executable, "-m", "tests.fuzzing.one", target.name]
+    again = WORK / target.name / "again"
+    again.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', "utf-8")
+    again.chmod(0o755)
+    environment = {**os.environ, "RACCORD_FUZZ_AGAIN": str(again)}
+    return subprocess.run(
+        [*command, *options], cwd=ROOT, env=environment, stdout=out, stderr=out, check=False
+    ).returncode
 
 
 def sow(target: Target, folder: Path) -> Path:

@@ -5,9 +5,12 @@ With files instead of folders it runs these once: that is how a finding is seen 
 
 from __future__ import annotations
 
+import os
 import sys
 
 import atheris
+
+AGAIN = "RACCORD_FUZZ_AGAIN"
 
 
 def main() -> None:
@@ -15,7 +18,8 @@ def main() -> None:
     name, *options = sys.argv[1:]
     with atheris.instrument_imports(include=["stream_app", "connectors"]):
         from tests.fuzzing.targets import TARGETS  # noqa: PLC0415 - imported under instrumentation
-    atheris.Setup([sys.argv[0], *options], TARGETS[name].run)
+    # To merge, libFuzzer starts its own program again, which is python and no file: it is told of one that is.
+    atheris.Setup([os.environ.get(AGAIN, sys.argv[0]), *options], TARGETS[name].run)
     atheris.Fuzz()
 
 

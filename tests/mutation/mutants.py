@@ -40,13 +40,10 @@ _IDENTIFIERS = [
 _CUSTOMERS = [
     "unit/test_partition.py",
     "unit/test_component.py",
-    "unit/test_component_failure.py",
     "unit/test_resolver.py",
     "unit/test_quarantine.py",
     "unit/test_timeline.py",
     "unit/test_repair_steps.py",
-    "unit/test_erasing_steps.py",
-    "unit/test_identity_cases.py",
     "property/test_identity_oracle.py",
 ]
 _RULES = [
@@ -57,7 +54,7 @@ _RULES = [
     "unit/test_rule_trace.py",
     "unit/test_rule_telling.py",
 ]
-_SENDING = ["unit/test_sending_policy.py", "property/test_sending_times.py", *_RULES]
+_SENDING = ["unit/test_sending_policy.py", "unit/test_rule_cases.py"]
 _LANGUAGE = [
     "unit/test_rule_conditions.py",
     "unit/test_rule_loader.py",
@@ -68,18 +65,18 @@ MODULES: dict[str, list[str]] = {
     "customer_id": ["unit/test_customer_id.py"],
     "normalise": _IDENTIFIERS,
     "identifiers": _IDENTIFIERS,
-    "partition": _CUSTOMERS,
-    "clusters": _CUSTOMERS,
-    "verdicts": _CUSTOMERS,
-    "quarantine": _CUSTOMERS,
-    "rules/times": [*_LANGUAGE, "unit/test_sending_loader.py"],
+    "partition": ["unit/test_partition.py", "unit/test_component.py", "unit/test_explain.py"],
+    "clusters": ["unit/test_partition.py", "unit/test_component.py", "unit/test_explain.py"],
+    "verdicts": ["unit/test_component.py", "unit/test_resolver.py", "unit/test_explain.py"],
+    "quarantine": ["unit/test_quarantine.py", "unit/test_component.py"],
+    "rules/times": ["unit/test_rule_loader.py", "unit/test_sending_loader.py"],
     "rules/limits": _SENDING,
     "rules/quiet_hours": _SENDING,
     "rules/sending": _SENDING,
     "rules/settle": _RULES,
     "rules/fold": _RULES,
-    "local_time": ["property/test_local_time.py", "property/test_sending_times.py"],
-    "timeline": _CUSTOMERS,
+    "local_time": ["property/test_local_time.py"],
+    "timeline": ["unit/test_timeline.py", "unit/test_component.py"],
     "policy": _IDENTIFIERS,
     "rules/syntax": _LANGUAGE,
     "rules/conditions": _LANGUAGE,
