@@ -54,7 +54,12 @@ _RULES = [
     "unit/test_rule_trace.py",
     "unit/test_rule_telling.py",
 ]
-_SENDING = ["unit/test_sending_policy.py", "unit/test_rule_cases.py"]
+_SENDING = [
+    "unit/test_rule_limits.py",
+    "unit/test_sending_policy.py",
+    "unit/test_rule_cases.py",
+    "unit/test_rule_case_files.py",
+]
 _LANGUAGE = [
     "unit/test_rule_conditions.py",
     "unit/test_rule_loader.py",

@@ -20,9 +20,6 @@ def rules(**fields: Any) -> LinkRules:
     return LinkRules(IdentityPolicy.from_mapping({"namespaces": [one | fields for one in spaces]}))
 
 
-RULES = rules()
-
-
 def customers(
     *links: Link, denied: tuple[tuple[str, str], ...] = ()
 ) -> tuple[set[frozenset[str]], dict[tuple[str, str], Refusal]]:
@@ -32,7 +29,7 @@ def customers(
     for one, other in denied:
         foes.setdefault(one, set()).add(other)
         foes.setdefault(other, set()).add(one)
-    forth, back = (partition(RULES, names, given, foes) for given in (links, links[::-1]))
+    forth, back = (partition(rules(), names, given, foes) for given in (links, links[::-1]))
     assert forth[1] == back[1]
     found, other = ({frozenset(group.members) for group in one[0].values()} for one in (forth, back))
     assert found == other
@@ -96,6 +93,21 @@ def test_a_limit_is_not_reached_by_one_side_alone_nor_by_namespaces_without_one(
     assert (len(found), refused) == (1, {})
 
 
+def test_what_was_refused_ends_nothing_and_an_empty_side_counts_nothing():
+    found, refused = customers(
+        Link("till:1", "cookie:c", 1, 1, asserted=True),
+        Link("user:a:1", "cookie:c", 1, 9),
+        Link("user:b:1", "cookie:c", 1, 8),
+        Link("mail:1", "cookie:c", 1, 7),
+        Link("mail:2", "cookie:c", 1, 6),
+    )
+    assert found == {
+        frozenset({"till:1", "cookie:c", "user:a:1", "mail:1", "mail:2"}),
+        frozenset({"user:b:1"}),
+    }
+    assert refused == {("user:b:1", "cookie:c"): Refusal("limit", "user", ("user:b:1", "user:a:1"))}
+
+
 def test_an_assertion_comes_first_and_joins_beyond_a_limit():
     found, refused = customers(
         Link("user:a", "user:b", 9, 9, asserted=True),
@@ -138,20 +150,29 @@ def test_a_denial_goes_with_whoever_is_joined_however_many_there_are(second):
 
 
 def test_what_two_groups_are_kept_from_is_kept_with_the_smallest_of_their_members():
-    one = RULES.single("till:2", ["cookie:x", "cookie:y"])
-    one.absorb(RULES.single("till:1", ["cookie:x", "cookie:z"]))
+    one = rules().single("till:2", ["cookie:x", "cookie:y"])
+    one.absorb(rules().single("till:1", ["cookie:x", "cookie:z"]))
     assert one.foes == {"cookie:x": "till:1", "cookie:y": "till:2", "cookie:z": "till:1"}
-    one.absorb(RULES.single("till:0"))
+    one.absorb(rules().single("till:0"))
     assert one.foes == {"cookie:x": "till:1", "cookie:y": "till:2", "cookie:z": "till:1"}
-    none = RULES.single("till:9")
+    none = rules().single("till:9")
     none.absorb(one)
     assert none.foes == one.foes
     assert none.foes is not one.foes
 
 
+@pytest.mark.parametrize("one", [False, True])
+@pytest.mark.parametrize("other", [False, True])
+def test_whoever_is_joined_to_what_is_contested_is_contested(one, other):
+    group, joining = rules().single("cookie:a"), rules().single("cookie:b")
+    group.contested, joining.contested = one, other
+    group.absorb(joining)
+    assert group.contested == (one or other)
+
+
 def test_the_first_of_a_group_is_the_smallest_place_there_is():
     def group(*first: Any) -> Group:
-        made = RULES.single("cookie:a")
+        made = rules().single("cookie:a")
         made.first = first or None
         return made
 
