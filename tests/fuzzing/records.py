@@ -165,6 +165,35 @@ def records(event: ChannelEvent) -> Iterator[bytes]:
         yield joined(written_headers(headers), value)
 
 
+def long_record(data: bytes) -> None:
+    """Take a channel's record in which a piece comes again until it is as long as a record may be.
+
+    What costs more than the length says shows only in what is long, and a fuzzer rarely gets there by itself.
+    """
+    written, begun, piece, end = parts(data, 4)
+    if piece:
+        room = LIMITS.value_bytes - len(begun) - len(end)
+        take(joined(written, begun + piece * (room // len(piece)) + end))
+
+
+def long_records() -> Iterator[bytes]:
+    """Yield what nests, or goes on, or repeats a name, in each format."""
+    binary, text = encode_single_object(SMALL), encode_cloudevent_structured(SMALL)[0]
+    structured = b"content-type=application/cloudevents+json"
+    for piece in (b"\xff", b"\x80", b"\x02", b"\x01", b"\x00"):
+        yield joined(b"", binary[:10], piece, b"")
+        yield joined(b"", binary[:12], piece, b"\x01")
+        yield joined(b"", binary[:-4], piece, b"\x00")
+    data = text.replace(b'"properties":{}', b'"properties":{"x":@}')
+    assert b"@" in data
+    before, after = data.split(b"@")
+    for piece in (b"[", b'{"a":', b'"', b"\\", b"9", b"1,", b" ", b'"a":1,'):
+        yield joined(structured, before, piece, after)
+        yield joined(structured, before + b"[", piece, b"1]" + after)
+        yield joined(structured, before + b"{", piece, b'"b":1}' + after)
+    yield joined(structured, before + b'"', b"\\ud83d\\ude00", b'"' + after)
+
+
 def payload(data: bytes) -> None:
     """Read an event's Avro, by hand and natively."""
     expected = outcome(avro_reader.read_event, data, 0, LIMITS)
@@ -317,6 +346,7 @@ def marker(data: bytes) -> None:
 
 TARGETS = (
     Target("intake", take, lambda: [one for event in (EVENT, SMALL) for one in records(event)]),
+    Target("long", long_record, long_records, 1_024),
     Target("payload", payload, lambda: map(encode_payload, (EVENT, SMALL))),
     Target("json", json_text, lambda: [encode_cloudevent_structured(one)[0] for one in (EVENT, SMALL)]),
     Target(

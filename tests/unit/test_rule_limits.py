@@ -25,9 +25,19 @@ def rule(**fields: Any) -> Any:
 
 def ledger(*rows: dict[str, Any]) -> Ledger:
     usual: dict[str, Any] = {
-        "rule": "r", "rule_id": "r@1", "version": 1, "key": [], "group": "g", "number": 0, "due": NOON,
-        "opened": EventRef("e", NOON, "A", "opened"), "purpose": "marketing", "status": FIRED, "channel": "email", "sent": NOON,
-    }  # fmt: skip
+        "rule": "r",
+        "rule_id": "r@1",
+        "version": 1,
+        "key": [],
+        "group": "g",
+        "number": 0,
+        "due": NOON,
+        "opened": EventRef("e", NOON, "A", "opened"),
+        "purpose": "marketing",
+        "status": FIRED,
+        "channel": "email",
+        "sent": NOON,
+    }
     return Ledger({str(number): Row(**(usual | row)) for number, row in enumerate(rows)})
 
 
