@@ -100,9 +100,8 @@ def _email(text: str, *, fold_dots: bool) -> str | None:
     if not local.strip() or not domain.strip() or "@" in domain:
         return None
     if fold_dots and domain in ("gmail.com", "googlemail.com"):
-        local = local.replace(
-            ".", ""
-        ).strip()  # ". a" is " a" by now, and would be another one when read again
+        # ". a" is " a" by now, and would be another one when it is read again.
+        local = local.replace(".", "").strip()
     return f"{local}@{domain}" if local else None
 
 

@@ -41,8 +41,8 @@ SENT: dict[str, Any] = {
 """What a producer may send, and worse."""
 VARIABLES = ("event", "opened", "last", "first", "customer", "cart")
 VALUES: dict[str, Any] = dict.fromkeys(VARIABLES, SENT) | {"event_type": "A", "channel": "web", "time": 5}
-LONGEST_COMPLAINT = 20_000
-"""Characters of what is said of an input of 4,096 bytes."""
+LONGEST_COMPLAINT = 10_000
+"""Characters of what is said of a file, or of a condition of 2,000."""
 
 
 def text_of(data: bytes) -> str:

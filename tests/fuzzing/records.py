@@ -219,6 +219,17 @@ def json_text(data: bytes) -> None:
         assert outcome(NATIVE_JSON.structured_event, data, LIMITS) == expected
 
 
+def json_texts() -> Iterator[bytes]:
+    """Yield CloudEvents, and what JSON leaves open."""
+    for event in (EVENT, SMALL):
+        yield encode_cloudevent_structured(event)[0]
+    yield b'{"a": 1, "a": 2}'
+    yield b'{"a": 1, "\\u0061": "a"}'
+    yield b'[1e999, -0.0, 1E2, 123456789012345678901234567890, "\\ud83d\\ude00", "\\ud83d", NaN]'
+    yield "\ufeff{}".encode()
+    yield b"[" * 33 + b"]" * 33
+
+
 def timestamp(data: bytes) -> None:
     """Read a time as CloudEvents have it."""
     text = data.decode("utf-8", "surrogateescape")
@@ -348,7 +359,7 @@ TARGETS = (
     Target("intake", take, lambda: [one for event in (EVENT, SMALL) for one in records(event)]),
     Target("long", long_record, long_records, 1_024),
     Target("payload", payload, lambda: map(encode_payload, (EVENT, SMALL))),
-    Target("json", json_text, lambda: [encode_cloudevent_structured(one)[0] for one in (EVENT, SMALL)]),
+    Target("json", json_text, json_texts),
     Target(
         "timestamp",
         timestamp,

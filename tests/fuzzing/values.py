@@ -65,7 +65,7 @@ def normaliser(data: bytes) -> None:
 def identifiers() -> Iterator[bytes]:
     """Yield values of every namespace."""
     for place, value in enumerate(
-        (b" A.B@GMail.com ", b"06 39 98 12 34", b"4539 1488 0343 6467", b"AB12", b"null")
+        (b" . A.B@GMail.com ", b"06 39 98 12 34", b"4539 1488 0343 6467", b"AB12", b"null")
     ):
         yield joined(bytes([place]), value)
         yield joined(bytes([place]), b"12345.50")

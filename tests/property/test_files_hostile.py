@@ -214,6 +214,30 @@ def test_a_hostile_file_is_refused_or_read_and_that_is_all(name, text):
     READERS[name][0](text.encode())
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("rule", ("if",)),
+        ("rule", ("opens",)),
+        ("rule", ("opens", "sequence", 0)),
+        ("rule", ("payload",)),
+        ("rule", ("due_at", "days")),
+        ("sending policy", ("caps", 0)),
+        ("sending policy", ("suppressed",)),
+        ("sending policy", ("timezone",)),
+        ("identity policy", ("namespaces", 0, "limit")),
+        ("identity policy", ("namespaces", 2, "pattern")),
+        ("identity policy", ("blocked",)),
+        ("segment", ("if",)),
+        ("segment", ("version",)),
+    ],
+)
+def test_everything_hostile_in_one_place_is_refused_or_read_and_that_is_all(name, place):
+    read, document = READERS[name]
+    for text in HOSTILE:
+        read(flow(replaced(document, place, Written(text))).encode("utf-8", "surrogatepass"))
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_something_hostile_in_any_place_is_refused_or_read_and_that_is_all(name):
     read, document = READERS[name]

@@ -178,6 +178,9 @@ def test_a_value_beyond_the_bound_is_left_out() -> None:
     assert identify(cookie="x" * 512) == ("cookie:" + "x" * 512,)
     assert rejections(cookie=["x" * 513, "é" * 257]) == [Rejection.TOO_LONG] * 2
     assert rejections(email="İ" * 200 + "@example.org") == [Rejection.TOO_LONG], "it is longer in lower case"
+    longest = "İ" * 100 + "x" * 200 + "@example.org"
+    assert identify(email=longest) == ("email:" + longest.lower(),)
+    assert rejections(email="x" + longest) == [Rejection.TOO_LONG]
 
 
 def test_of_too_many_identifiers_the_strongest_are_used() -> None:
@@ -269,4 +272,6 @@ def test_what_an_operator_names_wrongly_is_refused_without_its_value(
         Identifier(policy()).named(written)
     assert caught.value.reason is reason
     assert detail in caught.value.detail
+    assert "4711" not in caught.value.detail
+    assert "33199" not in caught.value.detail
     assert "z@example.org" not in caught.value.detail

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_CHARACTERS = 256 * 1024
 """Of a rule file."""
+MAX_COMPLAINT = 1_000
+"""Characters of what is said of a value, which may be as long as the file."""
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -38,7 +40,8 @@ class Located:
     def fail(self, message: str, offset: int = 0) -> NoReturn:
         """Raise a RuleError about this value, `offset` characters into it."""
         mark = self.node.start_mark
-        raise RuleError(self.source, mark.line + 1, mark.column + 1 + offset, message)
+        said = message if len(message) <= MAX_COMPLAINT else f"{message[:MAX_COMPLAINT]}..."
+        raise RuleError(self.source, mark.line + 1, mark.column + 1 + offset, said)
 
     def mapping(self, known: Collection[str], later: Collection[str] = ()) -> dict[str, Located]:
         """Read a mapping with these fields and no others; `later` are fields still to be built."""
@@ -47,9 +50,8 @@ class Located:
         fields: dict[str, Located] = {}
         for key, value in self.node.value:
             at = Located(key, self.source, self.field)
-            if not isinstance(
-                key, yaml.ScalarNode
-            ):  # written out, a list of aliases of lists fills the memory
+            # Written out for a complaint, a list of aliases of lists fills the memory.
+            if not isinstance(key, yaml.ScalarNode):
                 at.fail(f"{self.field}: the name of a field is a text")
             name = str(key.value)
             if name in later:
