@@ -172,6 +172,9 @@ BOMB = "[&a0 [lol], " + ", ".join(f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for
 HOSTILE = [
     (f"name: x\nopens: {{event: A}}\n? {BOMB}\n: 1\n", 3, 3, "the name of a field is a text"),
     (f"name: x\nopens:\n  ? {BOMB}\n  : 1\n", 3, 5, "the name of a field is a text"),
+    ('name: x\nopens: {event: "\\ud800"}\n', 2, 16, "half of a surrogate pair"),
+    ('name: x\nopens: {event: A}\nif: cart.name == "\\udfff"\n', 3, 5, "invalid string literal"),
+    (f"name: x\nopens: {{event: A}}\nafter: {'1' * 5000}\n", 3, 8, "a duration is"),
     ("? &a [*a]\n: 1\n", 1, 3, "the name of a field is a text"),
     (f"name: x\nopens: {{event: A}}\nkey: {BOMB}\n", 3, 7, "key must be a text"),
     ("name: x\nopens: &a [*a]\n", 2, 8, "opens must be a mapping"),

@@ -6,6 +6,7 @@ stands. A JSON document is YAML too.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import yaml
@@ -23,6 +24,7 @@ MAX_CHARACTERS = 256 * 1024
 """Of a rule file."""
 MAX_COMPLAINT = 1_000
 """Characters of what is said of a value, which may be as long as the file."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -81,6 +83,10 @@ class Located:
         value = str(self.node.value).strip()
         if not value or self.node.tag == f"{_TAG}null":
             self.fail(f"{self.field} is empty; give it a value or take it out")
+        if not value.isascii() and _SURROGATE.search(value):
+            self.fail(
+                f"{self.field} has half of a surrogate pair, which is no character; write the character itself"
+            )
         return value
 
     def items(self) -> list[Located]:
