@@ -12,6 +12,10 @@ from tests.fuzzing.fuzz import MOST_BYTES
 from tests.fuzzing.targets import TARGETS
 from tests.property.examples import examples
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Unknown .*, using"
+)  # avro, of what a fuzzer calls a logical type
+
 CORPUS = Path(__file__).parent / "corpus"
 KEPT = {
     name: [*target.seeds(), *(path.read_bytes() for path in sorted((CORPUS / name).glob("*")))]
