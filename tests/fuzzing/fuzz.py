@@ -66,7 +66,7 @@ def main() -> int:
     print(f"{'target':12} {'runs':>9} {'runs/s':>7} {'edges':>6} {'new':>5} {'peak MB':>8} {'findings':>8}")
     found = {}
     for name in asked.target or TARGETS:
-        found[name] = one = fuzz(TARGETS[name], asked.seconds, asked.seed)
+        found[name] = one = {**fuzz(TARGETS[name], asked.seconds, asked.seed), "seconds": asked.seconds}
         print(
             f"{name:12} {one['runs']:9} {one['runs_per_second']:7} {one['edges']:6} {one['new']:5}"
             f" {one['peak_rss_mb']:8} {len(one['findings']):8}",
@@ -74,9 +74,9 @@ def main() -> int:
         )
         for file in one["findings"]:
             print(f"  again: {sys.executable} -m tests.fuzzing.one {name} {file}")
+        publish({name: one}, asked, version)
         if asked.keep:
             keep(TARGETS[name])
-    publish(found, asked, version)
     return 1 if any(one["findings"] for one in found.values()) else 0
 
 
@@ -183,7 +183,6 @@ def publish(found: dict[str, Any], asked: argparse.Namespace, version: str) -> N
         "atheris": version,
         "commit": commit.stdout.strip(),
         "seed": asked.seed,
-        "seconds": asked.seconds,
         "timeout_s": TIMEOUT_S,
         "rss_limit_mb": RSS_MB,
         "targets": {name: one for name, one in ({**known, **found}).items() if name in TARGETS},
