@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More arguments for pytest: make test PYTEST="-k basket -x"
 PYTEST ?=
+# Arguments of the fuzzer, and of mutation testing
+FUZZ ?=
+MUTANTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,10 +33,16 @@ lint: setup ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 unit: setup ## the tests that need no Kafka: seconds
-	@$(BIN)/python -m pytest tests/unit tests/property tests/agents -m "not broker and not bench" $(PYTEST)
+	@$(BIN)/python -m pytest tests/unit tests/property tests/fuzzing tests/agents -m "not broker and not bench" $(PYTEST)
 
 fuzz: setup ## the property tests on ten times as many examples, never drawn before; what it finds, it keeps in .hypothesis
-	@$(BIN)/python -m pytest tests/property -n 2 --hypothesis-profile=fuzz $(PYTEST)
+	@$(BIN)/python -m pytest tests/property tests/fuzzing -n 2 --hypothesis-profile=fuzz $(PYTEST)
+
+fuzz-bytes: setup ## atheris on decoders, normalisers and files: FUZZ="--seconds 60 intake json"; what it finds, it keeps in .fuzzing
+	@$(BIN)/python -m tests.fuzzing.fuzz $(FUZZ)
+
+mutants: setup ## change the domain's code, and see whether tests notice: MUTANTS="--seconds 900 partition rules/limits"
+	@$(BIN)/python -m tests.mutation.mutants $(MUTANTS)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline
@@ -70,4 +79,4 @@ lock-jars: setup ## resolve the embedded Kafka's jars anew, after changing its v
 
 clean: ## stop the embedded Kafka and remove what runs left behind; .venv stays
 	@if [ -x $(BIN)/raccord ]; then $(BIN)/raccord kafka stop; fi
-	rm -rf .raccord .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .raccord .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .fuzzing .mutants build dist

@@ -117,7 +117,7 @@ def _sending_policy(settings: Settings, identity: IdentityPolicy) -> SendingPoli
         return SendingPolicy()
     shipped = "policies/sending.yaml"
     policy = load_sending_policy(
-        schemas.read_text(shipped) if path is None else path.read_text("utf-8"), str(path or shipped)
+        schemas.read_text(shipped) if path is None else _text(path), str(path or shipped)
     )
     identifier, addresses = identifier_of(settings, identity), policy.addresses
     suppressed = (identifier.one(name) for name in policy.suppressed)
@@ -133,7 +133,14 @@ def rule_files(folder: Path | None, suffix: str = ".yaml") -> list[tuple[str, st
     """Return (name, text) of the files of a folder of rules; None: of the rules that ship."""
     if folder is None:
         return [(name, schemas.read_text(name)) for name in schemas.files("rules", suffix)]
-    return [(str(path), path.read_text("utf-8")) for path in sorted(folder.glob(f"*{suffix}"))]
+    return [(str(path), _text(path)) for path in sorted(folder.glob(f"*{suffix}"))]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: it is no UTF-8 text: save it as UTF-8") from error
 
 
 def load_segments(settings: Settings) -> SegmentBook:
@@ -145,7 +152,7 @@ def load_segments(settings: Settings) -> SegmentBook:
     if settings.segments is None:
         sources = [(name, schemas.read_text(name)) for name in schemas.files("segments", ".yaml")]
     else:
-        sources = [(str(path), path.read_text()) for path in sorted(settings.segments.glob("*.yaml"))]
+        sources = rule_files(settings.segments)
     try:
         return SegmentBook([load_segment(text, source) for source, text in sources])
     except RuleError as error:
@@ -159,9 +166,10 @@ def load_policy(settings: Settings) -> IdentityPolicy:
         UserError: the file is wrong; the message says where.
     """
     path = settings.identity_policy
-    text = schemas.read_text("policies/identity.yaml") if path is None else path.read_text()
     try:
-        return IdentityPolicy.from_yaml(text)
+        return IdentityPolicy.from_yaml(
+            schemas.read_text("policies/identity.yaml") if path is None else _text(path)
+        )
     except PolicyError as error:
         raise UserError(f"{path or 'policies/identity.yaml'}: {error}") from error
 

@@ -160,7 +160,7 @@ def _object(text: str, column: str) -> dict[str, Any]:
     """Return the fields of a self-describing event; those that are objects themselves are left out."""
     try:
         (data,) = msgspec.json.decode(text, type=list[dict[str, Any]])
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # the last: lists in lists in lists
         raise UnmappableRowError(f"{column}: not a JSON list of one object") from error
     return {name: value for name, value in data.items() if not _nested(value)}
 

@@ -38,9 +38,6 @@ def texts(folder: Path | None, suffix: str = ".yaml") -> list[tuple[str, str]]:
     except OSError as error:
         msg = f"{error.filename} can't be read: {error.strerror}"
         raise UserError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"a {suffix} file in {folder} is no UTF-8 text"
-        raise UserError(msg) from error
 
 
 def in_force(folder: Path | None) -> dict[str, Rule]:

@@ -7,7 +7,6 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
-import yaml
 
 from stream_app.domain.policy import IdentityPolicy, PolicyError
 from stream_app.domain.rules import RuleError, load_rule
@@ -133,8 +132,7 @@ def _document(text: str, name: str) -> Document:
         PolicyError: it is an identity policy, and wrong.
     """
     whole = compose(text, name, "document")
-    node = whole.node
-    fields = {str(key.value) for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
+    fields = whole.names
     if "namespaces" in fields:
         IdentityPolicy.from_yaml(text)
         return Document(name, "identity policy")

@@ -227,13 +227,14 @@ def addressee(message: ComponentMessage) -> str:
     return message.winner if isinstance(message, (Offer, Merge)) else message.label
 
 
+# For bytes that are none, these decoders raise `msgspec.DecodeError`, or UnicodeDecodeError for a text that is none.
 encode = msgspec.msgpack.Encoder().encode
 """Any message, or an `Event`, -> bytes."""
 decode_lookup = msgspec.msgpack.Decoder(LookupMessage).decode
-"""Bytes from `identity.lookup` -> message. Raises `msgspec.DecodeError`."""
+"""Bytes from `identity.lookup` -> message."""
 decode_component = msgspec.msgpack.Decoder(ComponentMessage).decode
-"""Bytes from `identity.components` -> message. Raises `msgspec.DecodeError`."""
+"""Bytes from `identity.components` -> message."""
 decode_event = msgspec.msgpack.Decoder(Event).decode
-"""The event inside a message, or a timeline row -> `Event`. Raises `msgspec.DecodeError`."""
+"""The event inside a message, or a timeline row -> `Event`."""
 decode_brief = msgspec.msgpack.Decoder(Brief).decode
 """The same -> what ownership needs of it, without the rest."""

@@ -57,9 +57,14 @@ def normalised(raw: object, namespace: Namespace, policy: IdentityPolicy) -> str
     value = _shaped(text, namespace, policy.default_region)
     if value is None or not _checked(value, namespace):
         return Rejection.INVALID
-    if value != text and _blocked(value, namespace, policy):
-        return Rejection.BLOCKED
-    return value
+    return value if value == text else _reshaped(value, namespace, policy)
+
+
+def _reshaped(value: str, namespace: Namespace, policy: IdentityPolicy) -> str | Rejection:
+    """Hold what a text has become to what was asked of the text: it may be longer in lower case, and be blocked."""
+    if len(value.encode()) > MAX_BYTES:
+        return Rejection.TOO_LONG
+    return Rejection.BLOCKED if _blocked(value, namespace, policy) else value
 
 
 def _text(raw: object) -> str | None:
@@ -95,7 +100,8 @@ def _email(text: str, *, fold_dots: bool) -> str | None:
     if not local.strip() or not domain.strip() or "@" in domain:
         return None
     if fold_dots and domain in ("gmail.com", "googlemail.com"):
-        local = local.replace(".", "")
+        # ". a" is " a" by now, and would be another one when it is read again.
+        local = local.replace(".", "").strip()
     return f"{local}@{domain}" if local else None
 
 

@@ -33,6 +33,12 @@ BUILT_IN_BLOCKED = (
 NO_PRIORITY = 1 << 30
 """The priority of a namespace that the policy doesn't name (any more): weaker than all others."""
 
+MAX_CHARACTERS = 256 * 1024
+"""Of a policy's file."""
+_COMPLAINT = 300
+"""Characters of what a library says of a file."""
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What YAML's own constructors raise for a value that its tag, given or guessed, doesn't fit."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -141,12 +147,20 @@ class IdentityPolicy:
         """Read a policy from YAML text.
 
         Raises:
-            PolicyError: the text isn't YAML, or isn't a valid policy.
+            PolicyError: the text isn't YAML, is too long, or isn't a valid policy.
         """
+        if len(text) > MAX_CHARACTERS:
+            raise PolicyError(f"policy: longer than {MAX_CHARACTERS} characters; shorten `blocked`")
         try:
-            raw = yaml.safe_load(text)
+            raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
         except yaml.YAMLError as error:
-            raise PolicyError(f"policy: not YAML: {error}") from error
+            raise PolicyError(f"policy: not YAML: {_shortened(str(error))}") from error
+        except RecursionError as error:
+            raise PolicyError("policy: not YAML: nested too deep") from error
+        except _UNREADABLE as error:  # what a date, a number or a word of a tag isn't
+            raise PolicyError(
+                f"policy: a value is not what it looks like: {_shortened(str(error))}"
+            ) from error
         return cls.from_mapping(raw)
 
     @classmethod
@@ -223,8 +237,22 @@ def _namespace(raw: object, path: str) -> Namespace:
 def _compiled(pattern: str, path: str, flags: int) -> re.Pattern[str]:
     try:
         return re.compile(pattern, flags)
-    except re.error as error:
-        raise PolicyError(f"{path}: not a regular expression: {error}") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        raise PolicyError(f"{path}: not a regular expression: {_shortened(str(error))}") from error
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _COMPLAINT else f"{text[:_COMPLAINT]}..."
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads no merge keys: `<<: [*a, *a]` over `<<: [*b, *b]` writes out twice as much with every line."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                why = "`<<` is not read: write the fields out"
+                raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
 
 
 _POLICY_FIELDS = frozenset(

@@ -182,7 +182,7 @@ class Engine:
         try:
             said = decode_watermarks(value) if name == WATERMARK_HEADER else {}
             arrived = decode_arrivals(value) if name == ARRIVALS_HEADER else {}
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a text that is none is the latter
             msg = (
                 f"{task.id} holds a record at {record.offset} that only a worker writes, and it can't be read"
             )

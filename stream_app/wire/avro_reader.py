@@ -26,6 +26,8 @@ ID_NULL, ID_STRING, ID_LONG, ID_ARRAY = (0, 2, 4, 6)
 """Branches of an identifier's union, as their encoded byte."""
 
 _LARGE_OR_NEGATIVE = 0x81  # bits that a one-byte length or count of 0 to 63 never has
+_LAST_SHIFT = 63
+"""Of a varint's tenth byte. Without an end, a megabyte of FF costs half a minute: each byte shifts all before it."""
 _double = struct.Struct("<d").unpack_from
 _three_pairs = struct.Struct("<HHH").unpack_from
 _MORE, _LAST = [-1] * (1 << 16), [-1] * (1 << 16)
@@ -82,7 +84,7 @@ def read_event(data: bytes, start: int, limits: Limits) -> tuple[ChannelEvent, i
 
 
 def read_long(data: bytes, i: int) -> tuple[int, int]:
-    """Read a zig-zag varint of at most 64 bits; return it and the position behind it."""
+    """Read a zig-zag varint of at most ten bytes and 64 bits; return it and the position behind it."""
     byte = data[i]
     i += 1
     if byte < 0x80:  # noqa: PLR2004
@@ -96,8 +98,10 @@ def read_long(data: bytes, i: int) -> tuple[int, int]:
         if byte < 0x80:  # noqa: PLR2004
             break
         shift += 7
+        if shift > _LAST_SHIFT:
+            _too_wide()
     if value >> 64:
-        raise Refused(Reason.UNDECODABLE, "an integer of the Avro value has more than 64 bits")
+        _too_wide()
     return (value >> 1) ^ -(value & 1), i
 
 
@@ -370,6 +374,10 @@ def _boolean(data: bytes, i: int) -> tuple[bool, int]:
 def _expect(condition: bool) -> None:
     if not condition:
         raise Refused(Reason.UNDECODABLE, "the Avro value has a byte that no type of the schema allows")
+
+
+def _too_wide() -> NoReturn:
+    raise Refused(Reason.UNDECODABLE, "an integer of the Avro value has more than 64 bits")
 
 
 def _not_finite(name: str) -> NoReturn:

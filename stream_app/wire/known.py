@@ -26,6 +26,8 @@ SINGLE_OBJECT = b"\xc3\x01"
 FINGERPRINT_END = 10
 """Where the value begins in single-object encoding."""
 
+_RECORDS = {"record", "error"}
+"""Kinds of a schema with fields: an error is a record by another name."""
 _PRIMITIVES = {"boolean", "int", "long", "float", "double", "bytes", "string"}
 
 
@@ -146,7 +148,7 @@ def _refuse_endless(schema: Any, enclosing: tuple[str, ...] = ()) -> None:
     elif isinstance(schema, str):
         if schema.rpartition(".")[2] in enclosing:
             raise UnfitSchema("a recursive schema")
-    elif schema["type"] == "record":
+    elif schema["type"] in _RECORDS:
         inside = (*enclosing, schema["name"].rpartition(".")[2])
         for field in schema["fields"]:
             _refuse_endless(field["type"], inside)

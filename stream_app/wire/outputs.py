@@ -28,6 +28,7 @@ from stream_app.wire.known import (
     current,
     known_of,
     versions,
+    writer_of,
 )
 from stream_app.wire.registry import subject_of
 from stream_app.wire.writers import CONFLUENT_END
@@ -200,13 +201,13 @@ class OutputReader:
             if text is None:
                 return None
             try:
-                known = known_of("", text)
+                parsed = known_of("", text).parsed
+                output = self._by_name.get(parsed.get("name", "") if isinstance(parsed, dict) else "")
+                if output is None:
+                    return None
+                self._by_id[schema_id] = writer_of(output, text)
             except UnfitSchema:
                 return None
-            output = self._by_name.get(known.parsed["name"] if isinstance(known.parsed, dict) else "")
-            if output is None:
-                return None
-            self._by_id[schema_id] = known_of(output, text)
         return self._by_id[schema_id]
 
 

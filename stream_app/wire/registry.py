@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -19,7 +20,14 @@ import stamina
 
 TIMEOUT_S = 5.0
 ATTEMPTS = 3
+LARGEST_ANSWER = 4 << 20
+"""Bytes of an answer that are read; schemas are a few kilobytes."""
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
+_OURS_TO_MEND = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
+    | {HTTPStatus.REQUEST_TIMEOUT}
+)
+"""Refusals that say nothing of what was asked for."""
 
 
 class RegistryUnavailable(Exception):  # noqa: N818 - a state of the world: try again
@@ -27,7 +35,15 @@ class RegistryUnavailable(Exception):  # noqa: N818 - a state of the world: try 
 
 
 class RegistryRefused(Exception):  # noqa: N818 - its answer
-    """The registry answered, and won't do what it was asked, such as take an incompatible schema."""
+    """The registry answered, and won't do what it was asked, such as take an incompatible schema.
+
+    Attributes:
+        status: of its answer, where that was one.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Registry(Protocol):
@@ -81,8 +97,16 @@ class HttpRegistry:
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
 
     def schema(self, schema_id: int) -> str | None:
-        """Return the Avro schema with that number; None when there is none or it isn't Avro."""
-        answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        """Return the Avro schema with that number; None when there is none, it isn't Avro or no such number can be.
+
+        A password that has run out is no fault of the records: it counts as no answer.
+        """
+        try:
+            answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        except RegistryRefused as error:
+            if error.status in _OURS_TO_MEND:
+                raise RegistryUnavailable(str(error)) from error
+            return None
         if answer is None or answer.get("schemaType", "AVRO") != "AVRO":
             return None
         schema = answer.get("schema")
@@ -102,15 +126,32 @@ class HttpRegistry:
         request = Request(self._base + path, data=body, headers=self._headers, method=method)  # noqa: S310
         try:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - open_registry let http(s) in
-                answer = json.loads(response.read())
+                body = response.read(LARGEST_ANSWER + 1)
+                if response.length:  # a read of so many bytes at most doesn't complain of too few
+                    raise RegistryUnavailable(
+                        f"schema registry {self._base}: half an answer, or too long a one"
+                    )
         except HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None
             if error.code == HTTPStatus.TOO_MANY_REQUESTS or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise RegistryUnavailable(f"schema registry {self._base}: HTTP {error.code}") from error
-            raise RegistryRefused(f"schema registry {self._base}: HTTP {error.code} on {path}") from error
-        except (URLError, OSError, ValueError) as error:
+            refused = f"schema registry {self._base}: HTTP {error.code} on {path}"
+            raise RegistryRefused(refused, error.code) from error
+        except (URLError, OSError, HTTPException, ValueError) as error:
             raise RegistryUnavailable(f"schema registry {self._base}: {type(error).__name__}") from error
+        return self._read(body)
+
+    def _read(self, body: bytes) -> dict[str, Any]:
+        """Read an answer; what is none comes from something else, in the registry's place for a while."""
+        if len(body) > LARGEST_ANSWER:
+            raise RegistryUnavailable(
+                f"schema registry {self._base}: an answer of over {LARGEST_ANSWER} bytes"
+            )
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise RegistryUnavailable(f"schema registry {self._base}: an answer that is no JSON") from error
         if not isinstance(answer, dict):
             raise RegistryUnavailable(f"schema registry {self._base}: an answer that is no JSON object")
         return answer

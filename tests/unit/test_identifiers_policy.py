@@ -109,3 +109,36 @@ def test_the_digest_of_the_order_changes_with_priorities_and_with_nothing_else()
     digest = policy(USER, cookie).order_digest
     assert digest == policy(cookie | {"limit": 3}, USER, blocked=["x"]).order_digest
     assert digest != policy(USER, cookie | {"priority": 3}).order_digest
+
+
+NAMESPACE = "namespaces: [{name: a, priority: 1, kind: person}]\n"
+MERGES = "x0: &x0 {a: 1}\n" + "".join(
+    f"x{n}: &x{n} {{<<: [{', '.join([f'*x{n - 1}'] * 9)}]}}\n" for n in range(1, 40)
+)
+"""Two kilobytes; written out, more than any memory holds."""
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[" * 5000, "nested too deep"),
+        ("{a: " * 5000, "nested too deep"),
+        (MERGES, "`<<` is not read"),
+        (NAMESPACE + "shared_after: " + "9" * 5000, "a value is not what it looks like"),
+        (NAMESPACE + "shared_after: 2026-99-99", "a value is not what it looks like"),
+        (NAMESPACE + "shared_after: !!timestamp soon", "a value is not what it looks like"),
+        (NAMESPACE + "shared_after: !!float soon", "a value is not what it looks like"),
+        (NAMESPACE + "shared_after: !!int ''", "a value is not what it looks like"),
+        (NAMESPACE + "shared_after: !!bool soon", "a value is not what it looks like"),
+        (NAMESPACE + "blocked: ['a{99999999999}']", "blocked[0]: not a regular expression"),
+        (NAMESPACE + f"blocked: ['{'(' * 3000}{')' * 3000}']", "blocked[0]: not a regular expression"),
+        ("!<" + "a" * 5000 + "> x", "not YAML"),
+        ("#" * (1 << 19), "longer than"),
+    ],
+)
+def test_a_hostile_file_is_refused_as_any_other_that_is_wrong(text: str, complaint: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        IdentityPolicy.from_yaml(text)
+    assert str(caught.value).startswith("policy")
+    assert complaint in str(caught.value)
+    assert len(str(caught.value)) < 500

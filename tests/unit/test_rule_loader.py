@@ -167,6 +167,18 @@ BROKEN = [
     ("- name\n", 1, 1, "must be a mapping"),
     ("", 1, 1, "empty"),
 ]
+BOMB = "[&a0 [lol], " + ", ".join(f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)) + "]"
+"""Four kilobytes; written out, more than any memory holds."""
+HOSTILE = [
+    (f"name: x\nopens: {{event: A}}\n? {BOMB}\n: 1\n", 3, 3, "the name of a field is a text"),
+    (f"name: x\nopens:\n  ? {BOMB}\n  : 1\n", 3, 5, "the name of a field is a text"),
+    ('name: x\nopens: {event: "\\ud800"}\n', 2, 16, "half of a surrogate pair"),
+    ('name: x\nopens: {event: A}\nif: cart.name == "\\udfff"\n', 3, 5, "invalid string literal"),
+    (f"name: x\nopens: {{event: A}}\nafter: {'1' * 5000}\n", 3, 8, "a duration is"),
+    ("? &a [*a]\n: 1\n", 1, 3, "the name of a field is a text"),
+    (f"name: x\nopens: {{event: A}}\nkey: {BOMB}\n", 3, 7, "key must be a text"),
+    ("name: x\nopens: &a [*a]\n", 2, 8, "opens must be a mapping"),
+]
 OF_CONDITIONS = [
     ("name: x\nopens: {event: A}\nif: event.price > 1\n", 3, 5, "no variable `event` here"),
     ("name: x\nopens: {event: A}\nif: cart.value > foo.bar\n", 3, 18, "no variable `foo` here"),
@@ -188,7 +200,7 @@ OF_CONDITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "column", "message"), BROKEN + OF_CONDITIONS)
+@pytest.mark.parametrize(("text", "line", "column", "message"), BROKEN + HOSTILE + OF_CONDITIONS)
 def test_a_broken_rule_is_refused_with_line_and_column(
     text: str, line: int, column: int, message: str
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_self_describing_events_fields_are_properties_and_a_cookie_banner_give
         ({"tr_total": "nan"}, b"tr_total: not a finite number"),
         ({"event": "", "event_name": ""}, b"event, event_name: no kind of event"),
         ({CONSENT: "{"}, CONSENT.encode()),
+        ({CONSENT: '[{"a": ' + "[" * 10_000 + "]" * 10_000 + "}]"}, CONSENT.encode()),
     ],
 )
 def test_a_row_that_makes_no_event_is_handed_on_as_it_stands(

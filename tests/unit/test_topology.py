@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app.app import _stages, in_force_of, load_policy, load_rules
+from stream_app.app import _stages, in_force_of, load_policy, load_rules, load_segments
 from stream_app.engine.watermark import TimeMode
 from stream_app.errors import UserError
 from stream_app.settings import Settings
@@ -48,3 +48,17 @@ def test_no_rule_takes_a_name_whose_topic_is_another_ones(tmp_path):
     (tmp_path / "shadow.yaml").write_text("name: shadow\nversion: 1\nopens: {event: Product Viewed}\n")
     with pytest.raises(UserError, match=r"shadow\.yaml:1:1: name: triggers\.shadow is another topic"):
         load_rules(Settings(rules=tmp_path))
+
+
+@pytest.mark.parametrize("read", [load_rules, load_segments, in_force_of, load_policy])
+def test_a_file_that_is_no_text_is_named_whatever_it_is(tmp_path, read):
+    broken = tmp_path / "x.yaml"
+    broken.write_bytes(b"name: caf\xe9\n")
+    settings = {
+        load_rules: Settings(rules=tmp_path),
+        load_segments: Settings(segments=tmp_path),
+        in_force_of: Settings(sending_policy=broken),
+        load_policy: Settings(identity_policy=broken),
+    }[read]
+    with pytest.raises(UserError, match=r"x\.yaml: it is no UTF-8 text"):
+        read(settings)

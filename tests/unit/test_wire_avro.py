@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stream_app.domain.event import ChannelEvent
+from stream_app.domain.refusal import Refused
 from stream_app.wire import Limits, encode_payload
 from stream_app.wire.avro_reader import read_long
 from stream_app.wire.avro_writer import write_long
@@ -29,6 +30,27 @@ def test_integers_of_every_size_are_written_as_short_as_can_be_and_read_back(num
     assert read_long(data, 0) == (number, len(data))
     zigzag = number * 2 if number >= 0 else -number * 2 - 1
     assert len(data) == max(1, -(-zigzag.bit_length() // 7))
+
+
+class Endless:
+    """Bytes that go on for ever, and how far somebody read on."""
+
+    def __init__(self, byte: int) -> None:
+        self.byte = byte
+        self.read = 0
+
+    def __getitem__(self, place: int) -> int:
+        self.read = max(self.read, place + 1)
+        assert self.read < 100, "it is read as far as there are bytes"
+        return self.byte
+
+
+@pytest.mark.parametrize("byte", [0x80, 0xFF])
+def test_an_integer_without_an_end_is_refused_at_its_tenth_byte(byte):
+    data: Any = Endless(byte)
+    with pytest.raises(Refused, match="more than 64 bits"):
+        read_long(data, 0)
+    assert data.read == 10
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**64, 2**70, -(2**70)])

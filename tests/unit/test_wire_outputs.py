@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import avro.io
@@ -371,10 +372,15 @@ def test_a_reader_refuses_what_it_does_not_know():
         assert caught.value.reason is Reason.UNDECODABLE
     registry = MemoryRegistry()
     foreign = registry.register("s", '{"type": "record", "name": "Other", "fields": []}')
+    nameless = registry.register("s", '{"type": "array", "items": "int"}')
+    endless = json.loads(schemas.avro("trigger"))
+    node = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
+    endless["fields"].append({"name": "extra", "type": node})
+    recursive = registry.register("s", json.dumps(endless))
     unknown = [
         encode_single_object(EVENT),
         b"\x00\x00\x00\x00\x09x",
-        b"\x00\x00\x00\x00" + bytes([foreign]) + b"x",
+        *(b"\x00\x00\x00\x00" + bytes([number]) + b"x" for number in (foreign, nameless, recursive)),
     ]
     for other in unknown:
         with pytest.raises(Refused) as caught:

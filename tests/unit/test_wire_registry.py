@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, ClassVar
@@ -24,7 +26,7 @@ from stream_app.wire import (
     subject_of,
 )
 from stream_app.wire.avro_writer import write_long, write_string
-from stream_app.wire.registry import MemoryRegistry
+from stream_app.wire.registry import LARGEST_ANSWER, MemoryRegistry
 
 EVENT = ChannelEvent("e-1", 1_700_000_000_000, "web", "Page Viewed", {"cookie": "c"}, {"path": "/"})
 
@@ -99,8 +101,9 @@ def test_a_writer_that_could_describe_an_endless_value_is_an_unknown_schema():
     empties = {"name": "extra", "type": {"type": "array", "items": empty}}
     assert "no bytes" in refusal(registry, registry.register("s", writer(extra=empties)))
     node = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
-    nodes = {"name": "extra", "type": node}
-    assert "recursive" in refusal(registry, registry.register("s", writer(extra=nodes)))
+    for kind in ("record", "error"):  # an error is a record by another name
+        nodes = {"name": "extra", "type": {**node, "type": kind}}
+        assert "recursive" in refusal(registry, registry.register("s", writer(extra=nodes)))
 
 
 class Counting(MemoryRegistry):
@@ -192,3 +195,55 @@ def test_a_registry_that_refuses_says_so(url):
     Answers.statuses.append(409)
     with pytest.raises(RegistryRefused, match="HTTP 409"):
         open_registry(url).register("s", '"int"')
+
+
+@pytest.mark.parametrize("status", [401, 403, 407, 408])
+def test_a_password_that_has_run_out_is_no_fault_of_the_record(url, status):
+    Answers.statuses += [status] * 3
+    with pytest.raises(RegistryUnavailable, match=f"HTTP {status}"):
+        Decoder(open_registry(url)).decode(framed(1, b"x"))
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_number_that_the_registry_cannot_read_is_an_unknown_schema(url, status):
+    Answers.statuses += [status] * 3
+    assert "no Avro schema 4294967295" in refusal(open_registry(url), 0xFFFFFFFF)
+
+
+OK = b"HTTP/1.0 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x15\x03\x01\x00\x02\x02\x16",
+        b"SSH-2.0-nobody\r\n",
+        b"HTTP/1.1 200\r\nContent-Length: 9\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n{}",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n{}",
+        OK + b"<html>",
+        OK + b"\xff",
+        OK + b"[]",
+        OK + b"[" * 100_000,
+        OK + b'{"schema": ' + b"9" * 5_000 + b"}",
+        OK + b'{"schema": "' + b" " * LARGEST_ANSWER + b'"}',
+    ],
+)
+def test_an_answer_that_is_none_is_no_fault_of_the_record(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server, stamina.set_testing(True, attempts=1):
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                with contextlib.suppress(OSError):  # nobody reads a long answer to its end
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        registry = open_registry(f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(RegistryUnavailable):
+            Decoder(registry).decode(framed(1, b"x"))
+        thread.join()

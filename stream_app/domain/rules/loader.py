@@ -58,7 +58,7 @@ def load_rule(text: str, source: str = "rule") -> Rule:
     for required in ("name", "opens"):
         if required not in fields:
             whole.fail(f"`{required}` is missing; a rule needs it")
-    first = FIRST if "sequence" in _names_in(fields["opens"]) else frozenset[str]()
+    first = FIRST if "sequence" in fields["opens"].names else frozenset[str]()
     values: dict[str, Any] = {"version": 1}
     for name, at in fields.items():
         if name in _CONDITIONAL:
@@ -89,10 +89,6 @@ def _check_together(rule: Rule, fields: dict[str, Located]) -> None:
             fields["repeat_within"].fail(
                 f"repeat_within: more than {MAX_REPEATS} repeats; repeat less often, or leave it out"
             )
-
-
-def _names_in(at: Located) -> set[str]:
-    return {str(key.value) for key, _ in at.node.value} if at.is_mapping else set()
 
 
 def _name(at: Located) -> str:

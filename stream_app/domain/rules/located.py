@@ -6,6 +6,7 @@ stands. A JSON document is YAML too.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import yaml
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_CHARACTERS = 256 * 1024
 """Of a rule file."""
+MAX_COMPLAINT = 1_000
+"""Characters of what is said of a value, which may be as long as the file."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -38,7 +42,8 @@ class Located:
     def fail(self, message: str, offset: int = 0) -> NoReturn:
         """Raise a RuleError about this value, `offset` characters into it."""
         mark = self.node.start_mark
-        raise RuleError(self.source, mark.line + 1, mark.column + 1 + offset, message)
+        said = message if len(message) <= MAX_COMPLAINT else f"{message[:MAX_COMPLAINT]}..."
+        raise RuleError(self.source, mark.line + 1, mark.column + 1 + offset, said)
 
     def mapping(self, known: Collection[str], later: Collection[str] = ()) -> dict[str, Located]:
         """Read a mapping with these fields and no others; `later` are fields still to be built."""
@@ -46,8 +51,11 @@ class Located:
             self.fail(f"{self.field} must be a mapping with {', '.join(sorted(known))}")
         fields: dict[str, Located] = {}
         for key, value in self.node.value:
-            name = str(key.value)
             at = Located(key, self.source, self.field)
+            # Written out for a complaint, a list of aliases of lists fills the memory.
+            if not isinstance(key, yaml.ScalarNode):
+                at.fail(f"{self.field}: the name of a field is a text")
+            name = str(key.value)
             if name in later:
                 at.fail(f"{self.field}: `{name}` is not supported by this version; take it out")
             if name not in known:
@@ -62,6 +70,12 @@ class Located:
         """Whether this is a mapping."""
         return isinstance(self.node, yaml.MappingNode)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of a mapping's fields, as far as they are texts; of anything else, none."""
+        pairs = self.node.value if isinstance(self.node, yaml.MappingNode) else ()
+        return frozenset(str(key.value) for key, _ in pairs if isinstance(key, yaml.ScalarNode))
+
     def text(self) -> str:
         """Read a scalar as it is written."""
         if not isinstance(self.node, yaml.ScalarNode):
@@ -69,6 +83,10 @@ class Located:
         value = str(self.node.value).strip()
         if not value or self.node.tag == f"{_TAG}null":
             self.fail(f"{self.field} is empty; give it a value or take it out")
+        if not value.isascii() and _SURROGATE.search(value):
+            self.fail(
+                f"{self.field} has half of a surrogate pair, which is no character; write the character itself"
+            )
         return value
 
     def items(self) -> list[Located]:
@@ -79,11 +97,11 @@ class Located:
 
     def texts(self) -> tuple[str, ...]:
         """Read a text or a list of different texts."""
-        values: list[str] = []
+        values: dict[str, None] = {}
         for item in self.items():
             if (value := item.text()) in values:
                 item.fail(f"{self.field}: `{value}` is there twice; keep one")
-            values.append(value)
+            values[value] = None
         if not values:
             self.fail(f"{self.field} is an empty list; give it values or take it out")
         return tuple(values)

@@ -16,7 +16,15 @@ MAX_LENGTH = 2_000
 """Characters of a condition. More is a mistake, and parsers recurse."""
 MAX_DEPTH = 40
 """Nesting of a condition."""
+MAX_CHAIN = 150
+"""Operators, selections or calls one behind another: whatever walks a condition's tree recurses, at run time too."""
+MAX_MACROS = 2
+"""Macros within or behind one another. Each one multiplies the work by the length of a producer's list, or the length
+of its texts: three over a list of four thousand never end."""
 MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
+_TWO = frozenset({2})
+_TAKES = {"map": frozenset({2, 3})}
+"""How many arguments macros take, where it isn't two."""
 RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 _TOKEN = re.compile(
@@ -136,7 +144,11 @@ class _Parser:
                     node = Node("select", name, at, [node])
                     continue
                 args = self.listed(")")
-                kind = "macro" if name in MACROS and args and args[0].kind == "name" else "method"
+                kind = "macro" if name in MACROS else "method"
+                if kind == "macro" and (len(args) not in _TAKES.get(name, _TWO) or args[0].kind != "name"):
+                    raise CelSyntaxError(
+                        f"{name}() takes a name and what is asked of it, like (x, x > 1)", at
+                    )
                 node = Node(kind, name, at, [node, *args])
             elif self.take("["):
                 node = Node("index", "[]", offset, [node, self.expression()])
@@ -196,7 +208,7 @@ def parse(source: str) -> Node:
     """Read a condition into its tree.
 
     Raises:
-        CelSyntaxError: It isn't CEL, or is too long or too deep.
+        CelSyntaxError: It isn't CEL, or is too long, too deep or of too many macros.
     """
     if len(source) > MAX_LENGTH:
         raise CelSyntaxError(f"longer than {MAX_LENGTH} characters", MAX_LENGTH)
@@ -204,7 +216,27 @@ def parse(source: str) -> Node:
     node = parser.expression()
     if parser.text:
         parser.fail()
+    _refuse_endless(node)
     return node
+
+
+def _refuse_endless(root: Node) -> None:
+    """Refuse a tree that is too deep to walk, or whose macros multiply too often; without recursion itself."""
+    waiting = [(root, 1, 0)]
+    while waiting:
+        node, depth, macros = waiting.pop()
+        macros += node.kind == "macro"
+        if macros > MAX_MACROS:
+            raise CelSyntaxError(
+                f"more than {MAX_MACROS} of {', '.join(sorted(MACROS))} within or behind one another",
+                node.offset,
+            )
+        if depth > MAX_CHAIN:
+            raise CelSyntaxError(
+                f"more than {MAX_CHAIN} operators, selections or calls in a row; `in` takes a list",
+                node.offset,
+            )
+        waiting += [(arg, depth + 1, macros) for arg in node.args]
 
 
 def _tokens(source: str) -> list[tuple[str, str, int]]:
