@@ -1,0 +1,378 @@
+"""The seeded scheduler: which step comes next, what fails, and when it is over.
+
+Everything is drawn from one `random.Random(seed)`. First the world is unruly, for a number of steps: records come,
+workers fetch, work, commit and restore in any order; rebalances, crashes, freezes and faults strike in between. Then
+it is calm: nothing fails any more, the frozen are thawed or ended, the dead are started again, and the job must come
+to rest, with exactly the outcome that it has when nothing goes wrong.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.disk import Disk, Files
+from tests.simulation.group import Group
+from tests.simulation.process import FAULTS, POINTS, Fate, Process
+from tests.simulation.rows import differing, rebuilt
+from tests.simulation.seams import NOW, START_S
+from tests.simulation.transactions import Broker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.job import Job
+
+SLOTS = ("w1", "w2")
+ROUNDS = 600
+"""So many rounds of the calm world bring any job to rest; more is a job that hangs."""
+
+Action = tuple[float, str, "Callable[[], None]"]
+
+
+class Failure(AssertionError):
+    """A run that did not come to what it had to."""
+
+
+class World:
+    """One run of one job under one seed."""
+
+    def __init__(self, job: Job, seed: int, say: Callable[[str], None] | None = None) -> None:
+        self.job = job
+        self.random = random.Random(seed)
+        self.say = say
+        self.steps = 0
+        self.unruly = self.random.choice((60, 150, 300))
+        self.violence = self.random.choice((0.0, 0.5, 1.0, 3.0))
+        self.broker = Broker(job.partitions, Group(self.random, job.tps), job.stamped)
+        self.processes: dict[str, Process] = {}
+        self.zombies: list[Process] = []
+        self.disks: dict[str, Disk] = {slot: {} for slot in SLOTS}
+        self.older: dict[str, Disk] = {}
+        self.lives = 0
+        self.fed = 0
+        self.struck: list[str] = []
+        NOW.seconds, NOW.process = 0.0, None
+        self.pass_time(0.0)
+
+    # -- a run -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run to the end.
+
+        Raises:
+            Failure: it isn't what it had to be.
+        """
+        try:
+            for _ in range(self.unruly):
+                self.step(self.actions())
+            self.calm_down()
+            for _ in range(ROUNDS):
+                if self.round():
+                    break
+            else:
+                raise Failure("it does not come to rest: " + "; ".join(self.unrest()))
+            self.judge()
+        finally:
+            self.end()
+
+    def step(self, actions: list[Action]) -> None:
+        """Do one of these things."""
+        self.pass_time(self.random.choice((0.0, 0.001, 0.01, 0.03)))
+        _, name, call = self.random.choices(actions, [weight for weight, _, _ in actions])[0]
+        self.steps += 1
+        self.note(name)
+        call()
+        self.look_after()
+
+    def look_after(self) -> None:
+        """Bury the dead, and fail on an error that no worker may come to."""
+        for process in [*self.processes.values(), *self.zombies]:
+            if process.reached:
+                for what in process.reached:
+                    self.note(f"    {process.name}: {what}")
+                self.struck += process.reached
+                process.reached.clear()
+            if process.dead:
+                if process.wrong is not None:
+                    msg = f"{process.name} ended with {type(process.wrong).__name__}: {process.wrong}"
+                    raise Failure(msg) from process.wrong
+                self.bury(process)
+        for name in self.broker.expire():
+            self.note(f"    the broker ends the transaction of {name}")
+
+    def bury(self, process: Process) -> None:
+        self.note(f"    {process.name} is dead")
+        process.bury(self.random.randrange)
+        if process in self.zombies:
+            self.zombies.remove(process)
+        elif self.processes.get(process.slot) is process:
+            del self.processes[process.slot]
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        for process in [*self.processes.values(), *self.zombies]:
+            process.bury(lambda _: 0)
+
+    def pass_time(self, seconds: float) -> None:
+        NOW.seconds += seconds
+        self.broker.seconds = NOW.seconds
+        self.broker.now = int((START_S + NOW.seconds) * 1000)
+
+    def note(self, text: str) -> None:
+        if self.say is not None:
+            self.say(f"{self.steps:5} {NOW.seconds:8.3f}  {text}")
+
+    # -- what may come next ----------------------------------------------------------------------------
+
+    def actions(self) -> list[Action]:
+        """Return what may happen now, and how likely it is."""
+        found: list[Action] = [(0.3, "time passes", lambda: self.pass_time(0.5))]
+        if self.fed < len(self.job.inputs):
+            found.append((4.0, "a record comes", self.feed))
+        for one in self.broker.undelivered():
+            found.append((3.0, f"a marker of {one.name}", lambda one=one: self.marker(one)))
+        group = self.broker.group
+        for member in group.members:
+            if not any(one.member_id == member and not one.frozen for one in self.everybody()):
+                found.append((0.5, f"{member} is given up", lambda m=member: self.give_up(m)))
+        for process in self.everybody():
+            found += self.of(process)
+        for slot in SLOTS:
+            if slot not in self.processes:
+                found.append((1.0, f"{slot} starts", lambda slot=slot: self.start(slot)))
+        if self.violence:
+            found += self.violent()
+        return found
+
+    def everybody(self) -> list[Process]:
+        return [*self.processes.values(), *self.zombies]
+
+    def of(self, process: Process) -> list[Action]:
+        """Return what a process may do next."""
+        name = process.name
+        if process.frozen:
+            return [(0.4, f"{name} thaws", lambda: self.thaw(process))]
+        found: list[Action] = []
+        if process.restoring():
+            found.append((4.0, f"{name} restores", lambda: process.restore(self.random.randrange(60))))
+        if process.busy is not None:
+            return [*found, (4.0, f"{name} goes on", process.go_on)]
+        found.append((3.0, f"{name} fetches", lambda: process.do(process.fetch)))
+        found.append((1.5, f"{name} ticks", lambda: process.do(process.tick)))
+        for agent in process.fetching.waiting():
+            found.append((4.0, f"{name} works: {agent}", lambda agent=agent: process.do(lambda: process.work(agent))))
+        change = self.change_of(process)
+        if change is not None:
+            found.append((2.0, f"{name} {change[0]}", change[1]))
+        return found
+
+    def change_of(self, process: Process) -> tuple[str, Callable[[], None]] | None:
+        """Return what a process has to do as a member of its group, if there is anything."""
+        group, member = self.broker.group, process.member_id
+        assert member is not None
+        if member not in group.members:
+            return "learns that it is no member", lambda: self.rejoin(process)
+        if not group.stable:
+            return None if member in group.joined else ("gives up its partitions", lambda: self.join(process))
+        if process.member != (member, group.generation):
+            tps, generation = group.members[member], group.generation
+            text = "is assigned " + " ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(tps))
+            return text, lambda: process.do(lambda: process.assigned(tps, generation))
+        return None
+
+    def violent(self) -> list[Action]:
+        v = self.violence
+        found: list[Action] = [(0.15 * v, "a rebalance begins", self.rebalance)]
+        for process in self.everybody():
+            if process.fate is None and not process.frozen:
+                found.append((0.4 * v, f"{process.name} is fated", lambda process=process: self.arm(process)))
+            found.append((0.06 * v, f"{process.name} is killed", lambda process=process: self.kill(process)))
+        for slot, process in self.processes.items():
+            if process.frozen:
+                again = lambda slot=slot: self.replace(slot)  # noqa: E731
+                found.append((0.3 * v, f"{slot} is started elsewhere", again))
+            elif process.busy is None:
+                found.append((0.05 * v, f"{process.name} is stopped", lambda p=process: self.stop(p)))
+        return found
+
+    # -- what happens ----------------------------------------------------------------------------------
+
+    def feed(self) -> None:
+        for one in self.job.inputs[self.fed : self.fed + self.random.choice((1, 1, 3, 8))]:
+            self.broker.write(one.tp, one.key, one.value, one.headers, one.timestamp)
+            self.fed += 1
+
+    def marker(self, one: Any) -> None:
+        where = self.broker.deliver(one, self.random.randrange(60))
+        self.note(f"    at {where}")
+
+    def give_up(self, member: str) -> None:
+        self.broker.group.leave(member)
+        self.broker.group.complete()
+
+    def rebalance(self) -> None:
+        self.broker.group.rebalance()
+
+    def join(self, process: Process) -> None:
+        def call() -> None:
+            process.revoked()
+            self.broker.group.join(process.member_id or "")
+            self.broker.group.complete()
+
+        process.do(call)
+
+    def rejoin(self, process: Process) -> None:
+        def call() -> None:
+            if self.random.random() < 0.5:
+                process.member = None
+            process.revoked()
+            process.member = None
+            process.member_id = self.broker.group.enter()
+            self.broker.group.complete()
+
+        process.do(call)
+
+    def start(self, slot: str) -> None:
+        """Start a worker on the disk of its slot, or on what became of it."""
+        disk = self.disks[slot]
+        what = self.random.random() if self.violence else 1.0
+        if what < 0.2:
+            disk = self.disks[slot] = {}
+            self.note("    its disk is lost")
+        elif what < 0.35:
+            disk = self.disks[slot] = {name: files.copy() for name, files in self.older.get(slot, {}).items()}
+            self.note("    its disk is an older one")
+        elif what < 0.6:
+            self.older[slot] = {name: files.copy() for name, files in disk.items()}
+        self.lives += 1
+        process = Process(f"{slot}.{self.lives}", slot, self.job, self.broker, disk, self.random)
+        self.processes[slot] = process
+        NOW.process = process
+        process.start()
+        self.broker.group.complete()
+
+    def kill(self, process: Process) -> None:
+        process.dead = True
+
+    def stop(self, process: Process) -> None:
+        """Have a worker end as SIGTERM does."""
+
+        def call() -> None:
+            process.fetching.stop()
+            process.engine.stop()
+            self.broker.group.leave(process.member_id or "")
+            self.broker.group.complete()
+            process.dead = True
+
+        process.do(call)
+
+    def arm(self, process: Process) -> None:
+        point = self.random.choice(POINTS)
+        what = self.random.choice(("crash", "crash", "freeze", "freeze", *FAULTS.get(point, ())))
+        process.fate = Fate(what, point, self.random.choice((1, 1, 2, 3, 6)))
+        self.note(f"    {what} at {point}, {process.fate.left}")
+
+    def thaw(self, process: Process) -> None:
+        process.frozen = False
+
+    def replace(self, slot: str) -> None:
+        """Start a frozen worker's slot on another machine; the frozen one becomes a zombie."""
+        zombie = self.processes.pop(slot)
+        zombie.zombie = True
+        zombie.name += "z"
+        self.zombies.append(zombie)
+        self.disks[slot] = {}
+        self.start(slot)
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def calm_down(self) -> None:
+        """End what is wrong, and have nothing fail any more."""
+        self.note("calm")
+        self.violence = 0.0
+        for process in self.everybody():
+            process.calm = True
+            process.fate = None
+            process.frozen = False
+            if process.zombie:
+                process.dead = True
+        self.look_after()
+        self.fed, rest = len(self.job.inputs), self.job.inputs[self.fed :]
+        for one in rest:
+            self.broker.write(one.tp, one.key, one.value, one.headers, one.timestamp)
+
+    def round(self) -> bool:
+        """Have everybody do everything once; return whether all is at rest."""
+        self.pass_time(0.06)
+        group = self.broker.group
+        for one in self.broker.undelivered():
+            self.broker.finish(one)
+        for member in list(group.members):
+            if not any(process.member_id == member for process in self.everybody()):
+                self.give_up(member)
+        if not self.processes:
+            self.start(SLOTS[0])
+            self.processes[SLOTS[0]].calm = True
+        for process in self.everybody():
+            self.turn(process)
+            self.look_after()
+        return not self.unrest()
+
+    def turn(self, process: Process) -> None:
+        for _ in range(4):
+            if process.restoring() and not process.dead:
+                process.restore(0)
+        if process.busy is not None:
+            process.go_on()
+            return
+        change = None if process.dead else self.change_of(process)
+        if change is not None:
+            self.note(f"{process.name} {change[0]}")
+            change[1]()
+        calls: list[Callable[[], Any]] = [process.fetch]
+        calls += [lambda agent=agent: process.work(agent) for agent in process.fetching.waiting()]
+        calls.append(process.tick)
+        for call in calls:
+            if not process.dead and process.busy is None:
+                process.do(call)
+
+    def unrest(self) -> list[str]:
+        """Say what is still to be done."""
+        broker, found = self.broker, []
+        if broker.undelivered() or any(log.open for log in broker.logs.values()):
+            found.append("a transaction is open")
+        ready = {task.tp: task for process in self.everybody() for task in process.engine.assignment.ready()}
+        for tp in self.job.tps:
+            task = ready.get(tp)
+            if task is None:
+                found.append(f"nobody reads {tp.topic}/{tp.partition}")
+            elif task.dirty or broker.logs[tp].read(task.position, 1)[0]:
+                found.append(f"{task.id} has more to do from {task.position} on")
+        for process in self.everybody():
+            if process.engine.epoch.unsaid(process.engine.assignment.ready()):
+                found.append(f"{process.name} has a watermark to tell of")
+            if process.restoring() or process.fetching.waiting():
+                found.append(f"{process.name} is busy")
+        return found
+
+    def judge(self) -> None:
+        """Compare what has come of it with what had to.
+
+        Raises:
+            Failure: it is something else.
+        """
+        problems: list[str] = []
+        rows: dict[str, dict[bytes, bytes]] = {}
+        for process in self.everybody():
+            for task in process.engine.assignment.ready():
+                if task.stage.tables:
+                    stored = rows[task.id] = dict(task.store.rows.rows)
+                    kept = rebuilt(self.broker, task.stage, task.tp.partition)
+                    problems += differing(f"rows of {task.id} beside its changelog", stored, kept)
+        problems += self.job.problems(self.broker, rows)
+        if problems:
+            raise Failure("; ".join(problems))
+
+
+__all__ = ["Failure", "Files", "World"]
