@@ -70,6 +70,21 @@ class Fiber:
         return True
 
 
+class Inline:
+    """A call that is made at once, in no fiber of its own."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.done = False
+        self.result: Any = None
+
+    def resume(self) -> bool:
+        """Make the call; return True, for it has ended. Raises what it raises."""
+        self.done = True
+        self.result = self.call()
+        return True
+
+
 def suspend() -> None:
     """Stop the fiber that runs, until it is resumed; nothing happens outside of one."""
     if _running:

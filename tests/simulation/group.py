@@ -58,8 +58,9 @@ class Group:
         self.joined &= self.members.keys()
 
     def join(self, member: str) -> None:
-        """Give up what one owns, and wait for the next generation."""
-        self.joined.add(member)
+        """Give up what one owns, and wait for the next generation; whoever was given up by now is told so later."""
+        if member in self.members:
+            self.joined.add(member)
 
     def complete(self) -> None:
         """Begin the next generation, if all members have joined."""

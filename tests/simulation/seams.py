@@ -109,8 +109,9 @@ class Job:
 class Call:
     """A call that was given to the pool of threads."""
 
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
+    def __init__(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.call = lambda: call(*arguments)
+        self.arguments = arguments
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -124,7 +125,7 @@ class _Loop:
 
     @staticmethod
     def run_in_executor(_pool: Any, call: Callable[..., Any], *arguments: Any) -> Call:
-        found = Call(lambda: call(*arguments))
+        found = Call(call, arguments)
         assert NOW.process is not None
         NOW.process.calls.append(found)
         return found

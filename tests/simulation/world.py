@@ -42,8 +42,8 @@ class World:
         self.random = random.Random(seed)
         self.say = say
         self.steps = 0
-        self.unruly = self.random.choice((60, 150, 300))
-        self.violence = self.random.choice((0.0, 0.5, 1.0, 3.0))
+        self.unruly = self.random.choice((100, 200, 400))
+        self.violence = self.random.choice((0.0, 0.5, 1.0, 2.0, 3.0))
         self.broker = Broker(job.partitions, Group(self.random, job.tps), job.stamped)
         self.processes: dict[str, Process] = {}
         self.zombies: list[Process] = []
@@ -51,6 +51,7 @@ class World:
         self.older: dict[str, Disk] = {}
         self.lives = 0
         self.fed = 0
+        self.rounds = 0
         self.struck: list[str] = []
         NOW.seconds, NOW.process = 0.0, None
         self.pass_time(0.0)
@@ -64,6 +65,8 @@ class World:
             Failure: it isn't what it had to be.
         """
         try:
+            if self.random.random() < 0.7:
+                self.begin_at_work()
             for _ in range(self.unruly):
                 self.step(self.actions())
             self.calm_down()
@@ -75,6 +78,15 @@ class World:
             self.judge()
         finally:
             self.end()
+
+    def begin_at_work(self) -> None:
+        """Start the workers, and have them take up their partitions undisturbed: it takes many steps otherwise."""
+        violence, self.violence = self.violence, 0.0
+        for slot in SLOTS:
+            self.start(slot)
+        for _ in range(6):
+            self.round()
+        self.violence = violence
 
     def step(self, actions: list[Action]) -> None:
         """Do one of these things."""
@@ -155,10 +167,10 @@ class World:
             return [(0.4, f"{name} thaws", lambda: self.thaw(process))]
         found: list[Action] = []
         if process.restoring():
-            found.append((4.0, f"{name} restores", lambda: process.restore(self.random.randrange(60))))
+            found.append((5.0, f"{name} restores", lambda: self.restore(process)))
         if process.busy is not None:
             return [*found, (4.0, f"{name} goes on", process.go_on)]
-        found.append((3.0, f"{name} fetches", lambda: process.do(process.fetch)))
+        found.append((3.0, f"{name} fetches", lambda: self.fetch(process)))
         found.append((1.5, f"{name} ticks", lambda: process.do(process.tick)))
         for agent in process.fetching.waiting():
             found.append((4.0, f"{name} works: {agent}", lambda agent=agent: process.do(lambda: process.work(agent))))
@@ -183,17 +195,21 @@ class World:
 
     def violent(self) -> list[Action]:
         v = self.violence
-        found: list[Action] = [(0.15 * v, "a rebalance begins", self.rebalance)]
+        found: list[Action] = [(0.1 * v, "a rebalance begins", self.rebalance)]
         for process in self.everybody():
             if process.fate is None and not process.frozen:
-                found.append((0.4 * v, f"{process.name} is fated", lambda process=process: self.arm(process)))
-            found.append((0.06 * v, f"{process.name} is killed", lambda process=process: self.kill(process)))
+                found.append((0.8 * v, f"{process.name} is fated", lambda process=process: self.arm(process)))
+            member = process.member_id or ""
+            if member in self.broker.group.members:
+                lost = f"{process.name} is not heard of"
+                found.append((0.1 * v, lost, lambda member=member: self.give_up(member)))
+            found.append((0.03 * v, f"{process.name} is killed", lambda process=process: self.kill(process)))
         for slot, process in self.processes.items():
             if process.frozen:
                 again = lambda slot=slot: self.replace(slot)  # noqa: E731
                 found.append((0.3 * v, f"{slot} is started elsewhere", again))
             elif process.busy is None:
-                found.append((0.05 * v, f"{process.name} is stopped", lambda p=process: self.stop(p)))
+                found.append((0.03 * v, f"{process.name} is stopped", lambda p=process: self.stop(p)))
         return found
 
     # -- what happens ----------------------------------------------------------------------------------
@@ -223,9 +239,11 @@ class World:
         process.do(call)
 
     def rejoin(self, process: Process) -> None:
+        if process.member is not None and self.random.random() < 0.5:
+            process.member = None  # the client has been told; that partitions are revoked comes later
+            return
+
         def call() -> None:
-            if self.random.random() < 0.5:
-                process.member = None
             process.revoked()
             process.member = None
             process.member_id = self.broker.group.enter()
@@ -269,9 +287,19 @@ class World:
 
     def arm(self, process: Process) -> None:
         point = self.random.choice(POINTS)
-        what = self.random.choice(("crash", "crash", "freeze", "freeze", *FAULTS.get(point, ())))
+        what = self.random.choice(("crash", "freeze", *FAULTS.get(point, ())))
         process.fate = Fate(what, point, self.random.choice((1, 1, 2, 3, 6)))
         self.note(f"    {what} at {point}, {process.fate.left}")
+
+    def restore(self, process: Process) -> None:
+        for _ in range(self.random.choice((1, 3, 6))):
+            if process.restoring() and not process.dead and not process.frozen:
+                process.restore(self.random.randrange(60))
+
+    def fetch(self, process: Process) -> None:
+        process.fetch()
+        if self.random.random() < 0.5 and not process.dead:
+            process.fetch()
 
     def thaw(self, process: Process) -> None:
         process.frozen = False
@@ -304,6 +332,7 @@ class World:
 
     def round(self) -> bool:
         """Have everybody do everything once; return whether all is at rest."""
+        self.rounds += 1
         self.pass_time(0.06)
         group = self.broker.group
         for one in self.broker.undelivered():
@@ -330,8 +359,9 @@ class World:
         if change is not None:
             self.note(f"{process.name} {change[0]}")
             change[1]()
-        calls: list[Callable[[], Any]] = [process.fetch]
-        calls += [lambda agent=agent: process.work(agent) for agent in process.fetching.waiting()]
+        if not process.dead:
+            process.fetch()
+        calls: list[Callable[[], Any]] = [lambda agent=agent: process.work(agent) for agent in process.fetching.waiting()]
         calls.append(process.tick)
         for call in calls:
             if not process.dead and process.busy is None:
