@@ -18,7 +18,7 @@ from typing import Any
 class Record:
     """A record, or a marker; as aiokafka's parser makes them, with what became of its transaction."""
 
-    __slots__ = ("committed", "headers", "key", "marker", "offset", "producer", "timestamp", "timestamp_type", "value")
+    __slots__ = ("committed", "headers", "key", "marker", "offset", "producer", "sequence", "timestamp", "timestamp_type", "value")
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Record:
         timestamp: int,
         producer: str | None,
         *,
+        sequence: int = 0,
         stamped: bool = False,
         marker: bool = False,
     ) -> None:
@@ -39,6 +40,7 @@ class Record:
         self.timestamp = timestamp
         self.timestamp_type = int(stamped)
         self.producer = producer
+        self.sequence = sequence
         self.marker = marker
         self.committed: bool | None = None if producer is not None and not marker else True
 
@@ -69,12 +71,16 @@ class Log:
         timestamp: int,
         producer: str | None = None,
         *,
+        sequence: int = 0,
         stamped: bool = False,
     ) -> int:
-        """Write a record; with a producer it is part of that one's transaction. Return its offset."""
+        """Write a record; with a producer it is part of that one's transaction. Return its offset.
+
+        `sequence` says what was written before what in all partitions: no real record has it.
+        """
         offset = len(self.records)
         named = tuple((name, content) for name, content in headers or ())
-        self.records.append(Record(offset, key, value, named, timestamp, producer, stamped=stamped))
+        self.records.append(Record(offset, key, value, named, timestamp, producer, sequence=sequence, stamped=stamped))
         if producer is not None:
             self.open.setdefault(producer, offset)
         return offset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation import counting
+from tests.simulation import counting, road
 from tests.simulation.seams import installed
 from tests.simulation.world import World
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.job import Job
 
-JOBS: dict[str, Callable[[int], Job]] = {"counting": counting.job}
+JOBS: dict[str, Callable[[int], Job]] = {"counting": counting.job, "road": road.job}
 
 
 def play(job: str, seed: int, say: Callable[[str], None] | None = None) -> World:

@@ -62,6 +62,7 @@ class Broker:
         self.group = group
         self.transactions: dict[str, Transaction] = {}
         self._stamped = frozenset(stamped)
+        self._written = 0
 
     def write(self, tp: TP, key: bytes | None, value: bytes | None, headers: Any, timestamp: int) -> None:
         """Write a record without a transaction, as sources do."""
@@ -87,7 +88,10 @@ class Broker:
         """
         one = self._opened(name, epoch)
         one.partitions[tp] = None
-        offset = self.logs[tp].append(key, value, headers, self.now, name, stamped=tp.topic in self._stamped)
+        self._written += 1
+        offset = self.logs[tp].append(
+            key, value, headers, self.now, name, sequence=self._written, stamped=tp.topic in self._stamped
+        )
         return offset, self.now
 
     def send_offsets(
