@@ -6,20 +6,29 @@ here: product code knows nothing of it.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stream_app.agents.customer import Outputs
+from stream_app.domain.component import Components
+from stream_app.domain.customer_id import CustomerIds
+from stream_app.domain.drain import Drains
+from stream_app.domain.evidence import Evidence
+from stream_app.domain.ownership import Owners
+from stream_app.domain.resolver import Resolver
 from stream_app.engine import epoch as epoch_module
 from stream_app.engine.assignment import Assignment
 from stream_app.engine.changelog import Restorer
 from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import EpochAbortedError, FencedError
+from stream_app.engine.flights import NOTHING, Flights
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.store import Store, Table
 from stream_app.engine.task import Task
 from stream_app.engine.timers import Timers
 from stream_app.engine.transport import Gate
-from tests.simulation.clients import SimulatedConsumer
+from tests.simulation.clients import _EOF, SimulatedConsumer, _Read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,21 +172,9 @@ def restore_what_was_aborted(patch: pytest.MonkeyPatch) -> None:
         log = self._at
         found = [record for record in log.records[self._position :] if not record.marker][:count]
         self._position = log.end
-        return [*map(_uncommitted, found), _end_at(log.end)]
+        return [*(_Read(record, record.offset) for record in found), _Read(None, log.end, _EOF)]
 
     patch.setattr(SimulatedConsumer, "consume", consume)
-
-
-def _uncommitted(record: Any) -> Any:
-    from tests.simulation.clients import _Read
-
-    return _Read(record, record.offset)
-
-
-def _end_at(offset: int) -> Any:
-    from tests.simulation.clients import _EOF, _Read
-
-    return _Read(None, offset, _EOF)
 
 
 def remember_timers_of_an_aborted_epoch(patch: pytest.MonkeyPatch) -> None:
@@ -196,6 +193,57 @@ def skip_a_batch_when_fenced(patch: pytest.MonkeyPatch) -> None:
             task.position = position
 
     patch.setattr(Engine, "_rolled_back", rolled_back)
+
+
+# The domain
+
+
+def drop_a_redirect(patch: pytest.MonkeyPatch) -> None:
+    """Forget where a component has gone: what comes for it later begins a new one under its label."""
+    begin = Drains.begin
+
+    def forgetful(self: Any, at: Any, winner: str, stamp: int) -> None:
+        begin(self, at, winner, stamp)
+        at.header.redirect = ""
+        self._customers.put_header(at)
+
+    patch.setattr(Drains, "begin", forgetful)
+
+
+def forget_repoint(patch: pytest.MonkeyPatch) -> None:
+    """Tell no row that its component has joined another."""
+    patch.setattr(Components, "_repoint", lambda *_: None)
+
+
+def draw_ids(patch: pytest.MonkeyPatch) -> None:
+    """Number customers as they come to a worker, instead of deriving their ids from the evidence."""
+    numbers = count()
+    patch.setattr(CustomerIds, "of", lambda _self, _first: f"{next(numbers):032x}")
+
+
+def remember_links_of_an_aborted_epoch(patch: pytest.MonkeyPatch) -> None:
+    """Take a LINK for sent that was rolled back: it is never asked for again."""
+    patch.setattr(Resolver, "reset", lambda _self: None)
+
+
+def remember_components_of_an_aborted_epoch(patch: pytest.MonkeyPatch) -> None:
+    """Keep components in memory as an epoch that was rolled back had changed them."""
+    patch.setattr(Evidence, "reset", lambda _self: None)
+
+
+def publish_profiles_of_an_aborted_epoch(patch: pytest.MonkeyPatch) -> None:
+    """Publish in the next epoch what was held back in one that was rolled back."""
+    patch.setattr(Outputs, "reset", lambda _self: None)
+
+
+def announce_past_what_is_under_way(patch: pytest.MonkeyPatch) -> None:
+    """Let time pass messages that are on their way to another task of the stage."""
+    patch.setattr(Flights, "floor", property(lambda _self: NOTHING))
+
+
+def overlook_a_login_that_comes(patch: pytest.MonkeyPatch) -> None:
+    """Read who logged in from the timelines alone, when a late login's own row is not there yet."""
+    patch.setattr(Owners, "coming", property(lambda _self: None, lambda _self, _value: None), raising=False)
 
 
 class Bug(NamedTuple):
@@ -221,4 +269,12 @@ PLANTED: dict[str, Bug] = {
     "restores what was aborted": Bug(restore_what_was_aborted, "counting"),
     "remembers timers of an aborted epoch": Bug(remember_timers_of_an_aborted_epoch, "counting"),
     "goes on when fenced": Bug(skip_a_batch_when_fenced, "counting"),
+    "drops a redirect": Bug(drop_a_redirect, "road"),
+    "forgets REPOINT": Bug(forget_repoint, "road"),
+    "draws ids": Bug(draw_ids, "road"),
+    "remembers links of an aborted epoch": Bug(remember_links_of_an_aborted_epoch, "road"),
+    "remembers components of an aborted epoch": Bug(remember_components_of_an_aborted_epoch, "road"),
+    "publishes profiles of an aborted epoch": Bug(publish_profiles_of_an_aborted_epoch, "road"),
+    "announces past what is under way": Bug(announce_past_what_is_under_way, "road"),
+    "overlooks a login that comes": Bug(overlook_a_login_that_comes, "road"),
 }

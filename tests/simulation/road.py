@@ -29,6 +29,7 @@ from stream_app.agents.in_force import InForce, Written
 from stream_app.app import VERSION, _stages, _terms, _topics, load_policy, load_segments
 from stream_app.domain.commands import Command
 from stream_app.domain.event import ChannelEvent
+from stream_app.domain.keys import label_key
 from stream_app.domain.identifiers import Identifier, to_event
 from stream_app.domain.offline import who_is_who
 from stream_app.domain.rules import RuleBook, SendingPolicy, load_rule
@@ -86,6 +87,24 @@ class Deployment:
         self.key = settings.customer_key.get_secret_value().encode()
         self.schemas = _Schemas()
         self.reader = OutputReader()
+        tables = {spec.name: spec for stage in self.stages for spec in stage.tables}
+        self._identifiers, self._components = tables["identifiers"], tables["components"]
+
+    def pointing_nowhere(self, rows: Mapping[str, Rows]) -> list[str]:
+        """Say which identifiers' rows still name a component that has joined another: REPOINT comes to all of them."""
+        labels: set[str] = set()
+        gone: dict[bytes, str] = {}
+        for task, stored in rows.items():
+            spec = self._identifiers if task.startswith(self.topics.lookup) else self._components
+            for key, raw in stored.items():
+                if not key.startswith(spec.prefix):
+                    continue
+                if spec is self._identifiers:
+                    labels.add(spec.decode(raw).label)
+                elif spec.decode(raw).redirect:
+                    gone[key[len(spec.prefix) :]] = spec.decode(raw).redirect
+        left = sorted(label for label in labels if label_key(label) in gone)
+        return [f"rows of identifiers were not repointed: {left}"] if left else []
 
 
 @lru_cache(maxsize=1)
@@ -110,21 +129,22 @@ class Outcome:
 def job(seed: int) -> Job:
     """Return the job with the world of a seed."""
     world = seed // SEEDS_A_WORLD
-    return _job(world, lambda: _undisturbed(world))
+    return _job(world, lambda: undisturbed(world))
 
 
-def _job(world: int, undisturbed: Any) -> Job:
+def _job(world: int, calmly: Any) -> Job:
     one = deployment()
     said = life(random.Random(f"shoppers {world}"))
     inputs = _inputs(one, said, random.Random(f"partitions {world}"))
 
-    def problems(broker: Broker, _rows: Mapping[str, Rows]) -> list[str]:
+    def problems(broker: Broker, rows: Mapping[str, Rows]) -> list[str]:
         found = outcome(one, broker)
         problems = differing("owners by the rules", found.owner, _owners(one, said))
         books = found.books
         if not books.balanced:
             problems.append(f"the books: {books.lost} lost, {books.doubled} doubled of {books.read.total()}")
-        calm = undisturbed()
+        problems += one.pointing_nowhere(rows)
+        calm = calmly()
         return problems if calm is None else problems + _beside(found, calm)
 
     return Job(one.stages, one.partitions, one.dispatcher, inputs, problems, max_ahead_ms=0)
@@ -146,7 +166,7 @@ def _beside(found: Outcome, calm: Outcome) -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def _undisturbed(world: int) -> Outcome:
+def undisturbed(world: int) -> Outcome:
     """Return what comes of a world when nothing goes wrong."""
     alone = World(_job(world, lambda: None), seed=0)
     alone.unruly, alone.violence = 0, 0.0

@@ -1,4 +1,4 @@
-"""Runs seeds of a job."""
+"""Runs seeds of a job, and says which fail."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from tests.simulation import counting, road
 from tests.simulation.seams import installed
-from tests.simulation.world import World
+from tests.simulation.world import Failure, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tests.simulation.job import Job
 
@@ -27,4 +27,25 @@ def play(job: str, seed: int, say: Callable[[str], None] | None = None) -> World
     return world
 
 
-__all__ = ["JOBS", "installed", "play"]
+def failing(job: str, seeds: Iterable[int]) -> list[tuple[int, str]]:
+    """Run seeds, and return those that failed, with the reason."""
+    found = []
+    with installed():
+        for seed in seeds:
+            try:
+                play(job, seed)
+            except Failure as failure:
+                found.append((seed, str(failure)))
+            except Exception as error:  # noqa: BLE001 - a simulation that breaks has failed as well
+                found.append((seed, f"{type(error).__name__}: {error}"))
+    return found
+
+
+def replay(job: str, seed: int) -> str:
+    """Return the command that runs a seed again, step by step."""
+    return f"python -m tests.simulation --job {job} --seed {seed} --trace"
+
+
+def forget() -> None:
+    """Forget the undisturbed runs that were made: under a planted bug they are others."""
+    road.undisturbed.cache_clear()
