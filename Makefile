@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More arguments for pytest: make test PYTEST="-k basket -x"
 PYTEST ?=
+# Arguments for the simulation: make simulate SIMULATE="--job road --seeds 20000 --from 5000"
+SIMULATE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-rules kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz simulate bench bench-accuracy bench-identity bench-monetary bench-rules kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,10 +32,13 @@ lint: setup ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 unit: setup ## the tests that need no Kafka: seconds
-	@$(BIN)/python -m pytest tests/unit tests/property tests/agents -m "not broker and not bench" $(PYTEST)
+	@$(BIN)/python -m pytest tests/unit tests/property tests/agents tests/simulation -m "not broker and not bench" $(PYTEST)
 
 fuzz: setup ## the property tests on ten times as many examples, never drawn before; what it finds, it keeps in .hypothesis
 	@$(BIN)/python -m pytest tests/property -n 2 --hypothesis-profile=fuzz $(PYTEST)
+
+simulate: setup ## the engine and the road on a Kafka in memory: thousands of crashes and freezes, each seed replays
+	@$(BIN)/python -m tests.simulation $(SIMULATE)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline

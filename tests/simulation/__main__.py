@@ -43,7 +43,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--job", choices=[*JOBS], help="one job; without it, all")
     parser.add_argument("--seeds", type=int, default=3_000, help="how many seeds of each job")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
@@ -83,7 +85,9 @@ def _many(job: str, seeds: range) -> int:
             failed += found
             bar.advance(task, count)
     seconds = time.monotonic() - started
-    print(f"{job}: {len(seeds)} seeds in {seconds:.0f} s, {60 * len(seeds) / seconds:,.0f} a minute; {len(failed)} failed")
+    print(
+        f"{job}: {len(seeds)} seeds in {seconds:.0f} s, {60 * len(seeds) / seconds:,.0f} a minute; {len(failed)} failed"
+    )
     _show(job, sorted(failed))
     return 1 if failed else 0
 
@@ -93,7 +97,9 @@ def _show(job: str, failed: Sequence[tuple[int, str]]) -> None:
         print(f"  seed {seed}: {reason[:300]}")
         print(f"    {replay(job, seed)}")
     if len(failed) > MOST_SHOWN:
-        print(f"  and {len(failed) - MOST_SHOWN} more: {' '.join(str(seed) for seed, _ in failed[MOST_SHOWN:])}")
+        print(
+            f"  and {len(failed) - MOST_SHOWN} more: {' '.join(str(seed) for seed, _ in failed[MOST_SHOWN:])}"
+        )
 
 
 if __name__ == "__main__":

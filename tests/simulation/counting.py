@@ -35,13 +35,23 @@ def job(seed: int) -> Job:
     rnd = random.Random(seed)
     inputs, counts, fired, dead = _inputs(rnd)
     stages = (
-        Stage("forward", ("input",), "forward-changelog", lambda task: Forward(task, "middle"), watermarks_to="middle"),
-        Stage("count", ("middle",), "count-changelog", lambda task: Count(task, "output"), (COUNTS,), ("input",)),
+        Stage(
+            "forward",
+            ("input",),
+            "forward-changelog",
+            lambda task: Forward(task, "middle"),
+            watermarks_to="middle",
+        ),
+        Stage(
+            "count", ("middle",), "count-changelog", lambda task: Count(task, "output"), (COUNTS,), ("input",)
+        ),
     )
 
     def problems(broker: Broker, rows: Mapping[str, Rows]) -> list[str]:
         outputs = Counter(record.value for record in visible(broker, "output"))
-        wanted = Counter(b"%s:%d" % (key, n) for key, total in counts.items() for n in range(10, total + 1, 10))
+        wanted = Counter(
+            b"%s:%d" % (key, n) for key, total in counts.items() for n in range(10, total + 1, 10)
+        )
         found = differing("outputs", outputs, wanted + fired)
         letters = Counter(record.value for record in visible(broker, "dead"))
         found += differing("dead letters", letters, dead)
@@ -72,11 +82,15 @@ def _inputs(rnd: random.Random) -> tuple[list[Input], Counter[bytes], Counter[by
         else:
             counts[key] += 1
             if what > 0.8:
-                due = time * 100 + number if rnd.random() < 0.2 else time + rnd.randrange(300) * 1_000 + number
+                due = (
+                    time * 100 + number if rnd.random() < 0.2 else time + rnd.randrange(300) * 1_000 + number
+                )
                 value = b"timer:%d" % due
                 fired[b"fired:%s:%d" % (key, due)] += 1
         inputs.append(Input(TP("input", rnd.randrange(PARTITIONS)), key, value, (), time))
     end = encode_marker(LONG_AFTER)
-    for partition in range(PARTITIONS):
-        inputs.append(Input(TP("input", partition), None, end, ((WATERMARK_HEADER, b"1"),), LONG_AFTER))
+    marked = ((WATERMARK_HEADER, b"1"),)
+    inputs += [
+        Input(TP("input", partition), None, end, marked, LONG_AFTER) for partition in range(PARTITIONS)
+    ]
     return inputs, counts, fired, dead

@@ -60,4 +60,9 @@ class Job:
     @property
     def tps(self) -> list[TP]:
         """All partitions that tasks read."""
-        return [TP(topic, p) for stage in self.stages for topic in stage.topics for p in range(self.partitions[topic])]
+        return [
+            TP(topic, p)
+            for stage in self.stages
+            for topic in stage.topics
+            for p in range(self.partitions[topic])
+        ]

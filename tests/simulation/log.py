@@ -18,7 +18,18 @@ from typing import Any
 class Record:
     """A record, or a marker; as aiokafka's parser makes them, with what became of its transaction."""
 
-    __slots__ = ("committed", "headers", "key", "marker", "offset", "producer", "sequence", "timestamp", "timestamp_type", "value")
+    __slots__ = (
+        "committed",
+        "headers",
+        "key",
+        "marker",
+        "offset",
+        "producer",
+        "sequence",
+        "timestamp",
+        "timestamp_type",
+        "value",
+    )
 
     def __init__(
         self,
@@ -80,7 +91,9 @@ class Log:
         """
         offset = len(self.records)
         named = tuple((name, content) for name, content in headers or ())
-        self.records.append(Record(offset, key, value, named, timestamp, producer, sequence=sequence, stamped=stamped))
+        self.records.append(
+            Record(offset, key, value, named, timestamp, producer, sequence=sequence, stamped=stamped)
+        )
         if producer is not None:
             self.open.setdefault(producer, offset)
         return offset

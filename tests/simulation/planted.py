@@ -120,7 +120,7 @@ def commit_after_fencing(patch: pytest.MonkeyPatch) -> None:
 
 
 def send_offsets_before_flushing(patch: pytest.MonkeyPatch) -> None:
-    """Have the group accept an epoch of which the changelog holds nothing yet: the next owner has nothing to wait for."""
+    """Have the group accept an epoch of which the changelog holds nothing yet, for the next owner to wait for."""
     patch.setattr(TransactionalProducer, "_flush", lambda _self: None)
 
 
@@ -182,10 +182,10 @@ def remember_timers_of_an_aborted_epoch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Timers, "reset", lambda _self: None)
 
 
-def skip_a_batch_when_fenced(patch: pytest.MonkeyPatch) -> None:
+def go_on_when_fenced(patch: pytest.MonkeyPatch) -> None:
     """After a fenced epoch go on reading behind it, instead of waiting for the next assignment."""
 
-    def rolled_back(self: Any, error: Any) -> None:
+    def rolled_back(self: Any, _error: Any) -> None:
         self.epoch.producer.abort()
         for task in self.assignment.ready():
             position = task.position
@@ -268,7 +268,7 @@ PLANTED: dict[str, Bug] = {
     "keeps rows as they were": Bug(keep_rows_as_they_were, "counting"),
     "restores what was aborted": Bug(restore_what_was_aborted, "counting"),
     "remembers timers of an aborted epoch": Bug(remember_timers_of_an_aborted_epoch, "counting"),
-    "goes on when fenced": Bug(skip_a_batch_when_fenced, "counting"),
+    "goes on when fenced": Bug(go_on_when_fenced, "counting"),
     "drops a redirect": Bug(drop_a_redirect, "road"),
     "forgets REPOINT": Bug(forget_repoint, "road"),
     "draws ids": Bug(draw_ids, "road"),

@@ -9,6 +9,7 @@ point of a step (before and after each call to the broker, and each write of row
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -65,8 +66,8 @@ STABLE_S = 2 * TIMEOUT_S + 5
 _THREADS = 2
 
 
-class Crashed(BaseException):  # noqa: N818 - no error: nothing may handle it
-    """The process is no more."""
+class Crashed(BaseException):
+    """The process is no more. No error: nothing may handle it."""
 
 
 class Fate(NamedTuple):
@@ -308,10 +309,8 @@ class Process:
         self.calm = True
         for fiber in [fiber for _, fiber in self.threads] + ([self.busy] if self.busy is not None else []):
             while not fiber.done:
-                try:
+                with contextlib.suppress(BaseException):  # the dead say nothing
                     fiber.resume()
-                except BaseException:  # noqa: BLE001, S110 - the dead say nothing
-                    pass
         self.threads.clear()
         self.busy = None
         for job in self.jobs:

@@ -29,8 +29,8 @@ from stream_app.agents.in_force import InForce, Written
 from stream_app.app import VERSION, _stages, _terms, _topics, load_policy, load_segments
 from stream_app.domain.commands import Command
 from stream_app.domain.event import ChannelEvent
-from stream_app.domain.keys import label_key
 from stream_app.domain.identifiers import Identifier, to_event
+from stream_app.domain.keys import label_key
 from stream_app.domain.offline import who_is_who
 from stream_app.domain.rules import RuleBook, SendingPolicy, load_rule
 from stream_app.engine.codec import WATERMARK_HEADER, encode_marker
@@ -70,12 +70,18 @@ class Deployment:
 
     def __init__(self) -> None:
         self.settings = Settings(
-            channels=CHANNELS, partitions=PARTITIONS, sending_policy=NO_POLICY, time=TimeMode.EVENTS, prefix=""
+            channels=CHANNELS,
+            partitions=PARTITIONS,
+            sending_policy=NO_POLICY,
+            time=TimeMode.EVENTS,
+            prefix="",
         )
         settings = self.settings
         self.policy = load_policy(settings)
         # What `at_most` allows depends on what was sent before, and so on when.
-        cart = re.sub(r"^at_most:.*\n", "", schemas.read_text("rules/abandoned_cart.yaml"), flags=re.MULTILINE)
+        cart = re.sub(
+            r"^at_most:.*\n", "", schemas.read_text("rules/abandoned_cart.yaml"), flags=re.MULTILINE
+        )
         rules = [load_rule(cart, "abandoned_cart.yaml"), load_rule(NUDGE, "nudge.yaml")]
         segments = load_segments(settings)
         book = RuleBook(rules, SendingPolicy(), segments=segments)
@@ -201,7 +207,9 @@ def _owners(one: Deployment, said: list[Said]) -> dict[str, str]:
             events.append(to_event(what, names, START + minute * MINUTE, f"channel.{channel}/0/{number}"))
         else:
             named = identifier.named(what.named)
-            commands.append(Command(what.command_id, what.op, named, what.time, what.operator, what.reason, ""))
+            commands.append(
+                Command(what.command_id, what.op, named, what.time, what.operator, what.reason, "")
+            )
     owner = who_is_who(one.policy, events, one.key, commands)
     return {event_id: customer for event_id, customer in owner.items() if customer}
 
@@ -242,7 +250,9 @@ def outcome(one: Deployment, broker: Broker) -> Outcome:
     for event_id, customer in books.owner.items():
         timeline[customer].add(event_id)
     latest = {record.key: record.value for record in visible(broker, topics.profiles)}
-    profiles = {key.decode(): one.reader.read(raw)[1] for key, raw in latest.items() if key and raw is not None}
+    profiles = {
+        key.decode(): one.reader.read(raw)[1] for key, raw in latest.items() if key and raw is not None
+    }
     held: defaultdict[str, set[str]] = defaultdict(set)
     for record in visible(broker, topics.decisions):
         decision = one.reader.read(record.value or b"")[1]
@@ -251,4 +261,3 @@ def outcome(one: Deployment, broker: Broker) -> Outcome:
     return Outcome(
         books.owner, dict(timeline), profiles, set(books.net), dict(held), dict(books.dead_letters), books
     )
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
@@ -43,6 +42,3 @@ def differing(what: str, found: Mapping[Any, Any], wanted: Mapping[Any, Any]) ->
     some = ", ".join(f"{key!r}: {found.get(key)!r} for {wanted.get(key)!r}" for key in keys[:_SHOWN])
     more = f", and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     return [f"{what}: {some}{more}"]
-
-
-__all__ = ["Counter", "differing", "rebuilt", "visible"]

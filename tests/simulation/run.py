@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation import counting, road
 from tests.simulation.seams import installed
-from tests.simulation.world import Failure, World
+from tests.simulation.world import World, WrongOutcomeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ def play(job: str, seed: int, say: Callable[[str], None] | None = None) -> World
     """Run one seed; the seams must be installed. Return the world as it ended.
 
     Raises:
-        Failure: the outcome is wrong.
+        WrongOutcomeError: the outcome is wrong.
     """
     world = World(JOBS[job](seed), seed, say)
     world.run()
@@ -34,7 +34,7 @@ def failing(job: str, seeds: Iterable[int]) -> list[tuple[int, str]]:
         for seed in seeds:
             try:
                 play(job, seed)
-            except Failure as failure:
+            except WrongOutcomeError as failure:
                 found.append((seed, str(failure)))
             except Exception as error:  # noqa: BLE001 - a simulation that breaks has failed as well
                 found.append((seed, f"{type(error).__name__}: {error}"))

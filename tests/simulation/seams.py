@@ -187,6 +187,8 @@ def installed() -> Iterator[None]:
         patch.setattr(changelog, "Consumer", SimulatedConsumer)
         patch.setattr(assignment, "Rows", SimulatedRows)
         patch.setattr(assignment, "wipe", _wipe)
-        patch.setattr(assignment, "ThreadPoolExecutor", lambda *_, **__: SimpleNamespace(shutdown=lambda **_: None))
+        patch.setattr(
+            assignment, "ThreadPoolExecutor", lambda *_, **__: SimpleNamespace(shutdown=lambda **_: None)
+        )
         patch.setattr(BatchConsumer, "should_stop", False)
         yield

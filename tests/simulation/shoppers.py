@@ -49,7 +49,9 @@ def _event(
 ) -> Said:
     minute = rnd.randrange(600)
     person = rnd.choice(persons)
-    kind = rnd.choice(("Product Added", "Product Added", "Product Viewed", "Order Completed", "Signed In", "Cart Emptied"))
+    kind = rnd.choice(
+        ("Product Added", "Product Added", "Product Viewed", "Order Completed", "Signed In", "Cart Emptied")
+    )
     channel = "store" if kind == "Order Completed" and rnd.random() < 0.5 else "web"
     some = rnd.sample(person, rnd.choice((0, 1, 1, 2)))
     if kind == "Signed In":

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from tests.simulation.group import Group
 from tests.simulation.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from tests.simulation.group import Group
 
 
 class FencedByBrokerError(Exception):

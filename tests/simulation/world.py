@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.disk import Disk, Files
 from tests.simulation.group import Group
 from tests.simulation.process import FAULTS, POINTS, Fate, Process
 from tests.simulation.rows import differing, rebuilt
@@ -21,6 +20,7 @@ from tests.simulation.transactions import Broker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.simulation.disk import Disk
     from tests.simulation.job import Job
 
 SLOTS = ("w1", "w2")
@@ -30,7 +30,7 @@ ROUNDS = 600
 Action = tuple[float, str, "Callable[[], None]"]
 
 
-class Failure(AssertionError):
+class WrongOutcomeError(AssertionError):
     """A run that did not come to what it had to."""
 
 
@@ -62,7 +62,7 @@ class World:
         """Run to the end.
 
         Raises:
-            Failure: it isn't what it had to be.
+            WrongOutcomeError: it isn't what it had to be.
         """
         try:
             if self.random.random() < 0.7:
@@ -74,7 +74,7 @@ class World:
                 if self.round():
                     break
             else:
-                raise Failure("it does not come to rest: " + "; ".join(self.unrest()))
+                raise WrongOutcomeError("it does not come to rest: " + "; ".join(self.unrest()))
             self.judge()
         finally:
             self.end()
@@ -108,7 +108,7 @@ class World:
             if process.dead:
                 if process.wrong is not None:
                     msg = f"{process.name} ended with {type(process.wrong).__name__}: {process.wrong}"
-                    raise Failure(msg) from process.wrong
+                    raise WrongOutcomeError(msg) from process.wrong
                 self.bury(process)
         for name in self.broker.expire():
             self.note(f"    the broker ends the transaction of {name}")
@@ -142,12 +142,16 @@ class World:
         found: list[Action] = [(0.3, "time passes", lambda: self.pass_time(0.5))]
         if self.fed < len(self.job.inputs):
             found.append((4.0, "a record comes", self.feed))
-        for one in self.broker.undelivered():
-            found.append((3.0, f"a marker of {one.name}", lambda one=one: self.marker(one)))
-        group = self.broker.group
-        for member in group.members:
-            if not any(one.member_id == member and not one.frozen for one in self.everybody()):
-                found.append((0.5, f"{member} is given up", lambda m=member: self.give_up(m)))
+        found += [
+            (3.0, f"a marker of {one.name}", lambda one=one: self.marker(one))
+            for one in self.broker.undelivered()
+        ]
+        heard_of = {one.member_id for one in self.everybody() if not one.frozen}
+        found += [
+            (0.5, f"{member} is given up", lambda member=member: self.give_up(member))
+            for member in self.broker.group.members
+            if member not in heard_of
+        ]
         for process in self.everybody():
             found += self.of(process)
         for slot in SLOTS:
@@ -172,8 +176,10 @@ class World:
             return [*found, (4.0, f"{name} goes on", process.go_on)]
         found.append((3.0, f"{name} fetches", lambda: self.fetch(process)))
         found.append((1.5, f"{name} ticks", lambda: process.do(process.tick)))
-        for agent in process.fetching.waiting():
-            found.append((4.0, f"{name} works: {agent}", lambda agent=agent: process.do(lambda: process.work(agent))))
+        found += [
+            (4.0, f"{name} works: {agent}", lambda agent=agent: process.do(lambda: process.work(agent)))
+            for agent in process.fetching.waiting()
+        ]
         change = self.change_of(process)
         if change is not None:
             found.append((2.0, f"{name} {change[0]}", change[1]))
@@ -206,8 +212,8 @@ class World:
             found.append((0.03 * v, f"{process.name} is killed", lambda process=process: self.kill(process)))
         for slot, process in self.processes.items():
             if process.frozen:
-                again = lambda slot=slot: self.replace(slot)  # noqa: E731
-                found.append((0.3 * v, f"{slot} is started elsewhere", again))
+                elsewhere = f"{slot} is started elsewhere"
+                found.append((0.3 * v, elsewhere, lambda slot=slot: self.replace(slot)))
             elif process.busy is None:
                 found.append((0.03 * v, f"{process.name} is stopped", lambda p=process: self.stop(p)))
         return found
@@ -287,7 +293,7 @@ class World:
 
     def arm(self, process: Process) -> None:
         point = self.random.choice(POINTS)
-        what = self.random.choice(("crash", "freeze", *FAULTS.get(point, ())))
+        what = self.random.choice(("crash", "freeze", *FAULTS.get(point, ()), *FAULTS.get(point, ())))
         process.fate = Fate(what, point, self.random.choice((1, 1, 2, 3, 6)))
         self.note(f"    {what} at {point}, {process.fate.left}")
 
@@ -361,7 +367,9 @@ class World:
             change[1]()
         if not process.dead:
             process.fetch()
-        calls: list[Callable[[], Any]] = [lambda agent=agent: process.work(agent) for agent in process.fetching.waiting()]
+        calls: list[Callable[[], Any]] = [
+            lambda agent=agent: process.work(agent) for agent in process.fetching.waiting()
+        ]
         calls.append(process.tick)
         for call in calls:
             if not process.dead and process.busy is None:
@@ -390,7 +398,7 @@ class World:
         """Compare what has come of it with what had to.
 
         Raises:
-            Failure: it is something else.
+            WrongOutcomeError: it is something else.
         """
         problems: list[str] = []
         rows: dict[str, dict[bytes, bytes]] = {}
@@ -402,7 +410,4 @@ class World:
                     problems += differing(f"rows of {task.id} beside its changelog", stored, kept)
         problems += self.job.problems(self.broker, rows)
         if problems:
-            raise Failure("; ".join(problems))
-
-
-__all__ = ["Failure", "Files", "World"]
+            raise WrongOutcomeError("; ".join(problems))
