@@ -83,6 +83,8 @@ def _many(job: str, seeds: range) -> int:
         task = bar.add_task(f"{job:9}", total=len(seeds))
         for count, found in pool.imap_unordered(_chunk, work):
             failed += found
+            for seed, reason in found:
+                bar.console.print(f"{job} {seed}: {reason[:200]}", markup=False)
             bar.advance(task, count)
     seconds = time.monotonic() - started
     print(

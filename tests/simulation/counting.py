@@ -13,9 +13,11 @@ from faust.types import TP
 
 from stream_app.engine.codec import WATERMARK_HEADER, encode_marker
 from stream_app.engine.stage import Stage
+from stream_app.engine.watermark import TimeMode
 from tests.engine_worker import COUNT, COUNTS, Count, Dead, Forward
 from tests.simulation.job import Input, Job
 from tests.simulation.rows import differing, visible
+from tests.simulation.seams import START_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,13 +29,16 @@ PARTITIONS = 2
 ROLES = ("input", "middle", "output", "dead", "forward-changelog", "count-changelog")
 KEYS = [b"a", b"b", b"c", b"d", b"e"]
 LONG_AFTER = 10**6
+LIVE_MS = int(START_S * 1000)
+"""When a simulation begins by the broker's clock."""
 _MOST = 60
 
 
-def job(seed: int) -> Job:
-    """Return the job with events of its own for each seed."""
+def job(seed: int, mode: TimeMode = TimeMode.EVENTS) -> Job:
+    """Return the job with events of its own for each seed; its clock is its inputs', or the broker's."""
     rnd = random.Random(seed)
-    inputs, counts, fired, dead = _inputs(rnd)
+    live = mode is TimeMode.WALL
+    inputs, counts, fired, dead = _inputs(rnd, live=live)
     stages = (
         Stage(
             "forward",
@@ -61,12 +66,39 @@ def job(seed: int) -> Job:
                 for key, raw in stored.items():
                     if key.startswith(COUNTS.prefix):
                         held[key[1:]] += COUNT.unpack(raw)[0]
-        return found + differing("counts", held, counts)
+        return found + differing("counts", held, counts) + (_early(broker) if live else [])
 
-    return Job(stages, dict.fromkeys(ROLES, PARTITIONS), Dead("dead"), inputs, problems, stamped=("middle",))
+    stamped = ("middle", "input") if live else ("middle",)
+    return Job(
+        stages,
+        dict.fromkeys(ROLES, PARTITIONS),
+        Dead("dead"),
+        inputs,
+        problems,
+        stamped=stamped,
+        mode=mode,
+        tolerance_ms=20 if live else 0,
+    )
 
 
-def _inputs(rnd: random.Random) -> tuple[list[Input], Counter[bytes], Counter[bytes], Counter[bytes]]:
+def live_job(seed: int) -> Job:
+    """Return the job with the broker's clock."""
+    return job(seed, TimeMode.WALL)
+
+
+def _early(broker: Broker) -> list[str]:
+    """Say which timers have fired before the broker's clock had passed them."""
+    found = []
+    for record in visible(broker, "output"):
+        fired, *_, due = (record.value or b"").split(b":")
+        if fired == b"fired" and record.timestamp <= int(due):
+            found.append(f"{record.value!r} was sent at {record.timestamp}")
+    return found
+
+
+def _inputs(
+    rnd: random.Random, *, live: bool
+) -> tuple[list[Input], Counter[bytes], Counter[bytes], Counter[bytes]]:
     """Return records, the counts that they give, what timers send, and what ends in the dead letters."""
     inputs: list[Input] = []
     counts: Counter[bytes] = Counter()
@@ -85,9 +117,13 @@ def _inputs(rnd: random.Random) -> tuple[list[Input], Counter[bytes], Counter[by
                 due = (
                     time * 100 + number if rnd.random() < 0.2 else time + rnd.randrange(300) * 1_000 + number
                 )
+                if live:
+                    due = LIVE_MS + rnd.randrange(80) * 100 + number
                 value = b"timer:%d" % due
                 fired[b"fired:%s:%d" % (key, due)] += 1
         inputs.append(Input(TP("input", rnd.randrange(PARTITIONS)), key, value, (), time))
+    if live:
+        return inputs, counts, fired, dead
     end = encode_marker(LONG_AFTER)
     marked = ((WATERMARK_HEADER, b"1"),)
     inputs += [

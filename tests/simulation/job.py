@@ -37,6 +37,7 @@ class Job:
     Attributes:
         inputs: in the order in which they are written.
         stamped: topics whose records have the broker's time.
+        upsets: how often a batch's handler fails, though nothing is wrong with the batch.
         problems: takes the broker at rest and each task's rows ("topic/partition" -> rows), returns what is wrong.
     """
 
@@ -51,6 +52,7 @@ class Job:
     tolerance_ms: int = 0
     max_ahead_ms: int = 10**12
     batch: int = 100
+    upsets: float = 0.0
 
     @property
     def live(self) -> bool:

@@ -28,6 +28,7 @@ from stream_app.engine.store import Store, Table
 from stream_app.engine.task import Task
 from stream_app.engine.timers import Timers
 from stream_app.engine.transport import Gate
+from stream_app.engine.watermark import BrokerClock
 from tests.simulation.clients import _EOF, SimulatedConsumer, _Read
 
 if TYPE_CHECKING:
@@ -195,6 +196,17 @@ def go_on_when_fenced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "_rolled_back", rolled_back)
 
 
+def run_ahead_of_the_brokers_clock(patch: pytest.MonkeyPatch) -> None:
+    """Take the broker's clock to be a second further than any of its timestamps shows."""
+    now = BrokerClock.now
+
+    def ahead(self: Any, local: int) -> int | None:
+        shown = now(self, local)
+        return None if shown is None else shown + 1_000
+
+    patch.setattr(BrokerClock, "now", ahead)
+
+
 # The domain
 
 
@@ -269,6 +281,7 @@ PLANTED: dict[str, Bug] = {
     "restores what was aborted": Bug(restore_what_was_aborted, "counting"),
     "remembers timers of an aborted epoch": Bug(remember_timers_of_an_aborted_epoch, "counting"),
     "goes on when fenced": Bug(go_on_when_fenced, "counting"),
+    "runs ahead of the broker's clock": Bug(run_ahead_of_the_brokers_clock, "live"),
     "drops a redirect": Bug(drop_a_redirect, "road"),
     "forgets REPOINT": Bug(forget_repoint, "road"),
     "draws ids": Bug(draw_ids, "road"),

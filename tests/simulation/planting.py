@@ -19,7 +19,7 @@ from tests.simulation.run import forget, play
 from tests.simulation.seams import installed
 from tests.simulation.world import WrongOutcomeError
 
-MOST = 2_000
+MOST = 4_000
 RESULTS = Path(__file__).with_name("results") / "planted_bugs.json"
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from stream_app.engine.task import Task
     from tests.simulation.disk import Disk
     from tests.simulation.job import Job as Topology
     from tests.simulation.transactions import Broker
@@ -93,6 +94,7 @@ class Process:
         self.frozen = False
         self.zombie = False
         self.fate: Fate | None = None
+        self.upset = False
         self.jobs: list[Job] = []
         self.calls: list[Call] = []
         self.threads: list[tuple[Call, Fiber]] = []
@@ -242,7 +244,27 @@ class Process:
     def work(self, agent: str) -> None:
         taken = self.fetching.take(agent)
         if taken is not None:
+            if self.upset:
+                self._upset(self.engine.assignment.tasks.get(taken[0]))
             self.engine.process(*taken)
+
+    def _upset(self, task: Task | None) -> None:
+        """Have a task's handler fail once, when it has done its work; not where it failed: twice is a dead letter."""
+        if task is None or not task.ready or task.suspect is not None:
+            return
+        self.upset = False
+        handler: Any = task.handler
+        process = handler.process
+
+        def failing(records: Any) -> None:
+            del handler.process
+            process(records)
+            if task.suspect is None:
+                msg = "planted, once"
+                raise RuntimeError(msg)
+
+        handler.process = failing
+        self.reached.append(f"failure of {task.stage.name}")
 
     def tick(self) -> None:
         """Go once round `Engine.run`."""

@@ -44,7 +44,7 @@ from tests.simulation.shoppers import CHANNELS, MINUTE, START, Said, life
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.simulation.job import Rows
     from tests.simulation.transactions import Broker
@@ -95,6 +95,17 @@ class Deployment:
         self.reader = OutputReader()
         tables = {spec.name: spec for stage in self.stages for spec in stage.tables}
         self._identifiers, self._components = tables["identifiers"], tables["components"]
+        self._sightings = tables["sightings"]
+
+    def evidence(self, rows: Mapping[str, Rows]) -> dict[bytes, tuple[int, int, int]]:
+        """Return which identifiers were seen together: since when, until when, how often."""
+        spec, found = self._sightings, {}
+        for task, stored in rows.items():
+            for key, raw in stored.items() if task.startswith(self.topics.components) else ():
+                if key.startswith(spec.prefix):
+                    row = spec.decode(raw)
+                    found[key] = (row.first, row.last, row.count)
+        return found
 
     def pointing_nowhere(self, rows: Mapping[str, Rows]) -> list[str]:
         """Say which identifiers' rows still name a component that has joined another: REPOINT comes to all of them."""
@@ -129,6 +140,7 @@ class Outcome:
     net: set[str]
     held_back: dict[str, set[str]]
     dead: dict[str, int]
+    evidence: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
     books: Books = field(default_factory=Books)
 
 
@@ -138,22 +150,24 @@ def job(seed: int) -> Job:
     return _job(world, lambda: undisturbed(world))
 
 
-def _job(world: int, calmly: Any) -> Job:
+def _job(world: int, calmly: Callable[[], Outcome] | None, keep: list[Outcome] | None = None) -> Job:
+    """Return a world's job, to be held against an undisturbed outcome if there is one; `keep` takes its own."""
     one = deployment()
     said = life(random.Random(f"shoppers {world}"))
     inputs = _inputs(one, said, random.Random(f"partitions {world}"))
 
     def problems(broker: Broker, rows: Mapping[str, Rows]) -> list[str]:
-        found = outcome(one, broker)
+        found = outcome(one, broker, rows)
+        if keep is not None:
+            keep.append(found)
         problems = differing("owners by the rules", found.owner, _owners(one, said))
         books = found.books
         if not books.balanced:
             problems.append(f"the books: {books.lost} lost, {books.doubled} doubled of {books.read.total()}")
         problems += one.pointing_nowhere(rows)
-        calm = calmly()
-        return problems if calm is None else problems + _beside(found, calm)
+        return problems if calmly is None else problems + _beside(found, calmly())
 
-    return Job(one.stages, one.partitions, one.dispatcher, inputs, problems, max_ahead_ms=0)
+    return Job(one.stages, one.partitions, one.dispatcher, inputs, problems, max_ahead_ms=0, upsets=0.1)
 
 
 def _beside(found: Outcome, calm: Outcome) -> list[str]:
@@ -162,6 +176,7 @@ def _beside(found: Outcome, calm: Outcome) -> list[str]:
     problems += differing("timelines", found.timeline, calm.timeline)
     problems += differing("profiles", found.profiles, calm.profiles)
     problems += differing("dead letters", found.dead, calm.dead)
+    problems += differing("evidence", found.evidence, calm.evidence)
     for trigger in sorted(found.net - calm.net):
         if "past" not in calm.held_back.get(trigger, ()):
             problems.append(f"trigger {trigger} is sent, and was not undisturbed")
@@ -174,10 +189,11 @@ def _beside(found: Outcome, calm: Outcome) -> list[str]:
 @lru_cache(maxsize=4)
 def undisturbed(world: int) -> Outcome:
     """Return what comes of a world when nothing goes wrong."""
-    alone = World(_job(world, lambda: None), seed=0)
+    kept: list[Outcome] = []
+    alone = World(_job(world, None, kept), seed=0)
     alone.unruly, alone.violence = 0, 0.0
     alone.run()
-    return outcome(deployment(), alone.broker)
+    return kept[0]
 
 
 def _inputs(one: Deployment, said: list[Said], rnd: random.Random) -> list[Input]:
@@ -235,7 +251,7 @@ class _Auditor(Auditor):
                 )
 
 
-def outcome(one: Deployment, broker: Broker) -> Outcome:
+def outcome(one: Deployment, broker: Broker, rows: Mapping[str, Rows]) -> Outcome:
     """Read what has come of a run."""
     topics = one.topics
     books = _Auditor(broker, one).audit(
@@ -259,5 +275,12 @@ def outcome(one: Deployment, broker: Broker) -> Outcome:
         if decision["outcome"] == "held_back":
             held[decision["trigger_id"]].add(decision["reason"])
     return Outcome(
-        books.owner, dict(timeline), profiles, set(books.net), dict(held), dict(books.dead_letters), books
+        books.owner,
+        dict(timeline),
+        profiles,
+        set(books.net),
+        dict(held),
+        dict(books.dead_letters),
+        one.evidence(rows),
+        books,
     )

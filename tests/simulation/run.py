@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from tests.simulation.job import Job
 
-JOBS: dict[str, Callable[[int], Job]] = {"counting": counting.job, "road": road.job}
+JOBS: dict[str, Callable[[int], Job]] = {
+    "counting": counting.job,
+    "live": counting.live_job,
+    "road": road.job,
+}
 
 
 def play(job: str, seed: int, say: Callable[[str], None] | None = None) -> World:

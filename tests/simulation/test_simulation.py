@@ -20,7 +20,7 @@ from tests.simulation.run import JOBS, failing, play, replay
 from tests.simulation.seams import installed
 
 ROOT = Path(__file__).parents[2]
-SEEDS = {"counting": 300, "road": 200}
+SEEDS = {"counting": 250, "live": 150, "road": 150}
 FOUND = {line["bug"]: line for line in json.loads(RESULTS.read_text())}
 
 

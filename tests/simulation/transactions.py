@@ -66,8 +66,9 @@ class Broker:
         self._written = 0
 
     def write(self, tp: TP, key: bytes | None, value: bytes | None, headers: Any, timestamp: int) -> None:
-        """Write a record without a transaction, as sources do."""
-        self.logs[tp].append(key, value, headers, timestamp)
+        """Write a record without a transaction, as sources do; its time is theirs, or the broker's."""
+        stamped = tp.topic in self._stamped
+        self.logs[tp].append(key, value, headers, self.now if stamped else timestamp, stamped=stamped)
 
     def begin(self, name: str, timeout: float) -> int:
         """Take over an id; return the epoch to write with."""

@@ -1,6 +1,6 @@
 """The seeded scheduler: which step comes next, what fails, and when it is over.
 
-Everything is drawn from one `random.Random(seed)`. First the world is unruly, for a number of steps: records come,
+Everything is drawn from the seed. First the world is unruly, for a number of steps: records come,
 workers fetch, work, commit and restore in any order; rebalances, crashes, freezes and faults strike in between. Then
 it is calm: nothing fails any more, the frozen are thawed or ended, the dead are started again, and the job must come
 to rest, with exactly the outcome that it has when nothing goes wrong.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from stream_app.engine.timers import TIMERS
 from tests.simulation.group import Group
 from tests.simulation.process import FAULTS, POINTS, Fate, Process
 from tests.simulation.rows import differing, rebuilt
@@ -20,12 +21,15 @@ from tests.simulation.transactions import Broker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_app.engine.task import Task
     from tests.simulation.disk import Disk
     from tests.simulation.job import Job
 
 SLOTS = ("w1", "w2")
 ROUNDS = 600
 """So many rounds of the calm world bring any job to rest; more is a job that hangs."""
+QUIET_LIVE = 20
+"""A live job is at rest when so many rounds long nothing but clocks moved: what was under way is committed by then."""
 
 Action = tuple[float, str, "Callable[[], None]"]
 
@@ -40,6 +44,7 @@ class World:
     def __init__(self, job: Job, seed: int, say: Callable[[str], None] | None = None) -> None:
         self.job = job
         self.random = random.Random(seed)
+        self.upsets = random.Random(f"upsets {seed}")
         self.say = say
         self.steps = 0
         self.unruly = self.random.choice((100, 200, 400))
@@ -70,11 +75,15 @@ class World:
             for _ in range(self.unruly):
                 self.step(self.actions())
             self.calm_down()
+            quiet, enough = 0, QUIET_LIVE if self.job.live else 1
             for _ in range(ROUNDS):
-                if self.round():
+                quiet = quiet + 1 if self.round() else 0
+                if quiet == enough:
                     break
             else:
                 raise WrongOutcomeError("it does not come to rest: " + "; ".join(self.unrest()))
+            if self.job.live:
+                self.commit_all()
             self.judge()
         finally:
             self.end()
@@ -177,7 +186,7 @@ class World:
         found.append((3.0, f"{name} fetches", lambda: self.fetch(process)))
         found.append((1.5, f"{name} ticks", lambda: process.do(process.tick)))
         found += [
-            (4.0, f"{name} works: {agent}", lambda agent=agent: process.do(lambda: process.work(agent)))
+            (4.0, f"{name} works: {agent}", lambda agent=agent: self.work(process, agent))
             for agent in process.fetching.waiting()
         ]
         change = self.change_of(process)
@@ -307,6 +316,11 @@ class World:
         if self.random.random() < 0.5 and not process.dead:
             process.fetch()
 
+    def work(self, process: Process, agent: str) -> None:
+        if self.violence and self.upsets.random() < self.job.upsets:
+            process.upset = True
+        process.do(lambda: process.work(agent))
+
     def thaw(self, process: Process) -> None:
         process.frozen = False
 
@@ -328,6 +342,7 @@ class World:
         for process in self.everybody():
             process.calm = True
             process.fate = None
+            process.upset = False
             process.frozen = False
             if process.zombie:
                 process.dead = True
@@ -377,22 +392,39 @@ class World:
 
     def unrest(self) -> list[str]:
         """Say what is still to be done."""
-        broker, found = self.broker, []
-        if broker.undelivered() or any(log.open for log in broker.logs.values()):
+        broker, live, found = self.broker, self.job.live, []
+        if not live and (broker.undelivered() or any(log.open for log in broker.logs.values())):
             found.append("a transaction is open")
         ready = {task.tp: task for process in self.everybody() for task in process.engine.assignment.ready()}
         for tp in self.job.tps:
             task = ready.get(tp)
             if task is None:
                 found.append(f"nobody reads {tp.topic}/{tp.partition}")
-            elif task.dirty or broker.logs[tp].read(task.position, 1)[0]:
+            elif self.left(task):
                 found.append(f"{task.id} has more to do from {task.position} on")
         for process in self.everybody():
-            if process.engine.epoch.unsaid(process.engine.assignment.ready()):
+            tasks = process.engine.assignment.ready()
+            if live:
+                found += [f"{task.id} has a timer" for task in tasks if task.stage.tables and has_timer(task)]
+            elif process.engine.epoch.unsaid(tasks):
                 found.append(f"{process.name} has a watermark to tell of")
-            if process.restoring() or process.fetching.waiting():
+            if process.restoring() or (process.fetching.waiting() and not live):
                 found.append(f"{process.name} is busy")
         return found
+
+    def left(self, task: Task) -> bool:
+        """Tell whether a task has something to do. A live clock never rests: what only tells of it does not count."""
+        log = self.broker.logs[task.tp]
+        if not self.job.live:
+            return task.dirty or bool(log.read(task.position, 1)[0])
+        return any(not record.headers for record in log.read(task.position, log.end)[0])
+
+    def commit_all(self) -> None:
+        """End everybody's epoch."""
+        for process in self.everybody():
+            process.do(process.engine.commit)
+        for one in self.broker.undelivered():
+            self.broker.finish(one)
 
     def judge(self) -> None:
         """Compare what has come of it with what had to.
@@ -411,3 +443,8 @@ class World:
         problems += self.job.problems(self.broker, rows)
         if problems:
             raise WrongOutcomeError("; ".join(problems))
+
+
+def has_timer(task: Task) -> bool:
+    """Tell whether a task has a timer that has not fired."""
+    return next(iter(task.store.table(TIMERS.name).scan(b"")), None) is not None
