@@ -9,7 +9,6 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream_app.agents.customer import Outputs
 from stream_app.domain.component import Components
 from stream_app.domain.customer_id import CustomerIds
 from stream_app.domain.drain import Drains
@@ -22,7 +21,6 @@ from stream_app.engine.changelog import Restorer
 from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import EpochAbortedError, FencedError
-from stream_app.engine.flights import NOTHING, Flights
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.store import Store, Table
 from stream_app.engine.task import Task
@@ -243,16 +241,6 @@ def remember_components_of_an_aborted_epoch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Evidence, "reset", lambda _self: None)
 
 
-def publish_profiles_of_an_aborted_epoch(patch: pytest.MonkeyPatch) -> None:
-    """Publish in the next epoch what was held back in one that was rolled back."""
-    patch.setattr(Outputs, "reset", lambda _self: None)
-
-
-def announce_past_what_is_under_way(patch: pytest.MonkeyPatch) -> None:
-    """Let time pass messages that are on their way to another task of the stage."""
-    patch.setattr(Flights, "floor", property(lambda _self: NOTHING))
-
-
 def overlook_a_login_that_comes(patch: pytest.MonkeyPatch) -> None:
     """Read who logged in from the timelines alone, when a late login's own row is not there yet."""
     patch.setattr(Owners, "coming", property(lambda _self: None, lambda _self, _value: None), raising=False)
@@ -287,7 +275,5 @@ PLANTED: dict[str, Bug] = {
     "draws ids": Bug(draw_ids, "road"),
     "remembers links of an aborted epoch": Bug(remember_links_of_an_aborted_epoch, "road"),
     "remembers components of an aborted epoch": Bug(remember_components_of_an_aborted_epoch, "road"),
-    "publishes profiles of an aborted epoch": Bug(publish_profiles_of_an_aborted_epoch, "road"),
-    "announces past what is under way": Bug(announce_past_what_is_under_way, "road"),
     "overlooks a login that comes": Bug(overlook_a_login_that_comes, "road"),
 }
