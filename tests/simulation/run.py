@@ -31,13 +31,15 @@ def play(job: str, seed: int, say: Callable[[str], None] | None = None) -> World
     return world
 
 
-def failing(job: str, seeds: Iterable[int]) -> list[tuple[int, str]]:
-    """Run seeds, and return those that failed, with the reason."""
+def failing(job: str, seeds: Iterable[int], struck: set[str] | None = None) -> list[tuple[int, str]]:
+    """Run seeds, and return those that failed, with the reason; `struck` takes what struck in the others."""
     found = []
     with installed():
         for seed in seeds:
             try:
-                play(job, seed)
+                world = play(job, seed)
+                if struck is not None:
+                    struck.update(world.struck)
             except WrongOutcomeError as failure:
                 found.append((seed, str(failure)))
             except Exception as error:  # noqa: BLE001 - a simulation that breaks has failed as well

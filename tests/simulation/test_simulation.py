@@ -16,17 +16,29 @@ import pytest
 from tests.simulation.planted import PLANTED
 from tests.simulation.planting import RESULTS, look_for
 from tests.simulation.process import FAULTS, POINTS
-from tests.simulation.run import JOBS, failing, play, replay
-from tests.simulation.seams import installed
+from tests.simulation.run import JOBS, failing, replay
 
 ROOT = Path(__file__).parents[2]
-SEEDS = {"counting": 250, "live": 150, "road": 150}
+SEEDS = {"counting": 250, "live": 60, "road": 100}
 FOUND = {line["bug"]: line for line in json.loads(RESULTS.read_text())}
 
 
+Runs = dict[str, tuple[list[tuple[int, str]], set[str]]]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    """Return the seeds of each job that failed, with the reasons, and what has struck."""
+    found: Runs = {}
+    for job, seeds in SEEDS.items():
+        struck: set[str] = set()
+        found[job] = failing(job, range(seeds), struck), struck
+    return found
+
+
 @pytest.mark.parametrize("job", JOBS)
-def test_whatever_strikes_between_two_steps_the_outcome_is_that_of_an_undisturbed_run(job):
-    failed = failing(job, range(SEEDS[job]))
+def test_whatever_strikes_between_two_steps_the_outcome_is_that_of_an_undisturbed_run(job, runs):
+    failed, _ = runs[job]
     assert not failed, "\n".join(f"{replay(job, seed)}\n  {reason}" for seed, reason in failed)
 
 
@@ -35,7 +47,7 @@ def test_a_seed_gives_the_same_steps_in_every_process():
         "from tests.simulation.run import installed, play\n"
         "with installed():\n"
         "    for job in ('counting', 'road'):\n"
-        "        for seed in range(3, 9):\n"
+        "        for seed in range(3, 6):\n"
         "            play(job, seed, print)\n"
     )
     traces = [
@@ -48,20 +60,18 @@ def test_a_seed_gives_the_same_steps_in_every_process():
         ).stdout
         for hashes in ("1", "2")
     ]
-    assert traces[0].count(b"\n") > 1_000
+    assert traces[0].count(b"\n") > 500
     assert traces[0] == traces[1]
 
 
-def test_crashes_freezes_and_faults_strike_at_every_point():
-    struck: set[str] = set()
-    with installed():
-        for seed in range(SEEDS["counting"]):
-            struck.update(play("counting", seed).struck)
+def test_crashes_freezes_and_faults_strike_at_every_point(runs):
+    struck = set().union(*(struck for _, struck in runs.values()))
     rare = {"crash at init", "freeze at init"}  # only where a producer is made anew
     wanted = {
         f"{what} at {point}" for point in POINTS for what in ("crash", "freeze", *FAULTS.get(point, ()))
     }
-    assert struck >= wanted - rare
+    assert wanted - rare - struck == set()
+    assert {f"failure of {stage}" for stage in ("ingest", "resolve", "customer")} <= struck
 
 
 def test_every_planted_bug_has_been_found_and_the_table_is_of_these():
