@@ -38,6 +38,7 @@ class Job:
         inputs: in the order in which they are written.
         stamped: topics whose records have the broker's time.
         upsets: how often a batch's handler fails, though nothing is wrong with the batch.
+        unruly: of how many steps in which anything may happen one is drawn.
         problems: takes the broker at rest and each task's rows ("topic/partition" -> rows), returns what is wrong.
     """
 
@@ -53,6 +54,7 @@ class Job:
     max_ahead_ms: int = 10**12
     batch: int = 100
     upsets: float = 0.0
+    unruly: tuple[int, ...] = (100, 200, 400)
 
     @property
     def live(self) -> bool:

@@ -167,7 +167,16 @@ def _job(world: int, calmly: Callable[[], Outcome] | None, keep: list[Outcome] |
         problems += one.pointing_nowhere(rows)
         return problems if calmly is None else problems + _beside(found, calmly())
 
-    return Job(one.stages, one.partitions, one.dispatcher, inputs, problems, max_ahead_ms=0, upsets=0.1)
+    return Job(
+        one.stages,
+        one.partitions,
+        one.dispatcher,
+        inputs,
+        problems,
+        max_ahead_ms=0,
+        upsets=0.1,
+        unruly=(200, 400, 800),
+    )
 
 
 def _beside(found: Outcome, calm: Outcome) -> list[str]:

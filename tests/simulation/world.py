@@ -47,7 +47,7 @@ class World:
         self.upsets = random.Random(f"upsets {seed}")
         self.say = say
         self.steps = 0
-        self.unruly = self.random.choice((100, 200, 400))
+        self.unruly = self.random.choice(job.unruly)
         self.violence = self.random.choice((0.0, 0.5, 1.0, 2.0, 3.0))
         self.broker = Broker(job.partitions, Group(self.random, job.tps), job.stamped)
         self.processes: dict[str, Process] = {}
