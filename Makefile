@@ -6,9 +6,11 @@ PYTEST ?=
 # Arguments of the fuzzer, and of mutation testing
 FUZZ ?=
 MUTANTS ?=
+# Arguments for the simulation: make simulate SIMULATE="--job road --seeds 20000 --from 5000"
+SIMULATE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +35,7 @@ lint: setup ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 unit: setup ## the tests that need no Kafka: seconds
-	@$(BIN)/python -m pytest tests/unit tests/property tests/fuzzing tests/agents -m "not broker and not bench" $(PYTEST)
+	@$(BIN)/python -m pytest tests/unit tests/property tests/fuzzing tests/agents tests/simulation -m "not broker and not bench" $(PYTEST)
 
 fuzz: setup ## the property tests on ten times as many examples, never drawn before; what it finds, it keeps in .hypothesis
 	@$(BIN)/python -m pytest tests/property tests/fuzzing -n 2 --hypothesis-profile=fuzz $(PYTEST)
@@ -43,6 +45,9 @@ fuzz-bytes: setup ## atheris on decoders, normalisers and files: FUZZ="--seconds
 
 mutants: setup ## change the domain's code, and see whether tests notice: MUTANTS="--seconds 900 partition rules/limits"
 	@$(BIN)/python -m tests.mutation.mutants $(MUTANTS)
+
+simulate: setup ## the engine and the road on a Kafka in memory: thousands of crashes and freezes, each seed replays
+	@$(BIN)/python -m tests.simulation $(SIMULATE)
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline

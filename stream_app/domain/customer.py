@@ -290,14 +290,16 @@ class Customers:
         return home.owners.slot(names, time)
 
     def logged_in(self, at: At, home: Home, names: Names, time: int, stamp: int) -> None:
-        """Have looked at what an event decides about, if it is a login."""
-        groups = home.identities.all.groups
+        """Have looked at what an event decides about, if it is a login; its row is put after that."""
+        groups, owners = home.identities.all.groups, home.owners
         star = home.identities.effective(names)
-        home.owners.note(names, time)
+        owners.note(names, time)
         if any(groups[name].contested for name in star):
-            slots = home.owners.decides(names, time)
+            slots = owners.decides(names, time)
             if slots:
+                owners.coming = (names, time)
                 self.repair(at, home, slots, stamp)
+                owners.coming = None
 
     def _append(self, at: At, slot: int, event: Event, raw: bytes, payload: bytes, stamp: int) -> None:
         if slot == NOBODY:

@@ -96,6 +96,8 @@ class Owners:
         self._logins = Logins(self._policy)
         self._latest: dict[str, _Latest] = {}
         """The latest login on a device; `_NO_LOGIN`: there is none."""
+        self.coming: tuple[Names, int] | None = None
+        """An event that is taken in and on no timeline yet: whoever reads timelines meanwhile misses it."""
 
     @property
     def read(self) -> set[int]:
@@ -292,5 +294,8 @@ class Owners:
         }
         if not slots <= self._logins.slots:
             for names, time in self._read(slots - self._logins.slots, self._logins.slots):
+                self._logins.note(effective(names), time)
+            if self.coming is not None:
+                names, time = self.coming
                 self._logins.note(effective(names), time)
             self._logins.slots |= slots

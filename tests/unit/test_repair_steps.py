@@ -236,6 +236,18 @@ def test_a_late_login_between_two_steps_is_heeded() -> None:
     assert timelines[customer_id(BEN, KEY)] == ["e000102", *(f"e{n:06}" for n in range(3, 50, 2))]
 
 
+@pytest.mark.parametrize("minute", [15, 16, 54])
+def test_a_late_login_takes_what_came_after_it_though_its_own_row_is_not_there_yet(minute: int) -> None:
+    place = Place(Limits(rows=10))
+    seen = ((55, PHONE), (354, ANA, PHONE), (15, ANA, PHONE))
+    for number, (time, *names) in enumerate(seen):
+        place.give(ANA, event(number, *names, time=time))
+    place.give(ANA, event(3, "user_id:al", PHONE, time=minute))
+    while place.waiting:
+        place.step()
+    assert place.timelines(ANA)[customer_id("user_id:al", KEY)] == ["e000003", "e000000"]
+
+
 @pytest.mark.parametrize("lose", [Place.restore, lambda place: place.components.reset()])
 def test_memory_that_is_lost_between_any_two_steps_changes_nothing(lose: Callable[[Place], None]) -> None:
     undisturbed, disturbed = Place(Limits(rows=10)), Place(Limits(rows=10))
