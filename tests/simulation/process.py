@@ -290,10 +290,11 @@ class Process:
 
     def _begin(self, call: Call) -> None:
         """Begin a restore. Most go through without a stop: to stop one costs 0.1 ms."""
-        task = call.arguments[0]
+        task, _, shared = call.arguments
+        waits = shared is not None and shared.lock.held  # for another restore, which has to go on meanwhile
         log = self.broker.logs[TP(task.stage.changelog, task.tp.partition)]
         fated = self.fate is not None and self.fate.point == "in_restore"
-        if log.stable == log.end and not fated and not self.chance(0.3):
+        if log.stable == log.end and not waits and not fated and not self.chance(0.3):
             thread: Any = Inline(call.call)
         else:
             thread = Fiber(call.call)

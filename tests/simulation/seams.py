@@ -7,7 +7,7 @@ TransactionalProducer, Gate, Aligner, and the fetch loop of `BatchConsumer`. Rep
 - `time` in each module that asks it: the scheduler's clock. Nothing really sleeps.
 - `asyncio` in `assignment` and `engine`: coroutines are kept, and gone on with by the scheduler. What goes to the
   pool of restoring threads runs in a fiber, two at a time as there.
-- `threading.Event` in `task`: waiting for it passes simulated time.
+- `threading.Event` in `task` and `threading.Lock` in `assignment`: waiting for them passes simulated time.
 - Faust, aiokafka's connection, and what `Worker` does with them: `process` and `fetching`.
 - Logs are dropped.
 """
@@ -15,6 +15,7 @@ TransactionalProducer, Gate, Aligner, and the fetch loop of `BatchConsumer`. Rep
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,21 @@ class Event:
         if not self._set:
             NOW.sleep(timeout)
         return self._set
+
+
+class Lock:
+    """`threading.Lock`, for which whoever waits lets others go on: the one who holds it may be stopped midway."""
+
+    def __init__(self) -> None:
+        self.held = False
+
+    def __enter__(self) -> None:
+        while self.held:
+            NOW.sleep(0.01)
+        self.held = True
+
+    def __exit__(self, *_exc: object) -> None:
+        self.held = False
 
 
 class Job:
@@ -183,6 +199,7 @@ def installed() -> Iterator[None]:
             patch.setattr(module, "asyncio", loop)
             patch.setattr(module, "log", _Silent())
         patch.setattr(task, "threading", SimpleNamespace(Event=Event))
+        patch.setattr(assignment, "threading", SimpleNamespace(Lock=Lock, local=threading.local))
         patch.setattr(producer, "Producer", SimulatedProducer)
         patch.setattr(changelog, "Consumer", SimulatedConsumer)
         patch.setattr(assignment, "Rows", SimulatedRows)
