@@ -32,6 +32,7 @@ _OWN = frozenset({"raccord-watermark", "raccord-arrivals"})
 RULE = """\
 name: abandoned_cart
 version: 1
+purpose: service
 channel: [email]
 key: cart_id
 opens: {event: Product Added}
@@ -43,7 +44,10 @@ grace: 1d
 retract_within: 24h
 payload: [cart]
 """
-"""The shipped rule, in seconds instead of minutes, and so that it does not matter when something was found out."""
+"""The shipped rule, in seconds instead of minutes, and so that it does not matter when something was found out.
+
+The purpose is one that nobody has refused: a refusal that is found out late does not take back what was sent (design:
+RULES, `retract_within`), and whether it is late depends on the faults."""
 AFTER_MS = 5_000
 
 
