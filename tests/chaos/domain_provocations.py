@@ -150,4 +150,3 @@ def examine(pipeline: Pipeline, until: int) -> list[str]:
     return [*differences(wanted, found), *differences_of_rows(wanted, rows, rows)]
 
 
-PLANTED = ("drops a redirect", "forgets REPOINT", "makes up trigger ids")
