@@ -18,7 +18,8 @@ from stream_app.app import load_policy
 from stream_app.errors import UserError
 from tests.chaos.broker import ProxiedBroker
 from tests.chaos.deployment import AFTER_MS, RULE, WORKERS, Deployment
-from tests.chaos.faults.every import FAULTS
+from tests.chaos.cluster import Cluster
+from tests.chaos.faults.every import ALL, FAULTS, OF_A_CLUSTER
 from tests.chaos.faults.fault import Scene
 from tests.chaos.faults.of_state import small_disks
 from tests.chaos.intake import Intake
@@ -48,6 +49,7 @@ class Plan:
         folder: for state and logs; None: a temporary one, which is removed when nothing was wrong.
         per_second: shoppers for each second.
         environment: further variables of the workers.
+        brokers: 1, behind a proxy, or 3.
     """
 
     seed: int
@@ -56,6 +58,12 @@ class Plan:
     folder: Path | None = None
     per_second: float = PER_SECOND
     environment: dict[str, str] = field(default_factory=dict)
+    brokers: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The faults that may be drawn."""
+        return tuple(self.faults) or tuple(FAULTS if self.brokers == 1 else OF_A_CLUSTER)
 
 
 @dataclass
@@ -88,10 +96,9 @@ def run(plan: Plan, progress: Callable[[str], None] = lambda _: None) -> Report:
         )
         folder.mkdir(parents=True, exist_ok=True)
         progress("starting Apache Kafka")
-        broker = stack.enter_context(ProxiedBroker())
-        names = plan.faults or tuple(FAULTS)
+        broker = stack.enter_context(ProxiedBroker() if plan.brokers == 1 else Cluster())
         disks = [folder / "state" / name for name in WORKERS]
-        if "full-disk" in names:
+        if "full-disk" in plan.names:
             stack.enter_context(small_disks(disks))
         deployment = stack.enter_context(
             Deployment(
@@ -141,10 +148,10 @@ class _Run:
 
     def _kinds(self) -> list[type[Fault]]:
         kinds = []
-        for name in self.plan.faults or FAULTS:
-            reason = FAULTS[name].impossible(self.scene)
+        for name in self.plan.names:
+            reason = ALL[name].impossible(self.scene)
             if reason is None:
-                kinds.append(FAULTS[name])
+                kinds.append(ALL[name])
             else:
                 self.report.left_out[name] = reason
         return kinds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections import Counter
@@ -61,12 +62,14 @@ class Conductor:
         self._log = log
         self._began = time.monotonic()
 
-    def run(self, progress: Callable[[float, list[str]], None] = lambda *_: None) -> None:
-        """Inject and heal, until nothing is left to do and nothing to feed."""
+    def run(
+        self, progress: Callable[[float, list[str]], None] = lambda *_: None, *, until: float = math.inf
+    ) -> None:
+        """Inject and heal, until nothing is left to do and nothing to feed, or until so many seconds have passed."""
         active: list[tuple[float, Fault]] = []
         waiting = list(self._acts)
         try:
-            while waiting or active or self._scene.intake.feeds:
+            while (waiting or active or self._scene.intake.feeds) and self._now < until:
                 now = self._now
                 for until, fault in [one for one in active if one[0] <= now]:
                     active.remove((until, fault))

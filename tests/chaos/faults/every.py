@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.faults.of_broker import KillBroker
 from tests.chaos.faults.of_clock import ClockJump
+from tests.chaos.faults.of_cluster import LoseABroker
 from tests.chaos.faults.of_input import Duplicates, Poison, Reordering
 from tests.chaos.faults.of_membership import RebalanceStorm
 from tests.chaos.faults.of_network import SilentBroker, SlowBroker, TornConnections
@@ -33,3 +34,10 @@ FAULTS: dict[str, type[Fault]] = {
         Poison,
     )
 }
+
+OF_A_CLUSTER: dict[str, type[Fault]] = {
+    fault.name: fault for fault in (LoseABroker, KillWorker, FreezeWorker, WipeWorker)
+}
+"""The same where there are three brokers, and nothing between them and the workers."""
+
+ALL = FAULTS | OF_A_CLUSTER

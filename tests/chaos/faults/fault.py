@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import random
 
     from tests.chaos.broker import ProxiedBroker
+    from tests.chaos.cluster import Cluster
     from tests.chaos.deployment import Deployment
     from tests.chaos.intake import Intake
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Scene:
     """Everything that can be made to fail."""
 
-    broker: ProxiedBroker
+    broker: ProxiedBroker | Cluster
     deployment: Deployment
     intake: Intake
 

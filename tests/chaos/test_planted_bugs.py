@@ -1,0 +1,46 @@
+"""Bugs that the design was made against, planted in turn: what can't tell each from a sound worker shows nothing.
+
+What provokes each is in `provocations` (the engine) and `domain_provocations`. That a sound worker passes the same is
+in `test_engine_chaos` and below.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import domain_sabotage, engine_sabotage
+from tests.chaos import domain_provocations
+from tests.chaos.provocations import PROVOKED_BY, job, noticed
+
+pytestmark = [pytest.mark.broker, pytest.mark.chaos]
+
+
+def test_each_planted_bug_of_the_engine_has_what_provokes_it():
+    assert PROVOKED_BY.keys() == engine_sabotage.PLANTS.keys()
+
+
+def test_there_are_ten_planted_bugs():
+    assert len(engine_sabotage.PLANTS | domain_sabotage.PLANTS) == 10
+
+
+@pytest.mark.parametrize("bug", PROVOKED_BY)
+def test_a_planted_bug_of_the_engine_is_noticed(bug, bootstrap_servers, topic_prefix, tmp_path):
+    with job(bootstrap_servers, topic_prefix, tmp_path) as run:
+        assert noticed(run, bug, PROVOKED_BY[bug]) is not None
+
+
+NOTICED = {
+    None: None,
+    "drops a redirect": "whose events are",
+    "forgets REPOINT": "lead to components that have joined others",
+    "makes up trigger ids": "have triggers of several ids",
+}
+"""What the oracle must say of each."""
+
+
+@pytest.mark.parametrize("bug", NOTICED)
+def test_a_planted_bug_of_the_domain_is_noticed_and_nothing_where_there_is_none(
+    bug, bootstrap_servers, tmp_path
+):
+    said = domain_provocations.noticed(bootstrap_servers, tmp_path, bug)
+    assert said is None if NOTICED[bug] is None else NOTICED[bug] in (said or "")
