@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More arguments for pytest: make test PYTEST="-k basket -x"
 PYTEST ?=
+# Arguments for make chaos
+CHAOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz bench bench-accuracy bench-identity bench-monetary bench-rules kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-rules kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +36,12 @@ unit: setup ## the tests that need no Kafka: seconds
 
 fuzz: setup ## the property tests on ten times as many examples, never drawn before; what it finds, it keeps in .hypothesis
 	@$(BIN)/python -m pytest tests/property -n 2 --hypothesis-profile=fuzz $(PYTEST)
+
+chaos: setup ## five minutes of faults on a live pipeline, then an oracle; CHAOS="--seed N --minutes M --brokers 3 --soak 30"
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+chaos-planted: setup ## plant ten bugs in turn, and see each of them found; results in tests/chaos/results
+	@$(BIN)/python -m tests.chaos.planted
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline

@@ -65,7 +65,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=PER_SECOND, help="shoppers for each second")
     parser.add_argument("--keep", type=Path, help="a folder in which to leave logs, state and schedule")
     parser.add_argument("--no-results", action="store_true", help="write no file of results")
-    parser.add_argument("--soak", type=float, metavar="MINUTES", help="steady load, few faults, memory and disk watched")
+    parser.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="steady load, few faults, memory and disk watched"
+    )
     return parser.parse_args()
 
 

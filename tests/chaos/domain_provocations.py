@@ -67,7 +67,9 @@ class Broken(Pipeline):
 
     def passed_on(self) -> float:
         """Return how many messages were passed on by a redirect."""
-        lines = [line for line in self.metrics("w1").splitlines() if line.startswith("raccord_forwarded_total")]
+        lines = [
+            line for line in self.metrics("w1").splitlines() if line.startswith("raccord_forwarded_total")
+        ]
         return sum(float(line.split()[-1]) for line in lines)
 
 
@@ -78,7 +80,13 @@ def of(n: int, *names: str) -> dict[str, Any]:
 
 def apart() -> Iterator[Planned]:
     for n in range(SHOPPERS):
-        basket = {"cart_id": f"cart-{n}", "product_id": "SKU-1", "price": 40.0, "quantity": 1, "currency": "EUR"}
+        basket = {
+            "cart_id": f"cart-{n}",
+            "product_id": "SKU-1",
+            "price": 40.0,
+            "quantity": 1,
+            "currency": "EUR",
+        }
         yield happened(f"add-{n}", 10, "Product Added", of(n, "cookie"), **basket)
         yield happened(f"card-{n}", 1, "Visit Started", of(n, "loyalty"), channel="store")
 
@@ -148,5 +156,3 @@ def examine(pipeline: Pipeline, until: int) -> list[str]:
     pipeline.workers["w1"].stop()
     rows = pipeline.rows()
     return [*differences(wanted, found), *differences_of_rows(wanted, rows, rows)]
-
-

@@ -314,7 +314,9 @@ class Found:
         return dict(words[-1][1:] for words in self.words.values() if words[-1][0] == "fire")
 
 
-def look(bootstrap: str, *, timeline: str, profiles: str, dead_letters: str, triggers: Iterable[str]) -> Found:
+def look(
+    bootstrap: str, *, timeline: str, profiles: str, dead_letters: str, triggers: Iterable[str]
+) -> Found:
     """Read the output topics."""
     auditor, found = Auditor(bootstrap), Found()
     decode = auditor._schemas.decode
@@ -459,7 +461,10 @@ def misled(rows: Mapping[str, Mapping[bytes, bytes]]) -> set[str]:
 
     An identifier is known by its label here, as in the rows.
     """
-    prefixes = {spec.name: spec.prefix for spec in (*with_prefixes(customer_tables()), *with_prefixes(RESOLVER_TABLES))}
+    prefixes = {
+        spec.name: spec.prefix
+        for spec in (*with_prefixes(customer_tables()), *with_prefixes(RESOLVER_TABLES))
+    }
     gone, leads = set(), {}
     for task, content in rows.items():
         for key, value in content.items():

@@ -62,7 +62,10 @@ def main(wanted: Sequence[str]) -> int:
     for one in tried:
         mark = "" if one.as_it_must_be else "[red]NOT AS IT MUST BE[/] "
         table.add_row(
-            one.bug or "nothing", one.provoked_by, mark + (one.noticed or "nothing")[:_SHOWN], str(one.seconds)
+            one.bug or "nothing",
+            one.provoked_by,
+            mark + (one.noticed or "nothing")[:_SHOWN],
+            str(one.seconds),
         )
     console.print(table)
     if not wanted:

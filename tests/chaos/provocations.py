@@ -156,7 +156,9 @@ PROVOKED_BY: dict[str, Callable[[Job, dict[str, str]], Counter[bytes]]] = {
 }
 
 
-def noticed(run: Job, bug: str | None, provoke: Callable[[Job, dict[str, str]], Counter[bytes]]) -> str | None:
+def noticed(
+    run: Job, bug: str | None, provoke: Callable[[Job, dict[str, str]], Counter[bytes]]
+) -> str | None:
     """Provoke a bug (None: a sound engine) and say what was noticed; None: nothing."""
     counts = provoke(run, {} if bug is None else {"RACCORD_PLANT": bug})
     try:

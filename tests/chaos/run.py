@@ -17,8 +17,8 @@ import yaml
 from stream_app.app import load_policy
 from stream_app.errors import UserError
 from tests.chaos.broker import ProxiedBroker
-from tests.chaos.deployment import AFTER_MS, RULE, WORKERS, Deployment
 from tests.chaos.cluster import Cluster
+from tests.chaos.deployment import AFTER_MS, RULE, WORKERS, Deployment
 from tests.chaos.faults.every import ALL, FAULTS, OF_A_CLUSTER
 from tests.chaos.faults.fault import Scene
 from tests.chaos.faults.of_state import small_disks
@@ -101,9 +101,7 @@ def run(plan: Plan, progress: Callable[[str], None] = lambda _: None) -> Report:
         if "full-disk" in plan.names:
             stack.enter_context(small_disks(disks))
         deployment = stack.enter_context(
-            Deployment(
-                broker.direct, broker.proxied, f"c{uuid.uuid4().hex[:8]}.", folder, plan.environment
-            )
+            Deployment(broker.direct, broker.proxied, f"c{uuid.uuid4().hex[:8]}.", folder, plan.environment)
         )
         intake = Intake(plan.seed, plan.seconds, plan.per_second, set(deployment.topics.channels))
         stack.callback(intake.stop)
@@ -125,7 +123,9 @@ class _Run:
         deployment, intake = self.scene.deployment, self.scene.intake
         self.progress("starting two workers")
         deployment.start(*WORKERS)
-        assert wait_for(deployment.at_work, READY_S), "the workers do not begin: " + deployment.log("w1")[-2_000:]
+        assert wait_for(deployment.at_work, READY_S), (
+            "the workers do not begin: " + deployment.log("w1")[-2_000:]
+        )
         log = self.folder / "schedule.jsonl"
         log.unlink(missing_ok=True)
         conductor = Conductor(self.scene, draw(self.plan.seed, self.plan.seconds, self._kinds()), log)
@@ -142,6 +142,7 @@ class _Run:
             self._judge(until)
         except UserError as error:
             report.wrong.append(str(error))
+        report.figures["bites"] = self._bites()
         report.restarts = {str(code): count for code, count in deployment.restarts.items()}
         report.figures["seconds"] = round(time.monotonic() - began, 1)
         return report
@@ -155,6 +156,16 @@ class _Run:
             else:
                 self.report.left_out[name] = reason
         return kinds
+
+    def _bites(self) -> dict[str, int]:
+        """Return what faults did that leave no other trace: a fault that does nothing is survived by anybody."""
+        intake, proxy = self.scene.intake, getattr(self.scene.broker, "proxy", None)
+        return {
+            "records sent twice": intake.copies,
+            "records out of order": intake.moved,
+            "poison": intake.poisoned,
+            "connections reset": 0 if proxy is None else proxy.torn,
+        }
 
     def _tell(self, now: float, active: list[str]) -> None:
         share = min(1.0, now / self.plan.seconds)

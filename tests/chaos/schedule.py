@@ -7,11 +7,12 @@ import math
 import random
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.chaos.faults.fault import Fault, Scene
@@ -65,19 +66,23 @@ class Conductor:
     def run(
         self, progress: Callable[[float, list[str]], None] = lambda *_: None, *, until: float = math.inf
     ) -> None:
-        """Inject and heal, until nothing is left to do and nothing to feed, or until so many seconds have passed."""
+        """Inject and heal, while there is something to feed, or until so many seconds have passed.
+
+        While a fault is injected or healed, which may take long, the schedule's clock stands still.
+        """
         active: list[tuple[float, Fault]] = []
         waiting = list(self._acts)
         try:
-            while (waiting or active or self._scene.intake.feeds) and self._now < until:
+            while (active or self._scene.intake.feeds) and self._now < until:
                 now = self._now
-                for until, fault in [one for one in active if one[0] <= now]:
-                    active.remove((until, fault))
-                    self._heal(fault)
-                while waiting and waiting[0].at <= self._now:
+                for ended in [one for one in active if one[0] <= now]:
+                    active.remove(ended)
+                    self._heal(ended[1])
+                while waiting and waiting[0].at <= self._now and self._scene.intake.feeds:
                     fault = waiting.pop(0).fault
                     self._write("begins", fault)
-                    fault.inject(self._scene)
+                    with self._standing_still():
+                        fault.inject(self._scene)
                     active.append((self._now + fault.seconds, fault))
                 for _, fault in active:
                     fault.step(self._scene)
@@ -92,8 +97,15 @@ class Conductor:
     def _now(self) -> float:
         return time.monotonic() - self._began
 
+    @contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        before = time.monotonic()
+        yield
+        self._began += time.monotonic() - before
+
     def _heal(self, fault: Fault) -> None:
-        fault.heal(self._scene)
+        with self._standing_still():
+            fault.heal(self._scene)
         self._write("ends", fault)
         self.survived[fault.name] += 1
 

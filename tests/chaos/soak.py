@@ -2,10 +2,10 @@
 
     python -m tests.chaos --soak 30
 
-The shoppers of one day come again and again, a day a minute. Half of what they send are copies of what they sent on the
-first day, half is new: so both dropping and folding are at work. Topics that are streams keep `STREAM_BYTES` a partition;
-topics that are tables are rolled and compacted twice a minute. Faults are those that end no process: an old one is what
-shows a leak.
+The shoppers of one day come again and again, a day a minute. Half of what they send are copies of what they sent on
+the first day, half is new: so both dropping and folding are at work. Topics that are streams keep `STREAM_BYTES` a
+partition; topics that are tables are rolled and compacted twice a minute. Faults are those that end no process: an old
+one is what shows a leak.
 
 What must be flat:
 - the memory of each worker, and of the broker; what streams take on the broker's disk, and what the broker keeps for
@@ -14,8 +14,8 @@ What must be flat:
   design, so their whole can't be flat while new ones come.
 
 Flat is what rises by less than `RISE` of its mean, or by less than its `noise`, over the time after the warm-up
-(`WARM_UP` of all): the rise of the line of least squares through all samples, from its beginning to its end. The noise is
-what logs and stores go up and down by when they are rolled and compacted.
+(`WARM_UP` of all): the rise of the line of least squares through all samples, from its beginning to its end. The noise
+is what logs and stores go up and down by when they are rolled and compacted.
 """
 
 from __future__ import annotations
@@ -322,9 +322,7 @@ def main(minutes: float, seed: int, console: Console) -> int:
     return told(console, sampler.samples, survived, deployment, minutes, seed)
 
 
-def soak(
-    scene: Scene, acts: list[Act], seconds: float, folder: Path, console: Console
-) -> Counter[str]:
+def soak(scene: Scene, acts: list[Act], seconds: float, folder: Path, console: Console) -> Counter[str]:
     """Carry the faults out for so long; return how many of each were survived."""
     conductor = Conductor(scene, acts, folder / "schedule.jsonl")
 
@@ -375,12 +373,10 @@ def told(
         {
             "minutes": minutes,
             "seed": seed,
-            "rule": f"after {WARM_UP:.0%} of the time, the least-squares line rises by less than {RISE:.0%} of the mean, "
-            "or than the line's noise",
+            "rule": f"after {WARM_UP:.0%} of the time, the least-squares line rises by less than {RISE:.0%} of "
+            "the mean, or than the line's noise",
             "flat": flat,
-            "lines": {
-                name: {**LINES[name]._asdict(), **one._asdict()} for name, one in verdicts.items()
-            },
+            "lines": {name: {**LINES[name]._asdict(), **one._asdict()} for name, one in verdicts.items()},
             "records": deployment._feed.sent,
             "survived": dict(survived),
             "restarts_by_exit_code": {str(code): n for code, n in deployment.restarts.items()},

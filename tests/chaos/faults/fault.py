@@ -56,6 +56,6 @@ class Fault:
         """End."""
 
     @classmethod
-    def impossible(cls, scene: Scene) -> str | None:
+    def impossible(cls, scene: Scene) -> str | None:  # noqa: ARG003 - for those that override it
         """Say why it can't be done on this machine; None: it can."""
         return None
