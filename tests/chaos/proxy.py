@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 _PIECE = 64 * 1024
+_RESET = struct.pack("ii", 1, 0)
+"""Linger for 0 s: a close is then a reset."""
 
 
 class Proxy:
@@ -77,6 +81,8 @@ class Proxy:
     async def _tear(self) -> None:
         for pair in list(self._pairs):
             for writer in pair:
+                # Without this, what is closed is closed politely.
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 writer.transport.abort()
             self.torn += 1
 
