@@ -3,12 +3,14 @@
 `RACCORD_CRASH=point:n` ends the process the n-th time it comes to a point of a commit; `RACCORD_FREEZE=point:n`
 stops it there with SIGSTOP, and it goes on from there when it is told to. `RACCORD_UNDELIVERED=point:n` has what waits
 to be sent there fail, as a delivery that has timed out. A sound engine survives all of these at each point.
+`RACCORD_LAG=seconds` has each stage rest between two messages, so that others that were fetched already wait behind.
 `RACCORD_PLANT=bug` plants a bug that the engine was designed against; a test that can't tell it from a sound
 engine shows nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -26,7 +28,7 @@ from stream_app.engine.transport import Gate
 from stream_app.engine.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 CRASHED = 99
 """Exit code of a worker that was ended at a point."""
@@ -98,9 +100,31 @@ def apply(environment: Mapping[str, str]) -> None:
     _after(Epoch, "commit", lambda *_: points.reach("after_epoch"))
     _after(changelog.Restorer, "_apply", lambda *_: points.reach("in_restore"))
     _after(changelog.Restorer, "restore", lambda *_: sys.stderr.write(f"{RESTORED}\n"))
+    if "RACCORD_LAG" in environment:
+        _rest_between_messages(float(environment["RACCORD_LAG"]))
     plant = environment.get("RACCORD_PLANT")
     if plant in PLANTS:
         PLANTS[plant]()
+
+
+def _rest_between_messages(seconds: float) -> None:
+    """Have the agents rest, while the fetch loop goes on."""
+    original = Worker._agent
+
+    def agent(self: Worker) -> Callable[[Any], Any]:
+        take = original(self)
+
+        async def resting(stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            async for message in stream:
+                yield message
+                await asyncio.sleep(seconds)
+
+        async def slow(stream: AsyncIterator[Any]) -> None:
+            await take(resting(stream))
+
+        return slow
+
+    Worker._agent = agent
 
 
 class _Producer(confluent_kafka.Producer):
@@ -177,8 +201,11 @@ def _do_not_wait_for_open_transactions() -> None:
 
     def wait(self: Any, where: Any, cancelled: Any) -> tuple[int, int]:
         stable = self._committed.get_watermark_offsets(where, timeout=10)
-        self._all = _Answers(stable)
-        return original(self, where, cancelled)
+        everything, self._all = self._all, _Answers(stable)
+        try:
+            return original(self, where, cancelled)
+        finally:
+            self._all = everything  # it is asked about the input too
 
     changelog.Restorer._wait_stable = wait
 

@@ -130,7 +130,7 @@ def echo() -> Iterator[int]:
                 threading.Thread(target=speak, args=(connection,), daemon=True).start()
 
         def speak(connection: socket.socket) -> None:
-            with connection:
+            with connection, suppress(ConnectionResetError):
                 while said := connection.recv(1_024):
                     connection.sendall(said)
 
@@ -158,6 +158,8 @@ def test_a_proxy_passes_on_hangs_tears_and_refuses():
                 client.recv(10)
             assert proxy.torn == 1
         proxy.refuse = True
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-            with suppress(ConnectionResetError):
-                assert client.recv(10) == b""
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as client,
+            suppress(ConnectionResetError),
+        ):
+            assert client.recv(10) == b""
