@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from stream_app.errors import Exit, UserError
 from stream_app.runs.workers import WorkerProcess
 from tests.chaos.worker import set_clock
-from tests.pipeline_job import Pipeline
+from tests.pipeline_job import CHANGELOG_KEY, Pipeline, stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,11 +106,10 @@ class Deployment(Pipeline):
         if name in self.workers:
             self.workers[name].kill()
 
-    def leave(self, name: str) -> None:
-        """Have a worker leave in order; nobody starts it again before `start`."""
+    def leave(self, name: str) -> int:
+        """Have a worker leave in order and return its exit code; nobody starts it again before `start`."""
         self._wanted.discard(name)
-        if name in self.workers:
-            self.workers[name].stop()
+        return self.workers[name].stop() if name in self.workers else 0
 
     def supervise(self) -> None:
         """Start workers again that have ended by themselves."""
@@ -137,6 +136,28 @@ class Deployment(Pipeline):
         told = [self._tasks(name) for name in running]
         complete = all(told) and sum(told) == 2 * self.settings.partitions
         return complete and told == [self._tasks(name) for name in running]
+
+    def stays_at_work(self, seconds: float) -> bool:
+        """Tell whether the workers have every task for so long."""
+        until = time.monotonic() + seconds
+        while self.at_work():
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.3)
+        return False
+
+    def starts_of(self, name: str, said: str) -> int:
+        """Return how often a worker has said something in its log; 0 while it has none."""
+        return self.log(name).count(said) if (self.folder / f"{name}.log").exists() else 0
+
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Return worker/task -> its changelog position and how many rows there are; the workers must have stopped."""
+        found = {}
+        for current in sorted(self.settings.data.glob("*/*-*/CURRENT")):
+            rows = stored(current.parent)
+            position = int(rows.pop(CHANGELOG_KEY, b"0").split()[0])
+            found[f"{current.parent.parent.name}/{current.parent.name}"] = (position, len(rows))
+        return found
 
     def _tasks(self, name: str) -> int:
         pattern = r'^raccord_tasks\{.*stage="(?:resolve|customer)"\} (\d+)'

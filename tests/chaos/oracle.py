@@ -499,5 +499,9 @@ def differences_of_rows(
             if one.get(key) != other.get(key) and not key.startswith(POSITION)
         ]
         if keys:
-            told.append(f"rebuilt state: {len(keys)} rows of {task} differ: {_some(keys)}")
+            gone, new = sum(key not in other for key in keys), sum(key not in one for key in keys)
+            told.append(
+                f"rebuilt state: {len(keys)} rows of {task} differ (of {len(one)} there were, {len(other)} there are; "
+                f"{gone} are missing, {new} are new): {_some(keys)}"
+            )
     return told

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 PER_SECOND = 6.0
 """Shoppers that each second brings: about 80 records."""
 READY_S = 60.0
+REST_S = 2.0
+"""For so long all tasks must have an owner before the stores are read: a group that forms tells of some twice."""
 
 
 @dataclass
@@ -237,9 +239,13 @@ class _Run:
     def _rows_at_rest(self) -> dict[str, dict[bytes, bytes]]:
         """Stop the workers in order, and return what their stores hold."""
         deployment = self.scene.deployment
-        assert wait_for(deployment.at_work, READY_S), "the workers do not take up all tasks"
-        for name in WORKERS:
-            deployment.leave(name)
+        assert wait_for(lambda: deployment.stays_at_work(REST_S), READY_S), (
+            "the workers do not take up all tasks"
+        )
+        codes = [deployment.leave(name) for name in WORKERS]
+        if any(codes):  # who is killed for not stopping leaves rows that are older than its last word
+            self.report.wrong.append(f"the workers did not stop in order: exit codes {codes}")
+        self.report.figures.setdefault("stores", []).append(deployment.places())
         return deployment.rows()
 
 
