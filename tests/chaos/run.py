@@ -189,8 +189,8 @@ class _Run:
         self._compare_topics(wanted, "live")
         self.progress("reading the stores, removing them, and having them rebuilt")
         before = self._rows_at_rest()
-        for name in WORKERS:
-            deployment.wipe(name)
+        for folder in deployment.settings.data.iterdir():  # those too of workers that came and went
+            deployment.wipe(folder.name)
         deployment.start(*WORKERS)
         after = self._rows_at_rest()
         report.wrong += differences_of_rows(wanted, before, after)
