@@ -8,9 +8,11 @@ FUZZ ?=
 MUTANTS ?=
 # Arguments for the simulation: make simulate SIMULATE="--job road --seeds 20000 --from 5000"
 SIMULATE ?=
+# Arguments of make chaos: make chaos CHAOS="--seed 7 --minutes 5"
+CHAOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +50,12 @@ mutants: setup ## change the domain's code, and see whether tests notice: MUTANT
 
 simulate: setup ## the engine and the road on a Kafka in memory: thousands of crashes and freezes, each seed replays
 	@$(BIN)/python -m tests.simulation $(SIMULATE)
+
+chaos: setup ## five minutes of faults on a live pipeline, then an oracle; CHAOS="--seed N --minutes M --brokers 3 --soak 30"
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+chaos-planted: setup ## plant ten bugs in turn, and see each of them found; results in tests/chaos/results
+	@$(BIN)/python -m tests.chaos.planted
 
 bench: setup ## measure events per second and latency; results in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks.pipeline

@@ -1,13 +1,16 @@
 """Breaks a worker of `engine_worker` on purpose, as its environment says, so that tests can see what notices.
 
 `RACCORD_CRASH=point:n` ends the process the n-th time it comes to a point of a commit; `RACCORD_FREEZE=point:n`
-stops it there with SIGSTOP, and it goes on from there when it is told to. A sound engine survives both at each point.
+stops it there with SIGSTOP, and it goes on from there when it is told to. `RACCORD_UNDELIVERED=point:n` has what waits
+to be sent there fail, as a delivery that has timed out. A sound engine survives all of these at each point.
+`RACCORD_LAG=seconds` has each stage rest between two messages, so that others that were fetched already wait behind.
 `RACCORD_PLANT=bug` plants a bug that the engine was designed against; a test that can't tell it from a sound
 engine shows nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -15,19 +18,28 @@ from typing import TYPE_CHECKING, Any
 
 import confluent_kafka
 
-from stream_app.engine import changelog, producer
+from stream_app.engine import changelog, epoch, producer
+from stream_app.engine.assignment import Assignment
 from stream_app.engine.epoch import Epoch
+from stream_app.engine.errors import EpochAbortedError, FencedError
 from stream_app.engine.store import Store
 from stream_app.engine.task import Task
+from stream_app.engine.transport import Gate
+from stream_app.engine.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 CRASHED = 99
 """Exit code of a worker that was ended at a point."""
 
 RESTORED = "a task's rows are restored"
 """What a worker says in its log for each of its tasks."""
+
+UNDELIVERED = "what waited to be sent was thrown away"
+"""What a worker says in its log when it did as `RACCORD_UNDELIVERED` says."""
+
+HOW = ("CRASH", "FREEZE", "UNDELIVERED")
 
 POINTS = (
     "before_flush",
@@ -48,7 +60,7 @@ class Points:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.rows = False
         self._left: dict[tuple[str, str], int] = {}
-        for how in ("CRASH", "FREEZE"):
+        for how in HOW:
             point, _, times = environment.get(f"RACCORD_{how}", "").partition(":")
             if point:
                 assert point in POINTS, point
@@ -58,17 +70,24 @@ class Points:
         """Begin a commit."""
         self.rows = any(task.dirty and task.store.dirty for task in tasks)
 
-    def reach(self, point: str) -> None:
-        """Come to a point."""
-        for how in ("CRASH", "FREEZE"):
+    def reach(self, point: str, producer: confluent_kafka.Producer | None = None) -> None:
+        """Come to a point; `producer` is the one that has something to send there."""
+        for how in HOW:
             left = self._left.get((how, point))
             if left is None:
                 continue
             self._left[how, point] = left - 1
-            if left == 1 and how == "CRASH":
+            if left != 1:
+                continue
+            if how == "CRASH":
                 os._exit(CRASHED)
-            if left == 1:
+            elif how == "FREEZE":
                 os.kill(os.getpid(), signal.SIGSTOP)
+            else:
+                assert producer is not None, "nothing is sent there"
+                assert len(producer), "everything has been sent already"
+                producer.purge(in_queue=True, in_flight=False)
+                sys.stderr.write(f"{UNDELIVERED}\n")
 
 
 def apply(environment: Mapping[str, str]) -> None:
@@ -81,9 +100,31 @@ def apply(environment: Mapping[str, str]) -> None:
     _after(Epoch, "commit", lambda *_: points.reach("after_epoch"))
     _after(changelog.Restorer, "_apply", lambda *_: points.reach("in_restore"))
     _after(changelog.Restorer, "restore", lambda *_: sys.stderr.write(f"{RESTORED}\n"))
+    if "RACCORD_LAG" in environment:
+        _rest_between_messages(float(environment["RACCORD_LAG"]))
     plant = environment.get("RACCORD_PLANT")
-    if plant:
+    if plant in PLANTS:
         PLANTS[plant]()
+
+
+def _rest_between_messages(seconds: float) -> None:
+    """Have the agents rest, while the fetch loop goes on."""
+    original = Worker._agent
+
+    def agent(self: Worker) -> Callable[[Any], Any]:
+        take = original(self)
+
+        async def resting(stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            async for message in stream:
+                yield message
+                await asyncio.sleep(seconds)
+
+        async def slow(stream: AsyncIterator[Any]) -> None:
+            await take(resting(stream))
+
+        return slow
+
+    Worker._agent = agent
 
 
 class _Producer(confluent_kafka.Producer):
@@ -92,7 +133,7 @@ class _Producer(confluent_kafka.Producer):
     points: Points
 
     def flush(self, *arguments: Any) -> Any:
-        self.points.reach("before_flush")
+        self.points.reach("before_flush", self)
         left = super().flush(*arguments)
         self.points.reach("after_flush")
         return left
@@ -160,8 +201,11 @@ def _do_not_wait_for_open_transactions() -> None:
 
     def wait(self: Any, where: Any, cancelled: Any) -> tuple[int, int]:
         stable = self._committed.get_watermark_offsets(where, timeout=10)
-        self._all = _Answers(stable)
-        return original(self, where, cancelled)
+        everything, self._all = self._all, _Answers(stable)
+        try:
+            return original(self, where, cancelled)
+        finally:
+            self._all = everything  # it is asked about the input too
 
     changelog.Restorer._wait_stable = wait
 
@@ -178,8 +222,65 @@ class _Answers:
     def close(self) -> None: ...
 
 
+def _take_what_was_fetched_before_a_seek() -> None:
+    """Believe that offsets tell what is stale: whatever lies behind the position is taken."""
+    original = Gate.reopen
+
+    def reopen(self: Gate, *arguments: Any) -> int:
+        original(self, *arguments)
+        return -1
+
+    Gate.reopen = reopen
+
+
+def _trust_the_groups_offset() -> None:
+    """Begin where the group's offset is, as consumers do, and not where the rows say."""
+    of_group: dict[str, int] = {}
+    groups: list[str] = []
+    _after(Worker, "__init__", lambda worker: groups.append(worker.config.group))
+    restore, open_ = Assignment._restore, Task.open
+
+    def asking(self: Assignment, task: Task, rows: Any) -> Any:
+        consumer = confluent_kafka.Consumer({**self._client, "group.id": groups[0]})
+        (found,) = consumer.committed([confluent_kafka.TopicPartition(*task.tp)], timeout=10)
+        consumer.close()
+        of_group[task.id] = max(0, found.offset)
+        return restore(self, task, rows)
+
+    def opened(self: Task, *arguments: Any) -> None:
+        open_(self, *arguments)
+        self.position = of_group[self.id]
+
+    Assignment._restore, Task.open = asking, opened
+
+
+def _ignore_a_failed_delivery() -> None:
+    """Take an epoch as committed whose transaction was aborted for a message that could not be delivered."""
+    original = producer.TransactionalProducer.commit
+
+    def commit(self: Any, *arguments: Any) -> None:
+        try:
+            original(self, *arguments)
+        except FencedError:
+            raise
+        except EpochAbortedError as error:
+            sys.stderr.write(f"planted: goes on though {error}\n")
+
+    producer.TransactionalProducer.commit = commit
+
+
+def _commit_though_fenced() -> None:
+    """Commit what is there when the partitions are gone, without a word of which generation it is from."""
+    original = epoch.group_metadata
+    epoch.group_metadata = lambda group, _generation, _member: original(group, -1, "")
+
+
 PLANTS: dict[str, Callable[[], None]] = {
+    "takes what was fetched before a seek": _take_what_was_fetched_before_a_seek,
+    "trusts the group's offset": _trust_the_groups_offset,
     "leaves out the position": _leave_out_the_position,
     "writes RocksDB first": _write_rocksdb_first,
     "does not wait for open transactions": _do_not_wait_for_open_transactions,
+    "ignores a failed delivery": _ignore_a_failed_delivery,
+    "commits though it is fenced": _commit_though_fenced,
 }
