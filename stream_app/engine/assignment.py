@@ -58,9 +58,8 @@ class _Shared:
 
     def __init__(self, since: int) -> None:
         self.since = since
-        """Where to begin: at the end of what all of them have already, and once more at the beginning."""
+        """Where `rows` begin, or are to: at the end of what all of them have already."""
         self.rows: MemoryRows | None = None
-        self.whole = False
         self.lock = threading.Lock()
 
 
@@ -271,20 +270,21 @@ class Assignment:
         )
 
     def _read_shared(self, task: Task, rows: Rows | MemoryRows, shared: _Shared) -> None:
-        """Take the task's row from what is read for all; whoever comes first reads it."""
+        """Take the task's row from what is read for all; who comes first reads it, and who has less than it reads more.
+
+        Rows that a task was thought to have may be gone by now: closed by its restore before, which was broken off.
+        """
         with shared.lock:
-            if shared.rows is None:
+            if shared.rows is None or rows.changelog_position < shared.since:
+                shared.since, shared.rows = min(shared.since, rows.changelog_position), None
                 found = MemoryRows()
-                found.changelog_position, shared.since = shared.since, 0
-                shared.whole = found.changelog_position == 0
+                found.changelog_position = shared.since
                 self._read_changelog(task, found)
                 shared.rows = found
             read = shared.rows
-            if rows.changelog_position > read.changelog_position:
-                if not shared.whole:
-                    shared.rows = None  # it lacks what those rows were thought to have
-                msg = f"the rows go up to {rows.changelog_position}, and {task.stage.changelog} ends before that"
-                raise StaleRowsError(msg)
+        if rows.changelog_position > read.changelog_position:
+            msg = f"the rows go up to {rows.changelog_position}, and {task.stage.changelog} ends before that"
+            raise StaleRowsError(msg)
         rows.write([row for row in read.scan(b"", None) if task.owns(row[0])], read.changelog_position)
 
     def _check_input(self, task: Task, rows: Rows | MemoryRows) -> None:

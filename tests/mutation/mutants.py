@@ -227,7 +227,7 @@ def publish(module: str, found: dict[str, Any], mutmut: str) -> None:
     """Write a module's result among those of the others."""
     known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {"modules": {}}
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
+        ["git", "rev-parse", "--short", "HEAD"],
         cwd=ROOT,
         capture_output=True,
         text=True,
