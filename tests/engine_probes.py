@@ -133,11 +133,11 @@ def slow_restore(build: Build) -> Worker:
     """Nothing is restored for some seconds, during which nothing is fetched either."""
     restore, until = Assignment._restore, time.monotonic() + SLOW_RESTORE_S
 
-    def slowly(self: Assignment, task: Task, rows: Any) -> Any:
+    def slowly(self: Assignment, task: Task, *arguments: Any) -> Any:
         say(RESTORING, task.id)
         while time.monotonic() < until and not task.cancelled.is_set():
             time.sleep(0.05)
-        return restore(self, task, rows)
+        return restore(self, task, *arguments)
 
     Assignment._restore = slowly
     worker = build()

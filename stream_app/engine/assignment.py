@@ -22,12 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from confluent_kafka import KafkaException
 from faust.types import TP
 
 from stream_app.engine.changelog import Progress, RestoreCancelledError, Restorer
 from stream_app.engine.errors import EngineError, FatalError, StaleRowsError
-from stream_app.engine.producer import end_transaction
+from stream_app.engine.orphans import end_in_background
 from stream_app.engine.roster import Roster
 from stream_app.engine.standby import Standbys
 from stream_app.engine.store import MemoryRows, Rows, wipe
@@ -157,8 +156,7 @@ class Assignment:
             if rows is not None:
                 rows.close()
             self._observer.closed(task)
-        for gone in self._roster.take_gone():
-            self._pool.submit(self._end_transaction, gone)
+        end_in_background(self._client, self._roster.take_gone())
         self._standbys.follow({TP(*one) for one in self._roster.standbys} - tps)
         self._shared = self._to_share(tps)
         for tp in sorted(tps):
@@ -321,15 +319,6 @@ class Assignment:
             wipe(folder)
             rows = Rows(folder, self._cache)
         return rows
-
-    def _end_transaction(self, transactional_id: str) -> None:
-        """End what a worker that is gone has left open; if that fails, the broker's timeout does."""
-        try:
-            end_transaction(self._client, transactional_id)
-        except KafkaException as error:
-            log.warning("transaction_not_ended", of=transactional_id, reason=error.args[0].str())
-        else:
-            log.info("transaction_ended", of=transactional_id)
 
     def _restorer(self) -> Restorer:
         restorer: Restorer | None = getattr(self._local, "restorer", None)

@@ -133,7 +133,7 @@ class PerTopicAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiok
         """Return what is told when joining: subscriptions, and what was last assigned, in which generation."""
         held, generation = self._held or ({}, StickyPartitionAssignor.DEFAULT_GENERATION_ID)
         roster = self._roster
-        told = Told(roster.worker, roster.transactional_id, sorted(roster.warm))
+        told = Told(roster.worker, roster.transactional_id, sorted(roster.warm), sorted(roster.members))
         sticky = StickyAssignorUserDataV1(list(held.items()), generation).encode()
         return ConsumerProtocolMemberMetadata(_VERSION, list(topics), with_told(sticky, told))
 
@@ -164,7 +164,7 @@ class PerTopicAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiok
                 if partitions:
                     assigned[reader].append((name, partitions))
         there = frozenset(one.transactional_id for one in told.values() if one.transactional_id)
-        self._roster.left(there)
+        self._roster.left(frozenset(known for one in told.values() for known in one.members), there)
         standbys = _standbys(topics, assigned, told, self._roster.replicas)
         return {
             member: ConsumerProtocolMemberAssignment(

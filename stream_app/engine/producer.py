@@ -39,17 +39,6 @@ _FENCED_BY_GROUP = frozenset(
 )
 
 
-def end_transaction(config: Mapping[str, Any], transactional_id: str, timeout_s: float = 10.0) -> None:
-    """End the open transaction of a producer that is gone, if it has one: whoever opens its id does.
-
-    Raises:
-        KafkaException: the broker did not do it in time.
-    """
-    producer = Producer({**config, "transactional.id": transactional_id, "enable.idempotence": True})
-    producer.init_transactions(timeout_s)
-    producer.close()
-
-
 class TransactionalProducer:
     """A confluent-kafka producer that always is inside a transaction.
 
@@ -209,7 +198,13 @@ class TransactionalProducer:
 
         So nobody asks for reports on single messages. Half a microsecond each, they were 3 % of a worker's time.
         """
-        remaining = self._producer.flush(self._timeout)
+        try:
+            remaining = self._producer.flush(self._timeout)
+        except SystemError as error:
+            # A producer that is fenced says so while it hands out reports, and Python complains of the next report.
+            if isinstance(error.__cause__, KafkaException):
+                raise error.__cause__ from error
+            raise
         if remaining:
             self.abort()
             msg = f"delivery failed: {remaining} messages not delivered"
@@ -245,7 +240,7 @@ class TransactionalProducer:
         raise OutcomeUnknownError(msg) from error
 
     def _reopen(self) -> None:
-        with contextlib.suppress(KafkaException):  # a producer that failed for good says so once more
+        with contextlib.suppress(KafkaException, SystemError):  # one that failed for good says so once more
             self._producer.purge()
             self._producer.poll(0)
         self._producer = self._open()

@@ -1,10 +1,11 @@
 """What the members of a group tell each other when it forms, beside what they read: who they are, and who stands by.
 
 Rules:
-- A member tells its worker, its transactional id, and which partitions it keeps warm rows of.
+- A member tells its worker, its transactional id, which partitions it keeps warm rows of, and who was in the group when
+  it formed last: whoever leads it next may be new to it.
 - The group's leader answers each with the transactional ids of all members, and with the partitions whose rows it is to
   keep warm while others own them.
-- Whose transactional id was answered the last time, and is nobody's now, is gone. The leader ends its open transaction,
+- Whose transactional id somebody tells of, and is nobody's now, is gone. The leader ends its open transaction,
   by opening the id: the next owner of its partitions, and all who read what it wrote, would else wait for
   `transaction.timeout.ms`. A worker that was only silent finds its producer fenced, as it would have found its offsets.
 
@@ -25,11 +26,12 @@ Partitions = frozenset[tuple[str, int]]
 
 
 class Told(msgspec.Struct, array_like=True):
-    """What a member tells: its worker, its transactional id, and the partitions that it has warm."""
+    """What a member tells: its worker, its transactional id, the partitions that it has warm, and whom it knows."""
 
     worker: str
     transactional_id: str
     warm: list[tuple[str, int]] = []
+    members: list[str] = []
 
 
 class Answered(msgspec.Struct, array_like=True):
@@ -93,10 +95,10 @@ class Roster:
     _gone: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def left(self, members: frozenset[str]) -> None:
+    def left(self, known: frozenset[str], members: frozenset[str]) -> None:
         """Note, in the leader, who was in the group and is in it no more."""
         with self._lock:
-            self._gone |= self.members - members
+            self._gone |= known
             self._gone -= members
 
     def take_gone(self) -> set[str]:

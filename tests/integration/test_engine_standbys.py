@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine_job import Job, Probed, every_tenth
-from tests.engine_sabotage import CRASHED
+from tests.engine_sabotage import CRASHED, RESTORED
 from tests.engine_worker import PARTITIONS
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -67,12 +68,13 @@ def test_what_a_worker_that_is_gone_left_open_is_waited_for_by_nobody_and_is_in_
     patient = {**WARM, "TRANSACTION_MS": "600000"}
     with Job(bootstrap_servers, topic_prefix, tmp_path, time_mode="events") as job:
         job.start("w2", **patient)
+        assert wait_for(lambda: job.log("w2").count(RESTORED) == 2 * PARTITIONS), job.log("w2")
         died = job.start("w1", **patient, RACCORD_CRASH="after_offsets:3")
         counts = job.feed([(b"k%03d" % (n % 40), b"x") for n in range(6_000)], seconds=8.0, count=6_000)
         assert died.wait(30) == CRASHED
+        assert wait_for(lambda: "transaction_ended" in job.log("w2"), 40), job.log("w2")
         job.drain(60)
         assert outputs(job) == every_tenth(counts)
-        assert "transaction_ended" in job.log("w2")
 
 
 def test_a_worker_that_leaves_gives_its_partitions_to_who_has_them_warm_and_gets_them_back_warm(

@@ -11,14 +11,21 @@ from typing import Any
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.planned import Planned
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.changelog import Progress, Restorer
 from stream_app.engine.codec import decode_marker
-from stream_app.engine.errors import EngineError, EpochAbortedError, FencedError, StaleRowsError
+from stream_app.engine.errors import (
+    EngineError,
+    EpochAbortedError,
+    FencedError,
+    OutcomeUnknownError,
+    StaleRowsError,
+)
 from stream_app.engine.group_metadata import group_metadata
+from stream_app.engine.orphans import end_if_open
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.store import Rows
 from stream_app.runs import feed as feed_module
@@ -336,3 +343,40 @@ def test_a_message_that_fails_takes_its_transaction_with_it_and_not_the_next(kaf
     producer.send(here, b"kept", b"key")
     producer.commit([], None)
     assert [value for _, value, _ in kafka.read(here)] == [b"kept"]
+
+
+def test_only_a_transaction_that_is_open_is_ended(kafka):
+    name, topic = f"{kafka.prefix}orphan", kafka.topic("topic")
+    assert not end_if_open(kafka.client, name)  # nobody has ever had it
+    producer = Producer({**kafka.client, "transactional.id": name})
+    producer.init_transactions(20)
+    assert not end_if_open(kafka.client, name)
+    producer.begin_transaction()
+    producer.produce(topic, b"v", b"k", 0)
+    producer.commit_transaction(20)  # it has not been fenced
+    producer.begin_transaction()
+    producer.produce(topic, b"w", b"k", 0)
+    assert producer.flush(20) == 0
+    assert end_if_open(kafka.client, name)
+    with pytest.raises(KafkaException) as caught:
+        producer.commit_transaction(20)
+    assert caught.value.args[0].code() == KafkaError._FENCED
+    assert kafka.read(topic) == [(b"k", b"v", 0)]
+
+
+def test_a_producer_that_is_fenced_while_reports_wait_is_made_anew(kafka):
+    topic = kafka.topic("topic")
+    producer, told = kafka.producer("slot"), []
+    producer.send(topic, b"one", b"k", 0)
+    producer.commit([], None)
+    for number in range(200):
+        producer.send(topic, b"%d" % number, b"k", 0, on_delivery=lambda *said: told.append(said))
+    assert end_if_open(kafka.client, f"{kafka.prefix}slot") or not told
+    kafka.producer("slot")  # whoever opens the id last has it
+    for number in range(200):
+        producer.send(topic, b"%d" % number, b"k", 0, on_delivery=lambda *said: told.append(said))
+    with pytest.raises(OutcomeUnknownError):
+        producer.commit([], None)
+    producer.send(topic, b"two", b"k", 0)
+    producer.commit([], None)
+    assert [value for _, value, _ in kafka.read(topic)] == [b"one", b"two"]

@@ -163,6 +163,16 @@ def test_the_leader_is_told_of_everybody_who_is_gone_and_of_nobody_else(drawn, r
     assert group.form() == set()
 
 
+def test_a_leader_that_is_new_to_the_group_is_told_of_who_is_gone_too():
+    group = formed((4, 1, [1, 1, 1]))
+    group.die("w0.0")
+    old = group.members
+    group.members = {}
+    group.join("new", "new")  # the first one there: it leads
+    group.members.update(old)
+    assert group.form() == {"group-w0.0"}
+
+
 def test_who_came_back_under_its_old_name_is_not_gone():
     group = formed((4, 1, [1, 1]))
     group.die("w1.0")

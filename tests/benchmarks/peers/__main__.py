@@ -24,7 +24,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -37,7 +36,7 @@ from stream_app.embedded.broker import EmbeddedKafka
 from stream_app.embedded.java import find_java
 from stream_app.runs.show import Show
 from tests.benchmarks import pipeline
-from tests.benchmarks.peers import jobs, systems
+from tests.benchmarks.peers import java, jobs, systems
 from tests.benchmarks.peers.bed import (
     PARTITIONS,
     ROOT,
@@ -61,7 +60,7 @@ RESULTS = ROOT / "tests" / "benchmarks" / "results" / "peers.json"
 CACHE = ROOT / ".raccord" / "peers"
 SKIPPED = 0.2
 """Share of the outputs before the clock starts."""
-WARM_UP_S, LIVE_S = 8.0, 12.0
+WARM_UP_S, LIVE_S = 12.0, 12.0
 TIMEOUT_S = 300.0
 PROBES = 400
 
@@ -111,15 +110,7 @@ class Bench:
         with self._worker(system, job, lanes, source, jobs.LIVE_GAP_MS, live=True) as running:
             listening = Listening(self.bootstrap, f"{self._last}.output")
             try:
-                began = time.time()
-                feed = [sys.executable, "-m", "tests.benchmarks.peers.live", source, job, str(rate)]
-                # The first seconds go to the worker's start: it catches up while it warms up.
-                subprocess.run(
-                    [*feed, str(WARM_UP_S + LIVE_S)],
-                    cwd=ROOT,
-                    env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap},
-                    check=True,
-                )
+                began = self._feed(source, job, rate)
                 running.check()
                 time.sleep(4.0)
             finally:
@@ -136,6 +127,19 @@ class Bench:
             "p50_ms": round(measured[len(measured) // 2] * 1000),
             "p99_ms": round(measured[int(len(measured) * 0.99)] * 1000),
         }
+
+    def _feed(self, topic: str, job: str, rate: int) -> float:
+        """Write events as they happen; return when that began (s). First the worker warms up, and catches up."""
+        templates = self.folder / "templates"
+        templates.write_bytes(b"".join(jobs.templates(job, rate)))
+        feed = [*java.built(CACHE / "streams", self.console.print), "Live", topic, str(templates), str(rate)]
+        done = subprocess.run(
+            [*feed, str(WARM_UP_S + LIVE_S)],
+            env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap},
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+        return int(done.stdout.split()[1]) / 1000
 
     def recovery(self, system: System, lanes: int) -> dict[str, Any]:
         """Measure from the restart of a killed worker to outputs of all partitions, with local state and without."""

@@ -1,6 +1,7 @@
-"""Builds and names the Kafka Streams peer: jars by digest, as the embedded broker's, and a compiler among them.
+"""Builds what is written in Java: the Kafka Streams peer, and the producer of live events.
 
-Eclipse's compiler is a jar, so the peer needs no JDK: the runtime that runs the broker compiles and runs it.
+Jars by digest, as the embedded broker's, and a compiler among them: Eclipse's is a jar, so no JDK is needed, and the
+runtime that runs the broker compiles and runs this too.
 `python -m tests.benchmarks.peers.java` resolves the jars anew (`jars.json`).
 """
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 LOCK = HERE / "jars.json"
-SOURCE = HERE / "streams" / "Peer.java"
+SOURCES = sorted((HERE / "streams").glob("*.java"))
 COMPILER = "org.eclipse.jdt:ecj:3.43.0"
 RUNTIME = (
     f"org.apache.kafka:kafka-streams:{KAFKA_VERSION}",
@@ -43,7 +44,7 @@ OPTIONS = ("-Xms512m", "-Xmx2g", "-XX:+UseParallelGC")
 
 
 def built(folder: Path, report: Callable[[str], None]) -> list[str]:
-    """Compile the peer into `folder` unless it is there; return the command that runs it, without its arguments.
+    """Compile what is written in Java into `folder` unless it is there; return the command that runs one class of it.
 
     Raises:
         EnvironmentMissing: no network for the jars, or no Java.
@@ -52,13 +53,14 @@ def built(folder: Path, report: Callable[[str], None]) -> list[str]:
     jars = [Jar(**line) for line in json.loads(LOCK.read_text(encoding="utf-8"))]
     path = class_path(report, jars, folder / "jars")
     java = str(find_java().executable)
-    classes = folder / hashlib.sha256(SOURCE.read_bytes() + path.encode()).hexdigest()[:16]
+    text = b"".join(source.read_bytes() for source in SOURCES)
+    classes = folder / hashlib.sha256(text + path.encode()).hexdigest()[:16]
     if not (classes / "Peer.class").exists():
-        report("compiling the Kafka Streams peer")
+        report("compiling the Kafka Streams peer and the producer of live events")
         compiler = "org.eclipse.jdt.internal.compiler.batch.Main"
-        arguments = ["-17", "-nowarn", "-classpath", path, "-d", str(classes), str(SOURCE)]
+        arguments = ["-17", "-nowarn", "-classpath", path, "-d", str(classes), *map(str, SOURCES)]
         subprocess.run([java, "-cp", path, compiler, *arguments], check=True)
-    return [java, *OPTIONS, "-cp", f"{classes}:{path}", "Peer"]
+    return [java, "-cp", f"{classes}:{path}"]
 
 
 def main() -> None:

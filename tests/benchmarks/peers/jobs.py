@@ -36,6 +36,8 @@ GAP_MS = 30 * 60_000
 LIVE_GAP_MS = 1_000
 KEPT = 200
 """Bytes of the last event that state keeps, so that a row has a size."""
+LIVE_APART_S = 3
+"""So far apart are a live customer's events: some baskets are left for longer than they may be, some are not."""
 TICK = "tick"
 TICK_MS = 86_400_000
 SPAN_MS = 4 * 3_600_000
@@ -107,6 +109,15 @@ def message(job: str, one: Event) -> Message:
     """Return the record of an event as the job's input has it."""
     key = one.device if job == "repartition" else one.customer
     return Message(key.encode(), _encode(one), one.at)
+
+
+def templates(job: str, rate: int) -> Iterator[bytes]:
+    """Yield lines for `Live`, which writes so many events a second: key, tab, and an event from behind its time on."""
+    rnd = random.Random(2)
+    customers = LIVE_APART_S * rate
+    for _ in range(2 * customers):
+        one = message(job, event(0, 0, rnd.randrange(customers), rnd))
+        yield one.key + b"\t" + one.value[len(b'{"n":0,"at":0') :] + b"\n"
 
 
 def ticks(partitions: int, at: int) -> list[Message]:

@@ -74,10 +74,10 @@ def streams(folder: Path, report: Callable[[str], None]) -> System:
     Raises:
         EnvironmentMissing: its jars or a Java are not to be had.
     """
-    peer = java.built(folder, report)
+    run, *classes = java.built(folder, report)
 
     def command(job: str, group: str, lane: int, folder: Path) -> Command:
-        return [*peer, job, group, str(folder / f"streams{lane}")]
+        return [run, *java.OPTIONS, *classes, "Peer", job, group, str(folder / f"streams{lane}")]
 
     return System(
         "Kafka Streams", KAFKA_VERSION, command, True, True, _LONG, 1_000_000, ("output",), (1_000, 100)
