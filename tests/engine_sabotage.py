@@ -240,12 +240,12 @@ def _trust_the_groups_offset() -> None:
     _after(Worker, "__init__", lambda worker: groups.append(worker.config.group))
     restore, open_ = Assignment._restore, Task.open
 
-    def asking(self: Assignment, task: Task, rows: Any) -> Any:
+    def asking(self: Assignment, task: Task, *arguments: Any) -> Any:
         consumer = confluent_kafka.Consumer({**self._client, "group.id": groups[0]})
         (found,) = consumer.committed([confluent_kafka.TopicPartition(*task.tp)], timeout=10)
         consumer.close()
         of_group[task.id] = max(0, found.offset)
-        return restore(self, task, rows)
+        return restore(self, task, *arguments)
 
     def opened(self: Task, *arguments: Any) -> None:
         open_(self, *arguments)

@@ -103,7 +103,7 @@ def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     assert wait_for(lambda: stopped(frozen.pid)), "it never came to its commit"
     run.start("w2", **patient, **plant)
     # Until w2 has taken over everything; a sound one can't, and waits for the open transaction.
-    wait_for(lambda: run.log("w2").count(RESTORED) == 2 * PARTITIONS, 10)
+    wait_for(lambda: run.log("w2").count(RESTORED) == 2 * PARTITIONS, 40 if plant else 10)
     frozen.send_signal(signal.SIGCONT)
     return counts
 
