@@ -59,7 +59,14 @@ def end_if_open(client: Mapping[str, Any], transactional_id: str) -> bool:
             return False
     if found[transactional_id].state.value != _ONGOING:
         return False
-    producer = Producer({**client, "transactional.id": transactional_id, "enable.idempotence": True})
+    producer = Producer(
+        {
+            **client,
+            "partitioner": "murmur2_random",  # it sends nothing; every producer here is of one kind
+            "enable.idempotence": True,
+            "transactional.id": transactional_id,
+        }
+    )
     try:
         producer.init_transactions(_TIMEOUT_S)
     finally:

@@ -98,7 +98,7 @@ def died_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A worker whose offsets were accepted is given up, replaced, and only then commits."""
     counts = run.feed(telling(1))
-    patient = {**SMALL, "TRANSACTION_MS": "20000"}
+    patient = {**SMALL, "TRANSACTION_MS": "120000"}  # the broker is not to end it before the worker goes on
     frozen = run.start("w1", **patient, **plant, RACCORD_FREEZE="after_offsets:3")
     assert wait_for(lambda: stopped(frozen.pid)), "it never came to its commit"
     run.start("w2", **patient, **plant)
@@ -111,7 +111,7 @@ def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
 def froze_before_the_flush(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A worker that has sent nothing yet is given up, replaced, and only then commits."""
     counts = run.feed(telling(1))
-    patient = {**SMALL, "TRANSACTION_MS": "20000"}
+    patient = {**SMALL, "TRANSACTION_MS": "120000"}  # the broker is not to end it before the worker goes on
     frozen = run.start("w1", **patient, **plant, RACCORD_FREEZE="before_flush:6")
     assert wait_for(lambda: stopped(frozen.pid)), "it never came to its flush"
     run.start("w2", **patient, **plant)

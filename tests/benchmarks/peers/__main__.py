@@ -60,7 +60,7 @@ RESULTS = ROOT / "tests" / "benchmarks" / "results" / "peers.json"
 CACHE = ROOT / ".raccord" / "peers"
 SKIPPED = 0.2
 """Share of the outputs before the clock starts."""
-WARM_UP_S, LIVE_S = 12.0, 12.0
+WARM_UP_S, LIVE_S = 10.0, 10.0
 TIMEOUT_S = 300.0
 PROBES = 400
 
@@ -112,7 +112,7 @@ class Bench:
             try:
                 began = self._feed(source, job, rate)
                 running.check()
-                time.sleep(4.0)
+                time.sleep(3.0)
             finally:
                 output = listening.stop()
         due = [
