@@ -317,15 +317,21 @@ def main() -> None:
             for system in compared:
                 entry = results["systems"].setdefault(system.name, {"version": system.version, "jobs": {}})
                 entry["jobs"][job] = measured(bench, system, job, options)
+            _write(results, options)  # an hour is long: what is measured is kept
         for system in () if options.no_recovery else compared:
             results["recovery"][system.name] = bench.recovery(system, 1)
             console.print(system.name, results["recovery"][system.name])
     if not options.no_pipeline:
         results["pipeline"] = whole(console, options.runs)
+    _write(results, options)
+    if not options.no_write:
+        console.print(f"written: {RESULTS.relative_to(ROOT)} and docs/benchmarks.md")
+
+
+def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     if not options.no_write:
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
         write_page(results)
-        console.print(f"written: {RESULTS.relative_to(ROOT)} and docs/benchmarks.md")
 
 
 def _broker(stack: ExitStack, folder: Path) -> tuple[str, Callable[[], Use]]:

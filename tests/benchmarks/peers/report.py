@@ -30,7 +30,7 @@ INTRODUCTION = """\
 Regenerate with `make bench-peers` (an hour on two cores; `--systems raccord streams --jobs basket` of
 `python -m tests.benchmarks.peers` does a part). The page is written by that command from
 [peers.json](../tests/benchmarks/results/peers.json); its words and what they rest on are in
-[tests/benchmarks/peers](../tests/benchmarks/peers).
+[tests/benchmarks/peers](../tests/benchmarks/peers). What the last run left out is not on the page.
 
 **What is compared.** One job after the other, on one broker, with the same records; one system at a time. What each
 puts out is compared with what an offline computation says must come out, key by key and value by value; a system with
@@ -38,7 +38,8 @@ another output would end the benchmark. The systems take their input from one to
 their state in RocksDB (Faust: in memory, which is faster), with a changelog. All but Faust are exactly once.
 
 **Settings**, each the fastest that was found while the guarantees stay: Kafka Streams with the processor API, cached
-persistent stores, a streaming JSON parser, timers looked for from the earliest on, the parallel collector,
+persistent stores, a streaming JSON parser, timers looked for
+from the earliest on, as often as it commits, the parallel collector,
 `commit.interval.ms` 1,000 for throughput and 100 for latency; Quix Streams with a commit interval of 1 s and 0.1 s, and
 raw bytes wherever it allows them; Faust with in-memory tables and long buffers; Raccord's engine as it is shipped, for
 it paces its commits by itself. Event time drives all timers; Quix has none, so its job 3 is a session window with that

@@ -135,7 +135,7 @@ public final class Peer {
       this.context = context;
       baskets = context.getStateStore("baskets");
       timers = context.getStateStore("timers");
-      context.schedule(Duration.ofMillis(1), PunctuationType.STREAM_TIME, this::passed);
+      context.schedule(Duration.ofMillis(Long.parseLong(System.getenv("COMMIT_MS"))), PunctuationType.STREAM_TIME, this::passed);
     }
 
     @Override
