@@ -69,7 +69,7 @@ bench-identity: setup ## measure what an event costs by its component's size; no
 bench-monetary: setup ## replay a year of a grocer's tills and compare with pandas, to the cent; needs the extra `bench`
 	@$(BIN)/python -m tests.benchmarks.monetary
 
-bench-peers: setup ## measure Raccord beside Kafka Streams, Quix Streams and stock Faust, in one run; an hour
+bench-peers: setup ## measure Raccord beside Kafka Streams, Quix Streams and stock Faust, in one run; it takes long
 	@$(BIN)/python -m tests.benchmarks.peers
 
 bench-rules: setup ## measure what rules, a million pending timers and late events cost

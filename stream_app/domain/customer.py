@@ -298,8 +298,10 @@ class Customers:
             slots = owners.decides(names, time)
             if slots:
                 owners.coming = (names, time)
-                self.repair(at, home, slots, stamp)
-                owners.coming = None
+                try:
+                    self.repair(at, home, slots, stamp)
+                finally:
+                    owners.coming = None
 
     def _append(self, at: At, slot: int, event: Event, raw: bytes, payload: bytes, stamp: int) -> None:
         if slot == NOBODY:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream_app.engine.errors import FormatError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -155,6 +157,8 @@ class Standbys:
             for tp in sorted(wanted - self._standbys.keys()):
                 try:
                     rows = self._open_rows(self._stages[tp.topic], tp.partition)
+                except FormatError:
+                    raise  # it will be of that format tomorrow too
                 except Exception as error:  # noqa: BLE001 - in use, mostly: rocksdict has one error for all there is
                     log.info("standby_waits", task=f"{tp.topic}/{tp.partition}", error=type(error).__name__)
                     threading.Timer(_AGAIN_S, self._changed.set).start()

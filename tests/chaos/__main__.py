@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import results
+from tests.chaos import results, soak
 from tests.chaos.faults.every import ALL, FAULTS, OF_A_CLUSTER
 from tests.chaos.run import PER_SECOND, Plan, Report, run, seed_of_the_day
 from tests.chaos.show import progress_line
@@ -29,8 +29,6 @@ def main() -> int:
     """Run what the command line asks for; return the exit code."""
     given = _arguments()
     if given.soak is not None:
-        from tests.chaos import soak  # noqa: PLC0415 - one of two programs
-
         return soak.main(given.soak, given.seed or 1, console)
     seed = seed_of_the_day() if given.seed is None else given.seed
     names = tuple(given.faults.split(",")) if given.faults else ()

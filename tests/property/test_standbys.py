@@ -6,12 +6,17 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.engine.assignor import PerTopicAssignor
+from stream_app.engine.errors import FormatError
+from stream_app.engine.observer import Observer
 from stream_app.engine.roster import Roster, Told, told_in, with_told
+from stream_app.engine.standby import Standbys
 from tests.property.examples import examples
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,3 +212,16 @@ def test_who_joins_takes_over_a_share_of_the_standbys_and_leaves_the_others_wher
     for name, member in group.members.items():
         assert member.roster.standbys
         assert name == "a" or member.roster.standbys <= member.roster.warm
+
+
+def test_rows_of_a_format_that_is_not_known_end_the_worker_and_are_not_waited_for():
+    def refused(*_of: object) -> Any:
+        msg = "planted"
+        raise FormatError(msg)
+
+    stage: Any = SimpleNamespace(tables=(1,), name="count", changelog="changelog")
+    nobody = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+    standbys = Standbys({"middle": stage}, refused, nobody, Roster(), Observer())
+    standbys.follow({TP("middle", 0)})
+    assert wait_for(lambda: isinstance(standbys.error, FormatError))
+    standbys.close()

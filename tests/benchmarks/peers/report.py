@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.benchmarks.peers.bed import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "tests" / "benchmarks" / "results" / "peers.json"
@@ -27,7 +27,7 @@ TITLES = {
 INTRODUCTION = """\
 # Benchmarks against what else there is
 
-Regenerate with `make bench-peers` (an hour on two cores; `--systems raccord streams --jobs basket` of
+Regenerate with `make bench-peers` (it takes long; `--systems raccord streams --jobs basket` of
 `python -m tests.benchmarks.peers` does a part). The page is written by that command from
 [peers.json](../tests/benchmarks/results/peers.json); its words and what they rest on are in
 [tests/benchmarks/peers](../tests/benchmarks/peers). What the last run left out is not on the page.
@@ -135,8 +135,8 @@ def _ratios(best: Mapping[str, int]) -> str:
     """Return the sentence that says how many times as fast Raccord is, each system at its best."""
     if OURS not in best or len(best) == 1:
         return ""
-    said: Callable[[str], str] = lambda name: f"{best[OURS] / best[name]:.2f} x {name}"  # noqa: E731
-    return f"\nRaccord, each at its best: {', '.join(said(name) for name in best if name != OURS)}.\n"
+    ratios = [f"{best[OURS] / found:.2f} x {name}" for name, found in best.items() if name != OURS]
+    return f"\nRaccord, each at its best: {', '.join(ratios)}.\n"
 
 
 def _recovery(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:

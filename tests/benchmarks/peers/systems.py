@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,13 +97,13 @@ def quix(folder: Path, report: Callable[[str], None]) -> System:
         report("installing Quix Streams into an environment of its own")
         subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
     subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), "-r", str(QUIX)], check=True)
-    version = next(line for line in QUIX.read_text().splitlines() if line.startswith("quixstreams=="))
+    pinned = next(line for line in QUIX.read_text().splitlines() if line.startswith("quixstreams=="))
 
     def command(job: str, group: str, lane: int, folder: Path) -> Command:
         return [str(python), str(HERE / "quix_worker.py"), job, group, str(folder / f"quix{lane}")]
 
     return System(
-        "Quix Streams", version.split("==")[1].split()[0], command, False, True,
+        "Quix Streams", pinned.split("==")[1].split()[0], command, False, True,
         {"count": 300_000, "repartition": 200_000, "basket": 20_000}, 1_000_000,
         ("output",), (1_000, 100),
     )  # fmt: skip
@@ -110,7 +111,6 @@ def quix(folder: Path, report: Callable[[str], None]) -> System:
 
 def faust() -> System:
     """Return stock Faust, of the version that Raccord uses as its shell."""
-    from importlib.metadata import version  # noqa: PLC0415 - for this one alone
 
     def command(job: str, group: str, lane: int, folder: Path) -> Command:
         return [
