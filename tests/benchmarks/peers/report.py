@@ -92,7 +92,7 @@ member up after 10 s, which is in all of these figures."""
 
 _HEAD = (
     "system", "lanes", "events/s", "of runs", "CPU-s per million events", "broker's", "peak memory, MiB",
-    "latency at events/s", "p50, ms", "p99, ms",
+    "latency at events/s", "p50, ms", "p99, ms", "and at events/s", "p50, ms", "p99, ms",
 )  # fmt: skip
 _RECOVERY_HEAD = ("system", "keys", "local state there, s", "local state gone, s")
 
@@ -116,7 +116,8 @@ def _rows(name: str, job: Mapping[str, Any] | None) -> Iterable[tuple[str, ...]]
         return
     best = max(run["events_per_second"] for run in job["throughput"])
     for run in job["throughput"]:
-        live = job.get("latency") if run["events_per_second"] == best else None
+        names = ("latency", "latency_at_quarter") if run["events_per_second"] == best else ()
+        live = [cell for name in names for cell in _latency(job.get(name))]
         yield (
             name,
             str(run["lanes"]),
@@ -125,10 +126,16 @@ def _rows(name: str, job: Mapping[str, Any] | None) -> Iterable[tuple[str, ...]]
             f"{run['cpu_s_per_million']:,}",
             f"{run['broker_cpu_s_per_million']:,}",
             f"{run['peak_memory_mib']:,}",
-            f"{live['rate']:,}" if live else "",
-            f"{live['p50_ms']:,}" if live and live["outputs"] else "",
-            f"{live['p99_ms']:,}" if live and live["outputs"] else "",
+            *(live or [""] * 6),
         )
+
+
+def _latency(live: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    if live is None:
+        return "", "", ""
+    if not live["outputs"]:
+        return f"{live['rate']:,}", "", ""
+    return f"{live['rate']:,}", f"{live['p50_ms']:,}", f"{live['p99_ms']:,}"
 
 
 def _ratios(best: Mapping[str, int]) -> str:

@@ -119,7 +119,7 @@ def faust() -> System:
         ]  # fmt: skip
 
     return System(
-        "stock Faust", version("faust-streaming"), command, False, False, dict.fromkeys(JOBS, 40_000), 100_000,
+        "stock Faust", version("faust-streaming"), command, False, False, dict.fromkeys(JOBS, 40_000), 1_000_000,
         ("output", "middle"), (1_000, 1_000),
     )  # fmt: skip
 
