@@ -258,7 +258,7 @@ class Bed:
 
     def _keep_rewritten_rows(self) -> None:
         """Have tables not compacted any more: what is written from here on is counted by the growth of its topic."""
-        admin = AdminClient({"bootstrap.servers": self.session.settings.bootstrap_servers})
+        admin = AdminClient({"bootstrap.servers": self.session.settings.bootstrap_servers, "log_level": 2})
         entry = ConfigEntry("min.cleanable.dirty.ratio", "1.0", incremental_operation=AlterConfigOpType.SET)
         tables = [self.session.topics.profiles, *self.session.topics.changelogs.values()]
         changes = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in tables]
