@@ -50,7 +50,9 @@ TARGETS = Targets(
     history_days=1,
     recovery_s=100.0,
 )
-ASSUMED = Assumptions(utilisation=0.5, disk_free=0.5, read_us=100.0, follower_share=0.5, topics=30)
+ASSUMED = Assumptions(
+    utilisation=0.5, disk_free=0.5, read_us=100.0, follower_share=0.5, topics=30, own_topics=5
+)
 PRICES = Prices(
     worker=Machine("w", 4, 16, 50.0, 10.0, 1.0),
     broker=Machine("b", 4, 16, 0.0, 10.0, 0.5),
@@ -74,17 +76,18 @@ def test_an_example_worked_out_by_hand():
     assert found.busy_processes == 1
     assert found.worker_disk_bytes == pytest.approx(35.16e9 * 2 / 0.5)  # 140.64 GB: three machines of 50 GB
     assert (found.worker_machines, found.workers_bound_by) == (3, "disk")
-    # 70.32 GB of changelogs in 100 s at 10 MB/s: 71 processes; but three machines have 12 vCPUs.
-    assert (found.processes, found.processes_bound_by) == (12, "recovery")
-    assert found.partitions == 16
-    assert found.partition_recovery_s == pytest.approx(70.32e9 / 16 / 10e6)
-    assert found.cold_recovery_s == pytest.approx(70.32e9 / 3 / 40e6)  # a third of it, by four processes
+    assert found.processes == 3
+    assert found.partitions == 4
+    # Each second an epoch of each process: 5 topics in its own partitions, both topics between the stages in all.
+    assert found.touched_s == 4 * 5 + 3 * 4 * 2
+    assert found.partition_recovery_s == pytest.approx(70.32e9 / 4 / 10e6)
+    assert found.cold_recovery_s == pytest.approx(70.32e9 / 3 / 10e6)
     assert found.reads_s_per_machine == pytest.approx(800 / 3)
     assert found.broker_cores == pytest.approx(2_000 * 30e-6 * 2 / 0.5)
     topics = 86.4e6 * (10 * (100 + 50) + 2 * 200)
     assert found.broker_disk_bytes == pytest.approx(3 * (topics + 70.32e9) / 0.5)
     assert (found.brokers, found.brokers_bound_by) == (3, "replication")
-    assert found.replicas_per_broker == pytest.approx(30 * 16)
+    assert found.replicas_per_broker == pytest.approx(30 * 4)
     assert found.in_bytes_s == pytest.approx(1_000 * 600 * 3)
     assert found.out_bytes_s == pytest.approx(1_000 * (2 * 600 + 100 + 200 + 50 + 250))
     assert found.crossing_bytes_s == pytest.approx(1_000 * (2 * 600 + 2 / 3 * (600 + 600)))
@@ -150,10 +153,25 @@ def test_without_disks_of_their_own_workers_pay_for_volumes_and_reads():
     assert dearer == pytest.approx(140.64 * 0.1 + 2 * 300 * 0.005)
 
 
-def test_recovery_takes_no_more_processes_than_a_deployment_takes_partitions():
-    found = planned(history_days=3_000, recovery_s=1.0)
-    assert found.worker_machines * PRICES.worker.vcpus > MOST_PARTITIONS
-    assert found.partitions == max(MOST_PARTITIONS, 2 ** (found.worker_machines - 1).bit_length())
+def test_epochs_cost_what_they_write_to_by_processes_times_partitions():
+    epochs = replace(MEASURED, worker_touch_us=500.0, broker_touch_us=250.0)
+    before, found = planned(events_s=100_000.0), planned(epochs, events_s=100_000.0)
+    assert (before.processes, before.partitions) == (277, 512)  # 13.8 TB on disks of 50 GB
+    assert found.worker_cores - before.worker_cores == pytest.approx(found.touched_s * 500e-6 / 0.5)
+    assert found.broker_cores - before.broker_cores == pytest.approx(found.touched_s * 250e-6 * 2 / 0.5)
+    often = plan(epochs, TARGETS, replace(ASSUMED, epochs_s=3.0), PRICES)
+    assert often.touched_s == pytest.approx(3 * planned(epochs).touched_s)
+
+
+def test_machines_that_epochs_need_have_processes_with_epochs_of_their_own():
+    found = planned(replace(MEASURED, worker_touch_us=140_000.0))
+    assert (found.workers_bound_by, found.worker_machines, found.processes) == ("processor", 4, 4)
+    assert found.touched_s == 4 * 5 + 4 * 4 * 2
+    assert found.worker_cores == pytest.approx(0.4 + 52 * 0.14 / 0.5)
+
+
+def test_epochs_that_need_more_machines_than_they_leave_room_for_end_in_too_many_partitions():
+    assert planned(replace(MEASURED, worker_touch_us=1e6)).partitions > MOST_PARTITIONS
 
 
 def test_brokers_follow_from_replicas_network_or_disk():

@@ -13,6 +13,8 @@ DAY_S = 86_400
 MONTH_H = 730
 INTERNAL_DAYS = 2
 """How long the topics between the stages are kept: `INTERNAL_RETENTION_MS` in stream_app/topology.py."""
+EXCHANGES = 2
+"""Topics between the stages. A process writes to every partition of them; to the others, to its own partitions only."""
 MOST_PARTITIONS = 1_024
 """What RACCORD_PARTITIONS takes at most."""
 
@@ -46,6 +48,9 @@ class Measured:
     tables_per_state: float
     """Bytes of compacted topics on the broker's disk for each byte of state."""
     process_memory: float
+    worker_touch_us: float = 0.0
+    """Processor time of a worker for each partition that an epoch writes to, however little; 0: not measured."""
+    broker_touch_us: float = 0.0
     takeover_s: float | None = None
     """How long events wait when a worker dies whose rows are warm elsewhere (`make bench-takeover`)."""
 
@@ -64,7 +69,7 @@ class Targets:
     history_days: float = 30
     """So many days of events are in the timelines. Nothing takes them out again: this is a date, not a setting."""
     recovery_s: float = 3_600
-    """A machine's state must be back from changelogs in so long, where no standby has it."""
+    """A machine's state should be back from changelogs in so long, where no standby has it; the page says if not."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ class Assumptions:
     crossing_share: float = 2 / 3
     replicas_per_broker: int = 4_000
     topics: int = 36
+    epochs_s: float = 1.0
+    own_topics: int = 7
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,8 @@ class Plan:
     worker_machines: int
     workers_bound_by: str
     processes: int
-    processes_bound_by: str
     partitions: int
+    touched_s: float
     state_bytes: float
     state_per_machine: float
     state_growth_day: float
@@ -156,23 +163,28 @@ class Plan:
 
 
 FORMULAS = {
-    "worker_cores": "peak events/s x (worker CPU + standbys x rows x restore CPU a row) / utilisation",
+    "worker_cores": (
+        "(peak events/s x (worker CPU + standbys x rows x restore CPU a row) "
+        "+ partitions written to x worker's CPU for one) / utilisation"
+    ),
     "busy_processes": "peak events/s x (main thread's CPU + reads x time of a read) / utilisation",
     "worker_machines": (
-        "the most of: cores / vCPUs; these processes x memory of one / (memory x utilisation); disk / its disk"
+        "the most of: cores / vCPUs; these processes x memory of one / (memory x utilisation); disk / its disk; "
+        "1 + standbys"
     ),
-    "processes": (
-        "those; or state x tables per state / (restore rate x recovery target), as far as the machines' vCPUs and "
-        "memory and the most partitions go"
-    ),
+    "processes": "those, and one a machine at least",
     "partitions": "the least power of two that is no less than processes",
+    "touched_s": "epochs/s x partitions x (topics of one's own + 2 x processes)",
     "state_bytes": "customers x state of one + (events/s x history - customers) x state of a further event",
     "state_per_machine": "state / worker machines",
     "state_growth_day": "events/s x 86,400 s x state of a further event",
     "worker_disk_bytes": "state x (1 + standbys) / (1 - free)",
     "machine_memory": "processes / worker machines x peak memory of a process",
     "reads_s_per_machine": "peak events/s x reads / worker machines",
-    "broker_cores": "peak events/s x broker CPU x (1 + (replication - 1) x follower's share) / utilisation",
+    "broker_cores": (
+        "(peak events/s x broker CPU + partitions written to x broker's CPU for one) "
+        "x (1 + (replication - 1) x follower's share) / utilisation"
+    ),
     "broker_disk_bytes": (
         "replication x (events/s x (channel + output bytes) x retention + events/s x internal bytes x 2 days "
         "+ state x tables per state) / (1 - free)"
@@ -218,27 +230,25 @@ def plan(
 
     # Workers
     standby_us = targets.standbys * one.rows * one.restore_cpu_us
-    worker_cores = peak * (one.worker_cpu_us + standby_us) / 1e6 / assumed.utilisation
     busy_us = one.main_cpu_us + one.reads * assumed.read_us
     busy = max(1, ceil(peak * busy_us / 1e6 / assumed.utilisation))
     worker_disk = state * (1 + targets.standbys) / free
-    memory = prices.worker.memory_gib * 2**30 * assumed.utilisation
-    worker_machines, workers_bound_by = _most(
-        {
-            "processor": worker_cores / prices.worker.vcpus,
-            "memory": busy * one.process_memory / memory,
-            "disk": worker_disk / (prices.worker.disk_gb * 1e9) if prices.worker.disk_gb else 0.0,
-            "standbys": 1 + targets.standbys,
-        }
-    )
-    # A machine that is there for its disk has vCPUs to spare: more processes read changelogs back sooner.
-    back = min(
-        tables / (one.restore_bytes_s * targets.recovery_s),
-        worker_machines * min(prices.worker.vcpus, memory // one.process_memory),
-        MOST_PARTITIONS,
-    )
-    processes, processes_bound_by = _most({"rate": busy, "machines": worker_machines, "recovery": back})
-    partitions = 2 ** (processes - 1).bit_length()
+    needs = {
+        "memory": busy * one.process_memory / (prices.worker.memory_gib * 2**30 * assumed.utilisation),
+        "disk": worker_disk / (prices.worker.disk_gb * 1e9) if prices.worker.disk_gb else 0.0,
+        "standbys": 1.0 + targets.standbys,
+    }
+    worker_machines, workers_bound_by = _most(needs)
+    while True:  # more processes make more epochs, which need more processor time
+        processes = max(busy, worker_machines)
+        partitions = 2 ** (processes - 1).bit_length()
+        touched = assumed.epochs_s * partitions * (assumed.own_topics + EXCHANGES * processes)
+        worker_us = peak * (one.worker_cpu_us + standby_us) + touched * one.worker_touch_us
+        worker_cores = worker_us / 1e6 / assumed.utilisation
+        before = worker_machines
+        worker_machines, workers_bound_by = _most({**needs, "processor": worker_cores / prices.worker.vcpus})
+        if worker_machines <= before or partitions > MOST_PARTITIONS:  # settled; or it never will
+            break
 
     # Brokers
     written = one.channel_bytes + one.internal_bytes + one.output_bytes + one.table_bytes
@@ -250,9 +260,8 @@ def plan(
     )
     copies = targets.replication - 1
     out = rate * (copies * written + read)
-    broker_cores = (
-        peak * one.broker_cpu_us * (1 + copies * assumed.follower_share) / 1e6 / assumed.utilisation
-    )
+    broker_us = peak * one.broker_cpu_us + touched * one.broker_touch_us
+    broker_cores = broker_us * (1 + copies * assumed.follower_share) / 1e6 / assumed.utilisation
     kept = (
         rate
         * DAY_S
@@ -293,8 +302,8 @@ def plan(
         worker_machines=worker_machines,
         workers_bound_by=workers_bound_by,
         processes=processes,
-        processes_bound_by=processes_bound_by,
         partitions=partitions,
+        touched_s=touched,
         state_bytes=state,
         state_per_machine=state / worker_machines,
         state_growth_day=rate * DAY_S * one.state_per_event,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.scale.planning import (
+    EXCHANGES,
     FORMULAS,
     MOST_PARTITIONS,
     WITHOUT_DISK,
@@ -140,8 +141,25 @@ def measured_of(results: Mapping[str, Any], takeover: Mapping[str, Any] | None =
         state_per_event=_state_per_event(run),
         tables_per_state=tables / loaded["state_bytes"],
         process_memory=_memory(run) / (run["workers"] * run["processes"]),
+        worker_touch_us=touch_us(results.get("partitions") or [], "worker_cpu_us"),
+        broker_touch_us=touch_us(results.get("partitions") or [], "broker_cpu_us"),
         takeover_s=None if standby is None else standby["longest_wait_s"],
     )
+
+
+def touch_us(runs: Sequence[Mapping[str, Any]], what: str) -> float:
+    """Return what each partition that an epoch writes to costs, from the runs with the fewest and the most of them.
+
+    Events cost the same in both; what is dearer in one of them is its epochs' doing, and in one worker an epoch writes
+    to every partition of all topics in use.
+    """
+    if len(runs) < 2:
+        return 0.0
+    few, many = min(runs, key=_partitions_of), max(runs, key=_partitions_of)
+    topics = Assumptions().own_topics + EXCHANGES
+    touched = [run["epochs"] * run["partitions"] * topics for run in (few, many)]
+    spent = [run[what] * run["events"] for run in (few, many)]
+    return max(0.0, (spent[1] - spent[0]) / (touched[1] - touched[0])) if touched[1] > touched[0] else 0.0
 
 
 # -- what was measured
@@ -296,6 +314,8 @@ MEASURED = {
     "state_per_event": "state of a further event, B",
     "tables_per_state": "changelogs and profiles on the broker, B for each B of state",
     "process_memory": "peak memory of a process",
+    "worker_touch_us": "worker CPU for each partition that an epoch writes to, us (least and most partitions compared)",
+    "broker_touch_us": "broker CPU for it, us",
     "takeover_s": "wait for a killed worker's partitions with a standby, s",
 }
 TARGETS = {
@@ -316,6 +336,8 @@ ASSUMED = {
     "output_readers": "readers of all outputs",
     "crossing_share": "share of what clients write and read that crosses zones (three zones, leaders anywhere)",
     "replicas_per_broker": "partition replicas that a broker carries",
+    "epochs_s": "epochs/s of each process; more of them are sooner at the reader, and dearer",
+    "own_topics": "topics that an epoch writes to in its own partition: changelogs, outputs",
     "topics": "topics with that many partitions each: channels, internal, outputs, one a rule, changelogs",
 }
 PRICES_FROM = """\
@@ -337,9 +359,10 @@ of a read weighs as much as the code's.
 days after the start; the retention of topics changes nothing about it."""
 
 HARDER = """\
-Figures in which `peak` stands are for the peak. Not planned for: garbage of RocksDB between compactions, uneven
-partitions, brokers that fail while others are being upgraded, and processor time of compaction beyond what the runs
-here had."""
+Each epoch of each process writes to every partition of the two topics between the stages, data, watermarks and the
+transaction's end: that grows with processes times partitions, and is what limits how many of them there can be. Not
+planned for: positions hold the watermarks of all partitions upstream, so each grows with partitions too; garbage of
+RocksDB between compactions; uneven partitions; brokers that fail while others are being upgraded."""
 
 
 def _plan(measured: Measured, results: Mapping[str, Any]) -> str:
@@ -364,7 +387,7 @@ def _plan(measured: Measured, results: Mapping[str, Any]) -> str:
             table(("", "assumed"), [*_fields(assumed, ASSUMED), *_machines(prices)]),
             f"\n{wrapped(f'**Prices.** {PRICES_FROM}')}\n",
             table(("", "US dollars"), _prices(prices)),
-            f"\n### What it needs\n\n{HARDER}\n\n",
+            f"\n### What it needs\n\n{wrapped(HARDER)}\n",
             table(("", "computed", "formula"), _needs(found, measured)),
             *_warnings(found, measured, targets),
             "\n### What if\n\n",
@@ -379,9 +402,10 @@ def _needs(found: Plan, measured: Measured) -> Iterable[tuple[str, str, str]]:
         ("worker_cores", "worker cores", f"{found.worker_cores:,.0f}"),
         ("busy_processes", "processes that the events keep busy", f"{found.busy_processes:,}"),
         ("worker_machines", "worker machines", f"**{found.worker_machines:,}** ({found.workers_bound_by})"),
-        ("processes", "worker processes", f"**{found.processes:,}** ({found.processes_bound_by})"),
+        ("processes", "worker processes", f"**{found.processes:,}**"),
         ("machine_memory", "memory of the processes of a machine", size(found.machine_memory)),
         ("partitions", "partitions", f"**{found.partitions:,}**"),
+        ("touched_s", "partitions written to by epochs, a second", f"{found.touched_s:,.0f}"),
         ("state_bytes", "state", size(found.state_bytes)),
         ("state_per_machine", "state that a machine owns", size(found.state_per_machine)),
         ("state_growth_day", "state, more every day", size(found.state_growth_day)),
@@ -412,10 +436,14 @@ def _needs(found: Plan, measured: Measured) -> Iterable[tuple[str, str, str]]:
 
 
 def _warnings(found: Plan, measured: Measured, targets: Targets) -> Iterable[str]:
-    if found.processes > MOST_PARTITIONS:
-        yield wrapped(
-            f"\n**{found.processes:,} processes need as many partitions, and a deployment takes {MOST_PARTITIONS:,}: "
-            "it can't be done in one.**"
+    if found.partitions > MOST_PARTITIONS:
+        yield "\n" + wrapped(
+            f"**{found.partitions:,} partitions are more than a deployment takes ({MOST_PARTITIONS:,}).**"
+        )
+    if not measured.broker_touch_us:
+        yield "\n" + wrapped(
+            "**What an epoch costs for each partition that it writes to was not measured in this run (it needs two "
+            "sizes of the part `partitions`), and is taken for nothing.**"
         )
     if found.cold_recovery_s > targets.recovery_s:
         yield "\n" + wrapped(
@@ -449,6 +477,7 @@ def what_if(measured: Measured, targets: Targets, assumed: Assumptions) -> list[
         f"workers on network volumes ({WITHOUT_DISK.name}), 1 ms a read": (measured, targets, *volumes),
         "ten times the customers": (measured, replace(targets, customers=10 * targets.customers), assumed),
         "a tenth of the events": (measured, replace(targets, events_s=targets.events_s / 10), assumed),
+        "five epochs/s": (measured, targets, replace(assumed, epochs_s=5.0)),
         "a day of history": (measured, replace(targets, history_days=1), assumed),
         "a year of history": (measured, replace(targets, history_days=365), assumed),
         "a week of retention": (measured, replace(targets, retention_days=7), assumed),
@@ -459,7 +488,7 @@ def what_if(measured: Measured, targets: Targets, assumed: Assumptions) -> list[
 
 def _main_figures(found: Plan) -> tuple[str, ...]:
     return (
-        f"{found.worker_machines:,}", found.workers_bound_by, f"{found.processes:,}", f"{found.partitions:,}",
+        f"{found.worker_machines:,}", found.workers_bound_by, f"{found.processes:,}", f"{found.partitions:,}{' (too many)' * (found.partitions > MOST_PARTITIONS)}",
         f"{found.brokers:,}", found.brokers_bound_by, size(found.state_bytes), duration(found.cold_recovery_s),
         dollars(found.dollars),
     )  # fmt: skip
@@ -523,6 +552,10 @@ def _common(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _customers_of(run: Mapping[str, Any]) -> int:
     return int(run["customers"])
+
+
+def _partitions_of(run: Mapping[str, Any]) -> int:
+    return int(run["partitions"])
 
 
 def _memory(run: Mapping[str, Any]) -> int:
