@@ -75,8 +75,18 @@ def test_reads_are_those_of_the_main_thread_alone():
     here = [os.getpid()]
     cost = _reads(here, lambda: None)  # looking at /proc takes reads too
     assert _reads(here, lambda: read(500)) - cost >= 500
-    thread = threading.Thread(target=read, args=(5_000,))
-    assert _reads(here, lambda: (thread.start(), thread.join())) < 5_000
+    has_read, may_end = threading.Event(), threading.Event()
+
+    def elsewhere() -> None:
+        read(5_000)
+        has_read.set()
+        may_end.wait()
+
+    thread = threading.Thread(target=elsewhere)
+    found = _reads(here, lambda: (thread.start(), has_read.wait()))
+    may_end.set()
+    thread.join()
+    assert found < 5_000
 
 
 def _reads(pids, does) -> int:

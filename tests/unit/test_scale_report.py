@@ -102,7 +102,10 @@ def test_without_a_restore_there_is_no_plan_and_the_page_says_why():
 def test_a_state_within_the_cache_is_no_basis_for_a_plan_and_the_page_says_so():
     found = results()
     found["customers"] = found["customers"][:1]
-    assert "The state never became larger than that" in report.page(found)
+    page = report.page(found)
+    assert "The state never became larger than that" in page
+    assert "A trial: the largest size is 1,000 customers" in page
+    assert "A trial" not in report.page(results())
 
 
 def test_the_plan_rests_on_the_largest_size_and_the_largest_restore():
@@ -178,8 +181,8 @@ def test_another_plan_takes_targets_assumptions_and_measured_figures_and_nothing
 def test_every_topic_is_of_one_kind():
     settings = Settings(bootstrap_servers="none", _env_file=None)
     topics = topics_of(settings)
-    sizes = {spec.name: 1 for spec in topics.specs(settings)}
+    sizes = {spec.name: 2**place for place, spec in enumerate(topics.specs(settings))}
     kinds = command.bed.by_kind(topics, sizes)
-    assert sum(kinds.values()) == len(sizes)
+    assert sum(kinds.values()) == 2 ** len(sizes) - 1  # each once
     more = copy.deepcopy(sizes) | {"somebody else's": 1}
     assert command.bed.by_kind(topics, more) == kinds

@@ -34,6 +34,8 @@ PAGE = ROOT / "docs" / "scale.md"
 RESULTS = ROOT / "tests" / "benchmarks" / "results" / "scale.json"
 TAKEOVER = RESULTS.with_name("takeover.json")
 PARTS = ("customers", "partitions", "workers")
+WHOLE = 1_000_000
+"""Customers of the largest size from which on a plan is worth something."""
 WARM_UP_SHARE = 0.2
 """Of the measured events so many more are played before, and stay in the state."""
 
@@ -98,6 +100,12 @@ def page(results: Mapping[str, Any], takeover: Mapping[str, Any] | None = None) 
     text = [INTRODUCTION.format(cores=results["machine"]["cores"]), *_facts(results["machine"])]
     if missing:
         text.append(f"\nNot measured in this run, and left out: {', '.join(missing)}.\n")
+    largest = max((run["customers"] for run in results.get("customers") or []), default=0)
+    if largest < WHOLE:
+        text.append(
+            f"\n**A trial: the largest size is {largest:,} customers. What is computed below shows the formulas at work, "
+            "and is no advice.**\n"
+        )
     if results.get("customers"):
         text.append(_customers(results["customers"], results["cache_mib"]))
     if results.get("partitions"):
@@ -388,7 +396,9 @@ def _plan(measured: Measured, results: Mapping[str, Any]) -> str:
             f"\n{wrapped(f'**Prices.** {PRICES_FROM}')}\n",
             table(("", "US dollars"), _prices(prices)),
             f"\n### What it needs\n\n{wrapped(HARDER)}\n",
-            table(("", "computed", "formula"), _needs(found, measured)),
+            table(("", "computed", "formula"), _needs(found, measured)).replace(
+                "---: | ---: |", "---: | --- |", 1
+            ),
             *_warnings(found, measured, targets),
             "\n### What if\n\n",
             "The same plan with one thing changed.\n\n",
@@ -487,8 +497,9 @@ def what_if(measured: Measured, targets: Targets, assumed: Assumptions) -> list[
 
 
 def _main_figures(found: Plan) -> tuple[str, ...]:
+    too_many = " (too many)" if found.partitions > MOST_PARTITIONS else ""
     return (
-        f"{found.worker_machines:,}", found.workers_bound_by, f"{found.processes:,}", f"{found.partitions:,}{' (too many)' * (found.partitions > MOST_PARTITIONS)}",
+        f"{found.worker_machines:,}", found.workers_bound_by, f"{found.processes:,}", f"{found.partitions:,}{too_many}",
         f"{found.brokers:,}", found.brokers_bound_by, size(found.state_bytes), duration(found.cold_recovery_s),
         dollars(found.dollars),
     )  # fmt: skip
