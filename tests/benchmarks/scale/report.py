@@ -103,8 +103,8 @@ def page(results: Mapping[str, Any], takeover: Mapping[str, Any] | None = None) 
     largest = max((run["customers"] for run in results.get("customers") or []), default=0)
     if largest < WHOLE:
         text.append(
-            f"\n**A trial: the largest size is {largest:,} customers. What is computed below shows the formulas at work, "
-            "and is no advice.**\n"
+            f"\n**A trial: the largest size is {largest:,} customers. What is computed below shows the formulas at "
+            "work, and is no advice.**\n"
         )
     if results.get("customers"):
         text.append(_customers(results["customers"], results["cache_mib"]))
