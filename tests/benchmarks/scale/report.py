@@ -69,7 +69,8 @@ Linux keeps them in. The events are synthetic.
 CUSTOMERS = """\
 `RACCORD_CACHE_MIB` is {cache} MiB in each size, for all stores of the worker; beside it are up to 48 MiB of memtables a
 store, and 20,000 decoded rows a table. {exceeds} {one_worker}, {partitions} partitions, {events:,} events measured.
-Reads are those of a worker's main thread that the block cache did not answer. State is what lies on the worker's disk
+Reads are those of a worker's main thread that the block cache did not answer; it was emptied by the restart before the
+warm-up, so the first read of a block is one of them at every size. State is what lies on the worker's disk
 when the customers are there, with one event each; topics are changelogs and profiles on the broker at that moment."""
 
 PARTITIONS = """\
