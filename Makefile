@@ -8,11 +8,13 @@ FUZZ ?=
 MUTANTS ?=
 # Arguments for the simulation: make simulate SIMULATE="--job road --seeds 20000 --from 5000"
 SIMULATE ?=
+# Arguments of make bench-scale: make bench-scale SCALE="--only customers --customers 10000 100000 --add"
+SCALE ?=
 # Arguments of make chaos: make chaos CHAOS="--seed 7 --minutes 5"
 CHAOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-takeover kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-scale bench-takeover kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +76,9 @@ bench-peers: setup ## measure Raccord beside Kafka Streams, Quix Streams and sto
 
 bench-rules: setup ## measure what rules, a million pending timers and late events cost
 	@$(BIN)/python -m tests.benchmarks.rules_cost
+
+bench-scale: setup ## measure cost by customers, partitions and workers, and plan a large deployment; it takes long
+	@$(BIN)/python -m tests.benchmarks.scale $(SCALE)
 
 bench-takeover: setup ## measure how long events wait when a worker is killed, with standbys and without
 	@$(BIN)/python -m tests.benchmarks.takeover

@@ -183,14 +183,15 @@ WARM_UP_S = 20
 """After so long the broker has compiled most of what it runs, and six of seven events are of customers seen before."""
 
 
-def latency(show: Show, rate: int, seconds: int) -> dict[str, Any]:
+def latency(show: Show, rate: int, seconds: int, *, partitions: int = 4) -> dict[str, Any]:
     """Measure from event time to trigger, live, at a steady rate; a fifth of the events open a basket."""
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(folder) / "rules"
         rules.mkdir()
         (rules / "bench_instant.yaml").write_text(RULE)
         settings = {"RACCORD_TIME": "wall", "RACCORD_RULES": str(rules), "RACCORD_SENDING_POLICY": "none"}
-        with Session(Options("latency", Path(folder), workers=1, settings=settings), show) as session:
+        options = Options("latency", Path(folder), workers=1, partitions=partitions, settings=settings)
+        with Session(options, show) as session:
             session.wait_ready()
             found: list[tuple[float, float]] = []
             stop = threading.Event()
