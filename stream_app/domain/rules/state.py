@@ -4,6 +4,9 @@ The fold (instances, sequences, baskets) is a function of the events alone: fold
 the same. The ledger is history, which no event can give back: what was sent, taken back and held back. It goes
 along when the events are folded again, and both ledgers go along in a merge.
 
+What came due and is decided for good is let go of: it is most of what a customer's past would be, and would be
+written again with each of her events. Its ledger row `stands` for it until the events are folded again.
+
 All times in ms since the epoch.
 """
 
@@ -152,6 +155,8 @@ class Row(msgspec.Struct, array_like=True, gc=False):
         wake: when to judge again what quiet hours hold; 0: nothing to wait for.
         until: when the row may go.
         reasons: for which it was held back, each recorded once.
+        stands: it says all there is to say of an occurrence that the fold has let go of (see `settle`). It does so for this
+            fold, and for none that is made anew.
     """
 
     rule: str
@@ -171,11 +176,26 @@ class Row(msgspec.Struct, array_like=True, gc=False):
     wake: int = 0
     until: int = 0
     reasons: list[str] = msgspec.field(default_factory=list)
+    stands: bool = False
 
     @property
     def judged(self) -> int:
         """The latest time whose events what was decided rests on."""
         return max(self.due, self.wake, self.sent)
+
+    @property
+    def latest(self) -> int:
+        """As the occurrence's that it was last judged for."""
+        return max(self.due, self.opened.time)
+
+    def says_the_same(self, other: Row) -> bool:
+        """Tell whether nothing was decided about the trigger since it was as `other` has it."""
+        return (self.status, self.due, self.wake, self.reasons) == (
+            other.status,
+            other.due,
+            other.wake,
+            other.reasons,
+        )
 
 
 class Ledger(msgspec.Struct, array_like=True, gc=False):
@@ -199,6 +219,10 @@ class Ledger(msgspec.Struct, array_like=True, gc=False):
         rows = {trigger: _copy(row) for trigger, row in self.rows.items() if row.opened.event_id in event_ids}
         sent = {rule: list(triggers) for rule, triggers in self.sent.items()}
         return Ledger(rows, dict(self.silent), sent)
+
+    def standing(self) -> Ledger:
+        """Return the rows that stand for what the fold has let go of; of the history nothing else."""
+        return Ledger({trigger: row for trigger, row in self.rows.items() if row.stands})
 
     def prune(self, now: int) -> None:
         """Forget the rows that can't matter any more, and the oldest of too many."""
@@ -231,7 +255,7 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
         stale: something decided may have changed.
         zone: the customer's time zone, where a rule goes by it.
         open: instances by rule and token.
-        elapsed: what came due, by rule.
+        elapsed: what came due, by rule, but for what ledger rows stand for.
         partials: beginnings of sequences, by rule and key.
         quiet: time of the latest event that breaks a rule's `quiet_before`.
         seen: rules whose opening event has been seen, for `first`.
@@ -284,4 +308,5 @@ def _weight(row: Row) -> tuple[bool, int, bool]:
 
 
 def _copy(row: Row) -> Row:
-    return msgspec.structs.replace(row, reasons=list(row.reasons))
+    """Return a row for another fold, of which it doesn't stand for anything yet."""
+    return msgspec.structs.replace(row, reasons=list(row.reasons), stands=False)
