@@ -385,17 +385,17 @@ class _Settlement:
 
 
 def _is_called_off(row: Row) -> bool:
-    """Tell whether a row's trigger is held back for good: not, or not only, by `if`, whose verdict late events change."""
+    """Tell whether a row's trigger is held back for good: by more than `if`, whose verdict late events change."""
     return bool(set(row.reasons) - {HeldBack.CONDITION})
 
 
 def _is_for_good(row: Row, one: Occurrence) -> bool:
     """Tell whether settling an occurrence once more would do nothing, now or at any later time.
 
-    What was sent, and is justified, stays sent; what was held back for good stays held back, and so does what the rule's
-    `if` is against. Not so what was taken back, what quiet hours hold, and what `if` was against only when it was found
-    late. None of this depends on the clock, the profile or other rows; a late event that changes the occurrence has the
-    timeline folded again.
+    What was sent, and is justified, stays sent; what was held back for good stays held back, and so does what the
+    rule's `if` is against. Not so what was taken back, what quiet hours hold, and what `if` was against only when it
+    was found late. None of this depends on the clock, the profile or other rows; a late event that changes the
+    occurrence has the timeline folded again.
     """
     if row.due != one.due or row.wake:
         return False
