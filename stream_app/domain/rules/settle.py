@@ -330,12 +330,12 @@ class _Settlement:
         """Note what was settled, and let go of what is decided for good, and of what can't matter any more."""
         state, silent, rows = self.state, self.ledger.silent, self.ledger.rows
         for rule_id, plan in self.plans.items():
-            past = self.silent(plan)
             elapsed = state.elapsed.get(rule_id)
-            if len(elapsed or ()) + len(rows) > MAX_ELAPSED:
-                past = max(past, self.crowded_out(rule_id, elapsed or ()))
             if elapsed is None and rule_id not in silent and rule_id not in state.open:
                 continue
+            past = self.silent(plan)
+            if len(elapsed or ()) + len(rows) > MAX_ELAPSED:
+                past = max(past, self.crowded_out(rule_id, elapsed or ()))
             silent[rule_id] = past
             if elapsed is not None:
                 left = [one for one in elapsed if one.latest > past and not self.stands_for(one)]
