@@ -78,7 +78,7 @@ def takes_back_what_it_let_go_of(patch: pytest.MonkeyPatch) -> None:
 
 def lets_go_silently(self: _Settlement, one: Any) -> bool:
     row = self.ledger.rows.get(one.trigger_id)
-    return row is not None and one.due < self.clock and settle_module._is_for_good(row, one)
+    return row is not None and settle_module._is_for_good(row, one)
 
 
 def stands_for_ever(patch: pytest.MonkeyPatch) -> None:

@@ -347,6 +347,43 @@ def test_what_was_held_back_for_good_leaves_the_fold_and_what_is_held_stays(
     assert [*elapsed(state), *held] == left
 
 
+def test_what_quiet_hours_hold_because_it_was_found_late_is_sent_when_they_end() -> None:
+    rules = book("grace: 1d", policy=SendingPolicy(quiet_hours=QuietHours(60 * MINUTE, 120 * MINUTE)))
+    state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Look"))
+    assert brief(settle(rules, state, 61, 61)) == [("held_back", "a", "quiet_hours")]
+    assert elapsed(state) == ["a"]
+    assert brief(settle(rules, state, 121, 119)) == [("fire", "a", "")]
+    assert elapsed(state) == []
+
+
+def test_what_the_condition_was_against_only_because_it_was_found_late_may_yet_be_sent() -> None:
+    rules = book("if: cart.value >= 20.0\ngrace: 1d", CART.replace("Add", "Product Added"))
+    add = {"cart_id": "k", "sku": "A", "price": 30}
+    state = fold(
+        rules,
+        event("a", 0, "Product Added", **add),
+        event("b", 40, "Product Removed", **add),
+        event("c", 41, "Look"),
+    )
+    assert brief(settle(rules, state, 42, 42)) == [("held_back", "a", "condition")]
+    assert elapsed(state) == ["a"]
+    rules.step(state, event("d", 43, "Product Added", **add))
+    assert brief(settle(rules, state, 99, 50)) == [("fire", "d", ""), ("fire", "a", "")]
+    assert elapsed(state) == []
+
+
+def test_a_row_stands_no_longer_than_its_trigger_could_be_taken_back_though_it_may_count_for_longer() -> None:
+    rules = book("at_most: {times: 9, per: 30d}")
+    state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Look"))
+    settle(rules, state, 41, 0)
+    rules.step(state, event("c", 5 * 1440, "Add", cart_id="k"))
+    settle(rules, state, 6 * 1440, 5 * 1440)
+    assert [(row.opened.event_id, row.stands) for row in state.ledger.rows.values()] == [
+        ("a", False),
+        ("c", False),
+    ]
+
+
 def test_a_kept_fold_goes_on_without_what_has_left_it_unless_something_else_was_decided_since() -> None:
     rules = book()
     state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Look"))

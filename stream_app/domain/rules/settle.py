@@ -352,9 +352,9 @@ class _Settlement:
         state.stale = False
 
     def stands_for(self, one: Occurrence) -> bool:
-        """Have an occurrence's row stand for it, if it was settled, and that row says all there is to say."""
+        """Have an occurrence's row stand for it, if there is one that says all there is to say."""
         row = self.ledger.rows.get(one.trigger_id)
-        if row is None or one.due >= self.clock or not _is_for_good(row, one):
+        if row is None or not _is_for_good(row, one):
             return False
         row.stands = True
         return True
