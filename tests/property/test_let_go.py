@@ -25,6 +25,7 @@ from tests.property.lived_worlds import Input, Made, played
 from tests.property.shipped_lives import AFTER, BOOKS, RULES, shipped_lives
 from tests.property.test_folding_any_order import go_on_from_every_fold
 from tests.property.test_rules_any_order import arrivals
+from tests.property.test_shadow_rules import CHANGES, change_the_shadow, worlds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,17 @@ def test_whatever_the_rules_of_a_life_what_is_let_go_of_is_missed_by_no_decision
     life: list[Input], book: RuleBook, folding: FoldLimits
 ) -> None:
     check(life, book, folding)
+
+
+@examples(60)
+@given(worlds(), CHANGES, LIMITS)
+def test_beside_a_shadow_that_changes_what_is_let_go_of_is_missed_by_neither_side(
+    arrivals: Any, shadows: list[str | None], folding: FoldLimits
+) -> None:
+    found = change_the_shadow(arrivals, shadows, folding)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settle_module, "_is_for_good", lambda *_: False)
+        assert found == change_the_shadow(arrivals, shadows, folding)
 
 
 # -- planted bugs --------------------------------------------------------------------------------------------
