@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-ROWS_VERSION = 3
+ROWS_VERSION = 4
 """What the rows mean: rows of another version have to be rebuilt from the channels."""
 
 _sorted = msgspec.msgpack.Encoder(order="deterministic").encode

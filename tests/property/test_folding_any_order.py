@@ -28,6 +28,7 @@ from stream_app.domain.rule_fold import NoRules
 from stream_app.domain.rules import Action, RuleBook, RulesState, load_rule
 from stream_app.engine.timers import TIMERS, Timers
 from tests.property.examples import examples, search
+from tests.property.folds import is_that_of_the_timeline
 from tests.property.identity_rest import found, given_of, inputs, one_component_at_a_time
 from tests.property.identity_strategies import arrivals, policies
 from tests.property.identity_world import MemoryTable, World
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tests.property.identity_rest import Given
 
 SMALL = Limits(rows=3, size=400)
+encode_state = msgspec.msgpack.Encoder().encode
 decode_state = msgspec.msgpack.Decoder(RulesState).decode
 LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
 
@@ -302,17 +304,6 @@ def days(draw: st.DrawFn) -> list[Event | Command]:
     return arrived
 
 
-def without_history(state: RulesState) -> dict[str, Any]:
-    """Return what of a fold is a function of the events."""
-    whole = msgspec.to_builtins(state)
-    names = [field.name for field in msgspec.structs.fields(state)]
-    return {
-        name: value
-        for name, value in zip(names, whole, strict=True)
-        if name not in {"ledger", "judged", "stale", "next_at"}
-    }
-
-
 def folded_right(world: Shop, book: RuleBook) -> None:
     """Hold every customer's fold against one from the beginning, and what was sent against RULES.md."""
     justified: set[str] = set()
@@ -324,7 +315,7 @@ def folded_right(world: Shop, book: RuleBook) -> None:
             assert not events
             continue
         again = book.refold(events, (state.ledger,))
-        assert without_history(state) == without_history(again)
+        is_that_of_the_timeline(state, again)
     alternates(world.decisions)
     last = {one.trigger_id: one for one in world.decisions if one.action != Action.HELD_BACK}
     assert {one.opened_by for one in last.values() if one.action == Action.FIRE} == justified
@@ -387,12 +378,21 @@ def change_the_rules(
         if customer.rules is None or not NEWER.fits(customer.rules.state):
             continue  # nothing has happened to it since, and nothing of it is due
         again = NEWER.refold(customer.history(), (customer.rules.state.ledger,))
-        assert without_history(customer.rules.state) == without_history(again)
+        is_that_of_the_timeline(customer.rules.state, again)
 
 
 FORGETFUL = (RULE % ("10m", "at_most: {times: 1, per: 30m}")).replace("within: 300d", "within: 30m")
 SHORT = RuleBook([load_rule(FORGETFUL)])
 """Forgets within the hour, so that there is something to leave out."""
+
+
+def assert_decides_as(state: RulesState, whole: RulesState, clock: int) -> None:
+    """Let a state and the fold of the whole timeline decide, once and again later: they must come to the same."""
+    whole = decode_state(encode_state(whole))
+    for later in (0, 7 * MINUTE, 500 * MINUTE):
+        now = clock + later
+        assert SHORT.settle(state, now, now) == SHORT.settle(whole, now, now)
+        assert state == whole
 
 
 def go_on_from_every_fold(order: Sequence[Event], clocks: Sequence[int]) -> None:
@@ -415,7 +415,8 @@ def go_on_from_every_fold(order: Sequence[Event], clocks: Sequence[int]) -> None
         for event in timeline:
             if event.order > place:
                 SHORT.step(again, event)
-        assert again == whole
+        is_that_of_the_timeline(again, whole)
+        assert_decides_as(again, whole, START + clocks[-1] * MINUTE)
 
 
 @examples(300)

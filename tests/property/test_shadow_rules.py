@@ -27,6 +27,7 @@ from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.domain.timeline import Timelines
 from stream_app.runs.triggers_in_memory import TriggersInMemory
 from tests.property.examples import examples, search
+from tests.property.folds import is_that_of_the_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -232,15 +233,7 @@ def folded_right(run: TriggersInMemory) -> None:
             if shadow is not None and side is not None and shadow.fits(side.side):
                 folds.append((shadow.book, side.side.state))
             for by, state in folds:
-                assert without_history(state) == without_history(by.refold(events, (state.ledger,)))
-
-
-def without_history(state: RulesState) -> dict[str, Any]:
-    """Return what of a fold is a function of the events."""
-    whole = msgspec.to_builtins(state)
-    names = [field.name for field in msgspec.structs.fields(state)]
-    history = {"ledger", "judged", "stale", "next_at"}
-    return {name: one for name, one in zip(names, whole, strict=True) if name not in history}
+                is_that_of_the_timeline(state, by.refold(events, (state.ledger,)))
 
 
 CHANGES = st.lists(st.sampled_from([None, *OTHERS]), min_size=2, max_size=3)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,26 +21,16 @@ from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits, Folds
 from stream_app.domain.profile import END, Profile, apply
 from tests.property.examples import search
+from tests.property.folds import is_that_of_the_timeline
 from tests.property.lived_worlds import HOUR, MINUTE, ONE, Input, play
 from tests.property.shipped_lives import AFTER, BOOKS, RULES, START, shipped_lives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stream_app.domain.rules import RuleBook, RulesState
+    from stream_app.domain.rules import RuleBook
 
 LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
-HISTORY = {"ledger", "judged", "stale", "next_at"}
-"""What of a state is no function of the events: what was sent, and when to look again."""
-
-
-def of_events(state: RulesState) -> dict[str, Any]:
-    names = [field.name for field in msgspec.structs.fields(state)]
-    return {
-        name: value
-        for name, value in zip(names, msgspec.to_builtins(state), strict=True)
-        if name not in HISTORY
-    }
 
 
 def is_folded(customer: Customer, book: RuleBook) -> int:
@@ -56,7 +45,7 @@ def is_folded(customer: Customer, book: RuleBook) -> int:
     for event in events:
         apply(profile, event)
     assert customer.profile == profile
-    assert of_events(state) == of_events(book.refold(events, (state.ledger,)))
+    is_that_of_the_timeline(state, book.refold(events, (state.ledger,)))
     return sum(map(len, state.open.values())) + sum(map(len, state.elapsed.values()))
 
 

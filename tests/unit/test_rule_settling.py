@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream_app.domain.event import Event
 from stream_app.domain.profile import Profile, apply
 from stream_app.domain.rules import Action, Decision, RuleBook, RulesState, SendingPolicy, load_rule
+from stream_app.domain.rules import settle as settle_module
 from stream_app.domain.rules.applying import MAX_KEPT, MAX_OPEN
+from stream_app.domain.rules.sending import QuietHours
 from stream_app.domain.rules.settle import MAX_ELAPSED
 from stream_app.domain.rules.state import MAX_ROWS, MAX_SENT, Ledger, Row, merged
 from stream_app.domain.rules.trigger_id import trigger_id
@@ -294,6 +297,157 @@ def test_a_split_takes_along_the_rows_of_its_own_opening_events() -> None:
     part = state.ledger.only({"b"})
     assert [row.opened.event_id for row in part.rows.values()] == ["b"]
     assert brief(settle(rules, rules.refold([event("b", 1, "Add", cart_id=2)], [part]), 41, 41)) == []
+
+
+# -- what is decided for good ---------------------------------------------------------------------------------
+
+
+def elapsed(state: RulesState) -> list[str]:
+    return [one.instance.opened.event_id for ones in state.elapsed.values() for one in ones]
+
+
+def test_what_was_sent_leaves_the_fold_and_is_neither_sent_again_nor_taken_back() -> None:
+    rules = book()
+    state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Add", cart_id="2"))
+    assert elapsed(state) == ["a"]
+    assert brief(settle(rules, state, 71, 0)) == [("fire", "a", ""), ("fire", "b", "")]
+    assert elapsed(state) == []
+    rules.step(state, event("c", 45, "Buy", cart_id="2"))  # behind the clock: all is looked at again
+    assert state.stale
+    assert brief(settle(rules, state, 72, 72)) == [("retract", "b", "closed")]
+    assert settle(rules, state, 99, 99) == []
+
+
+def test_a_late_event_takes_back_what_has_left_the_fold() -> None:
+    rules = book()
+    ordered = [event("a", 0, "Add", cart_id="k"), event("x", 9, "Buy", cart_id="k"), event("b", 40, "Look")]
+    state = fold(rules, ordered[0], ordered[2])
+    assert brief(settle(rules, state, 41, 0)) == [("fire", "a", "")]
+    state = rules.refold(ordered, [state.ledger])
+    assert brief(settle(rules, state, 42, 42)) == [
+        ("retract", "a", "closed" if state.closed else "unjustified")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "left"),
+    [
+        ({"consent_default": False}, []),
+        ({"quiet_hours": QuietHours(0, 2 * 60 * MINUTE)}, ["a"]),
+    ],
+)
+def test_what_was_held_back_for_good_leaves_the_fold_and_what_is_held_stays(
+    what: Any, left: list[str]
+) -> None:
+    rules = book(policy=SendingPolicy(**what))
+    state = fold(rules, event("a", 0, "Add", cart_id="k"))
+    rules.elapse(state, 31 * MINUTE)
+    settle(rules, state, 31, 0)
+    held = [one.instance.opened.event_id for of in state.open.values() for i in of.values() for one in i.held]
+    assert [*elapsed(state), *held] == left
+
+
+def test_what_quiet_hours_hold_because_it_was_found_late_is_sent_when_they_end() -> None:
+    rules = book("grace: 1d", policy=SendingPolicy(quiet_hours=QuietHours(60 * MINUTE, 120 * MINUTE)))
+    state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Look"))
+    assert brief(settle(rules, state, 61, 61)) == [("held_back", "a", "quiet_hours")]
+    assert elapsed(state) == ["a"]
+    assert brief(settle(rules, state, 121, 119)) == [("fire", "a", "")]
+    assert elapsed(state) == []
+
+
+def test_what_the_condition_was_against_only_because_it_was_found_late_may_yet_be_sent() -> None:
+    rules = book("if: cart.value >= 20.0\ngrace: 1d", CART.replace("Add", "Product Added"))
+    add = {"cart_id": "k", "sku": "A", "price": 30}
+    state = fold(
+        rules,
+        event("a", 0, "Product Added", **add),
+        event("b", 40, "Product Removed", **add),
+        event("c", 41, "Look"),
+    )
+    assert brief(settle(rules, state, 42, 42)) == [("held_back", "a", "condition")]
+    assert elapsed(state) == ["a"]
+    rules.step(state, event("d", 43, "Product Added", **add))
+    assert brief(settle(rules, state, 99, 50)) == [("fire", "d", ""), ("fire", "a", "")]
+    assert elapsed(state) == []
+
+
+def test_a_row_stands_no_longer_than_its_trigger_could_be_taken_back_though_it_may_count_for_longer() -> None:
+    rules = book("at_most: {times: 9, per: 30d}")
+    state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Look"))
+    settle(rules, state, 41, 0)
+    rules.step(state, event("c", 5 * 1440, "Add", cart_id="k"))
+    settle(rules, state, 6 * 1440, 5 * 1440)
+    assert [(row.opened.event_id, row.stands) for row in state.ledger.rows.values()] == [
+        ("a", False),
+        ("c", False),
+    ]
+
+
+def test_a_kept_fold_goes_on_without_what_has_left_it_unless_something_else_was_decided_since() -> None:
+    rules = book()
+    state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Look"))
+    settle(rules, state, 41, 0)
+    kept, (trigger,) = rules.keep(state), state.ledger.rows
+    again = rules.resume(kept, [state.ledger])
+    assert again is not None
+    assert again.ledger.rows[trigger].stands
+    assert settle(rules, again, 43, 43) == []
+    assert again.ledger.rows == state.ledger.rows
+    for change in ({"status": "retracted"}, {"due": 1}, {"wake": 1}, {"reasons": ["cap"]}):
+        row = msgspec.structs.replace(state.ledger.rows[trigger], **change)
+        assert rules.resume(kept, [Ledger({trigger: row})]) is None
+        history = rules.resume(kept, [Ledger({trigger: row}, {"cart@1": 30 * MINUTE})])
+        assert history is not None
+        assert not history.ledger.rows[trigger].stands
+    assert rules.resume(kept, [Ledger()]) is not None, "one of too many rows has gone"
+
+
+def test_a_row_stands_for_nothing_in_a_fold_that_is_made_anew_by_a_merge_or_for_a_split() -> None:
+    rules = book()
+    state = fold(rules, event("a", 0, "Add", cart_id="k"), event("b", 40, "Look"))
+    settle(rules, state, 41, 0)
+    assert [row.stands for row in state.ledger.rows.values()] == [True]
+    for ledger in (merged([state.ledger]), state.ledger.only({"a"})):
+        assert [row.stands for row in ledger.rows.values()] == [False]
+
+
+def test_what_has_left_the_fold_counts_among_the_elapsed_of_which_the_oldest_become_history() -> None:
+    def marks(patch: pytest.MonkeyPatch, *, kept: bool) -> list[int]:
+        if kept:
+            patch.setattr(settle_module, "_is_for_good", lambda *_: False)
+        rules, found = book("at_most: {times: 9, per: 1d}"), []
+        state = rules.new_state()
+        for n in range(MAX_ELAPSED + 40):
+            rules.step(state, event(f"{n:04}", n, "Add", cart_id=n))
+            settle(rules, state, n)
+            found.append(state.ledger.silent.get("cart@1", 0))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        without = marks(patch, kept=True)
+    with pytest.MonkeyPatch.context() as patch:
+        assert marks(patch, kept=False) == without
+    assert len(set(without)) > 5
+
+
+def test_an_event_of_a_customer_with_a_long_history_writes_a_small_row() -> None:
+    rules, sizes = book("payload: [cart, opened.sku, opened.title]\nretract_within: 30d"), []
+    state = rules.new_state()
+    for n in range(200):
+        start = n * 60
+        more = {"cart_id": f"cart-{n}", "sku": f"SKU-{n}", "title": "a garden chair of teak"}
+        rules.step(state, event(f"a{n}", start, "Add", **more))
+        for look in range(10):
+            rules.step(state, event(f"b{n}.{look}", start + look, "Look", cart_id=f"cart-{n}"))
+        settle(rules, state, start + 59, start)
+        if n % 100 == 1:
+            sizes.append(len(msgspec.msgpack.encode(state)))
+    grown = (sizes[1] - sizes[0]) / 100
+    (row, *_) = state.ledger.rows.values()
+    assert grown < 50 + len(msgspec.msgpack.encode(row)), (
+        "a trigger leaves no more than its row in the ledger"
+    )
 
 
 def test_memory_per_customer_is_bounded() -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.decision import Decision
     from stream_app.domain.rules.model import Rule
     from stream_app.domain.rules.person import Segments
+    from stream_app.domain.rules.state import Row
 
-_NO_LEDGER = Ledger()
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RulesState).decode
 
@@ -100,11 +100,14 @@ class RuleBook:
         return self._fold.refold(events, ledgers)
 
     def keep(self, state: RulesState) -> bytes:
-        """Return a fold as bytes for `resume`: without the ledger, which no event can give back."""
-        return _encode(msgspec.structs.replace(state, ledger=_NO_LEDGER))
+        """Return a fold as bytes for `resume`: without the ledger, which no event can give back.
+
+        But for the rows that stand for a part of the fold.
+        """
+        return _encode(msgspec.structs.replace(state, ledger=state.ledger.standing()))
 
     def resume(self, kept: bytes, ledgers: Iterable[Ledger] = ()) -> RulesState | None:
-        """Return a kept fold to `step` on from; None if other rules made it.
+        """Return a kept fold to `step` on from; None if other rules made it, or it lacks what must be decided anew.
 
         With the ledgers as in `refold`, and as if it had been folded with them: what they have made history
         since is left out.
@@ -112,9 +115,12 @@ class RuleBook:
         state = _decode(kept)
         if not self.fits(state):
             return None
+        standing = state.ledger.rows
         empty = self._fold.refold((), ledgers)
         state.ledger, state.judged = empty.ledger, empty.judged
         state.stale, state.next_at = empty.stale, empty.next_at
+        if not _stand_again(state.ledger, standing):
+            return None
         for rule, elapsed in list(state.elapsed.items()):
             silent = state.ledger.silent.get(rule)
             if silent is not None:
@@ -152,6 +158,21 @@ class RuleBook:
             identifiers: Gives the customer's identifiers.
         """
         return self._settler.settle(state, Moment(clock, stood, profile, identifiers))
+
+
+def _stand_again(ledger: Ledger, standing: Mapping[str, Row]) -> bool:
+    """Have a ledger's rows stand for what a fold has let go of; return False if they can't: more was decided since.
+
+    A row that is gone, though its trigger isn't history, was one of too many: nothing is decided about it again.
+    """
+    for trigger, before in standing.items():
+        row, silent = ledger.rows.get(trigger), ledger.silent.get(before.rule_id)
+        if row is None or (silent is not None and before.latest <= silent):
+            continue
+        if not row.says_the_same(before):
+            return False
+        row.stands = True
+    return True
 
 
 def _names_segments(rule: Rule) -> bool:

@@ -31,11 +31,13 @@ class Plan:
         "customer_judged",
         "customer_sent",
         "first_names",
+        "horizon",
         "id",
         "is_local",
         "keeps_cart",
         "last_names",
         "later_types",
+        "memory",
         "needs_cart",
         "opened_names",
         "opens_by_traits",
@@ -73,16 +75,10 @@ class Plan:
         profile = rule.opens.profile
         self.opens_by_traits = profile is not None and names_only_traits(profile.customer)
         self.sees_customer = any("customer" in condition.roots for condition in rule.conditions())
-
-    @property
-    def memory(self) -> int:
+        self.memory = rule.memory + policy.longest_hold
         """How long (ms) after its due time a trigger can still be sent or taken back."""
-        return self.rule.memory + self.policy.longest_hold
-
-    @property
-    def horizon(self) -> int:
+        self.horizon = max(rule.horizon, self.memory, policy.longest_memory)
         """How long (ms) after it was sent a message still matters: to its rule, or to count it."""
-        return max(self.rule.horizon, self.memory, self.policy.longest_memory)
 
     def trigger_id(self, instance: Instance, number: int) -> str:
         """Return the name of an instance's trigger, the first or a repeat."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stream_app.domain.rules.model import pick
-from stream_app.domain.rules.state import Partial
+from stream_app.domain.rules.model import FOREVER, pick
+from stream_app.domain.rules.state import Beginnings, Partial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_PARTIALS = 64
 MAX_GROUPS = 64
+_NEVER = -FOREVER
 
 
 def advance(
@@ -35,23 +36,24 @@ def advance(
     """Take in an event of one key; return the sequences that it completes, the earliest beginning first."""
     opens = plan.rule.opens
     groups = state.partials.setdefault(plan.id, {})
-    partials = groups.pop(group, [])
-    if opens.within is not None:
-        while (
-            partials and event.time - partials[0].steps[0].time > opens.within
-        ):  # in the order of their beginning
-            del partials[0]
+    begun = groups.pop(group, None) or Beginnings()
+    since = _NEVER if opens.within is None else event.time - opens.within
+    begun.forget(since)
     complete: list[Partial] = []
-    left = partials
     if event.type in plan.later_types:
-        complete, left = _grown(plan, partials, event, fits)
+        complete, left = _grown(plan, begun.all(since, MAX_PARTIALS), event, fits)
+        begun = Beginnings()
+        begun.add(left, MAX_PARTIALS)
     if complete and not opens.every:
-        left, complete = [], complete[:1]
-    elif event.type in opens.patterns[0].event and _is_useful(plan, left) and fits(opens.patterns[0], None):
-        left.append(Partial([event], pick(properties, plan.first_names)))
-        del left[:-MAX_PARTIALS]
-    if left:
-        groups[group] = left
+        begun, complete = Beginnings(), complete[:1]
+    elif (
+        event.type in opens.patterns[0].event
+        and _is_useful(plan, begun.loose)
+        and fits(opens.patterns[0], None)
+    ):
+        begun.add([Partial([event], pick(properties, plan.first_names))], MAX_PARTIALS)
+    if begun.loose:
+        groups[group] = begun
         if len(groups) > MAX_GROUPS:
             del groups[next(iter(groups))]
     elif not groups:
@@ -76,9 +78,12 @@ def _grown(
     return complete, left
 
 
-def _is_useful(plan: Plan, partials: list[Partial]) -> bool:
-    """Tell whether one more beginning could ever count: not where an earlier one does all that it could."""
+def _is_useful(plan: Plan, latest: list[Partial]) -> bool:
+    """Tell whether one more beginning could ever count: not where an earlier one does all that it could.
+
+    That would be the latest: none has begun behind it since.
+    """
     opens = plan.rule.opens
     if opens.every or opens.within is not None or plan.first_names:
         return True
-    return not any(len(partial.steps) == 1 for partial in partials)
+    return not any(len(partial.steps) == 1 for partial in latest)

@@ -10,6 +10,9 @@ a timer waits for the clock to pass its time, and its sending time is the due ti
 
 Nothing happens about triggers that are due at or before a rule's `silent` mark (state.py): they are too old
 to be sent and too old to be taken back, whatever a merge or a replay years later finds.
+
+What is decided for good (`_is_for_good`) leaves the fold when it has been settled; its row `stands` for it: it
+isn't taken back for being absent, and counts among the elapsed.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from stream_app.domain.rules.state import FIRED, HELD, RETRACTED, Occurrence, Ro
 from stream_app.domain.rules.telling import about, taken_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.sending import SendingPolicy
@@ -149,7 +152,7 @@ class _Settlement:
         """Take back what was sent and isn't justified any more, while the rule allows it."""
         for trigger, row in self.ledger.rows.items():
             plan = self.plans.get(row.rule_id)
-            if row.status != FIRED or plan is None or row.due <= self.silent(plan):
+            if row.status != FIRED or row.stands or plan is None or row.due <= self.silent(plan):
                 continue
             finding = found.get(trigger)
             if finding is not None:
@@ -222,7 +225,7 @@ class _Settlement:
 
         Whatever else held it back did so for good, even if there is consent or room later.
         """
-        return one.passed and not set(row.reasons) - {HeldBack.CONDITION}
+        return one.passed and not _is_called_off(row)
 
     def was_sent(self, plan: Plan, one: Occurrence) -> bool:
         """Tell whether a trigger is history, or another version of the rule sent it."""
@@ -324,28 +327,45 @@ class _Settlement:
     # -- afterwards -------------------------------------------------------------------------------------
 
     def forget(self) -> None:
-        """Note what was settled, and let go of what can't matter any more."""
-        state, silent = self.state, self.ledger.silent
+        """Note what was settled, and let go of what is decided for good, and of what can't matter any more."""
+        state, silent, rows = self.state, self.ledger.silent, self.ledger.rows
         for rule_id, plan in self.plans.items():
-            past = self.silent(plan)
             elapsed = state.elapsed.get(rule_id)
-            if elapsed is not None and len(elapsed) > MAX_ELAPSED:
-                past = max(past, _crowded_out(elapsed, self.clock))
             if elapsed is None and rule_id not in silent and rule_id not in state.open:
                 continue
+            past = self.silent(plan)
+            if len(elapsed or ()) + len(rows) > MAX_ELAPSED:
+                past = max(past, self.crowded_out(rule_id, elapsed or ()))
             silent[rule_id] = past
             if elapsed is not None:
-                left = [one for one in elapsed if one.latest > past]
+                left = [one for one in elapsed if one.latest > past and not self.stands_for(one)]
                 state.elapsed[rule_id] = left
                 if not left:
                     del state.elapsed[rule_id]
+        for row in rows.values():
+            row.stands = row.stands and row.latest > silent[row.rule_id]
         self.ledger.prune(self.stood)
-        for trigger in state.closed.keys() - self.ledger.rows.keys():
+        for trigger in state.closed.keys() - rows.keys():
             del state.closed[trigger]
-        rows = self.ledger.rows.values()
-        state.judged = max((row.judged for row in rows), default=_NEVER)
+        state.judged = max((row.judged for row in rows.values()), default=_NEVER)
         state.next_at = min(self.next_dues(), default=FOREVER)
         state.stale = False
+
+    def stands_for(self, one: Occurrence) -> bool:
+        """Have an occurrence's row stand for it, if there is one that says all there is to say."""
+        row = self.ledger.rows.get(one.trigger_id)
+        if row is None or not _is_for_good(row, one):
+            return False
+        row.stands = True
+        return True
+
+    def crowded_out(self, rule_id: str, elapsed: Sequence[Occurrence]) -> int:
+        """Return the due time up to which elapsed instances of a rule must go; only settled ones do."""
+        dues = [one.latest for one in elapsed]
+        dues += [row.latest for row in self.ledger.rows.values() if row.stands and row.rule_id == rule_id]
+        if len(dues) <= MAX_ELAPSED:
+            return _NEVER
+        return min(sorted(dues)[-MAX_ELAPSED - 1], self.clock - 1)
 
     def next_dues(self) -> Iterator[int]:
         """Yield when something is to be decided next."""
@@ -364,7 +384,21 @@ class _Settlement:
                     yield due
 
 
-def _crowded_out(elapsed: list[Occurrence], clock: int) -> int:
-    """Return the due time up to which elapsed instances must go; only settled ones do."""
-    dues = sorted(one.latest for one in elapsed)
-    return min(dues[-MAX_ELAPSED - 1], clock - 1)
+def _is_called_off(row: Row) -> bool:
+    """Tell whether a row's trigger is held back for good: by more than `if`, whose verdict late events change."""
+    return bool(set(row.reasons) - {HeldBack.CONDITION})
+
+
+def _is_for_good(row: Row, one: Occurrence) -> bool:
+    """Tell whether settling an occurrence once more would do nothing, now or at any later time.
+
+    What was sent, and is justified, stays sent; what was held back for good stays held back, and so does what the
+    rule's `if` is against. Not so what was taken back, what quiet hours hold, and what `if` was against only when it
+    was found late. None of this depends on the clock, the profile or other rows; a late event that changes the
+    occurrence has the timeline folded again.
+    """
+    if row.due != one.due or row.wake:
+        return False
+    if row.status == FIRED:
+        return one.passed
+    return row.status == HELD and (not one.passed or _is_called_off(row))

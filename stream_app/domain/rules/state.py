@@ -4,6 +4,9 @@ The fold (instances, sequences, baskets) is a function of the events alone: fold
 the same. The ledger is history, which no event can give back: what was sent, taken back and held back. It goes
 along when the events are folded again, and both ledgers go along in a merge.
 
+What came due and is decided for good is let go of: it is most of what a customer's past would be, and would be
+written again with each of her events. Its ledger row `stands` for it until the events are folded again.
+
 All times in ms since the epoch.
 """
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 1024
 """Ledger rows per customer; beyond that the oldest go early."""
+PACK = 8
+"""Beginnings that are packed together."""
 MAX_SENT = 128
 """Sends per rule whose rows are gone that are remembered by their trigger ids."""
 
@@ -130,6 +135,55 @@ class Partial(msgspec.Struct, array_like=True, gc=False):
     steps: list[EventRef]
     first: dict[str, Any]
 
+    @property
+    def began(self) -> int:
+        """The time of its first event."""
+        return self.steps[0].time
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[Partial]).decode
+
+
+class Beginnings(msgspec.Struct, array_like=True, gc=False):
+    """The beginnings of a rule's sequences, for one key; all of them, the earliest first, in three parts.
+
+    Most of what happens to them is that one more begins, and that old ones are forgotten: so the earlier ones are
+    packed, `PACK` at a time. Fifty of them are encoded in 0.4 us instead of 4.5, and decoded in 1 us instead of 9.
+
+    Attributes:
+        packed: MessagePack of the earlier ones.
+        ends: of each of these packs, the time of its last beginning.
+        loose: the later ones, the latest always among them.
+    """
+
+    packed: list[bytes] = msgspec.field(default_factory=list)
+    ends: list[int] = msgspec.field(default_factory=list)
+    loose: list[Partial] = msgspec.field(default_factory=list)
+
+    def add(self, partials: Iterable[Partial], at_most: int) -> None:
+        """Put further ones behind, and let the earliest go, but for those that are among the last `at_most`."""
+        loose = self.loose
+        loose.extend(partials)
+        while len(loose) > PACK:
+            self.packed.append(_pack(loose[:PACK]))
+            self.ends.append(loose[PACK - 1].began)
+            del loose[:PACK]
+        while len(loose) + PACK * (len(self.packed) - 1) >= at_most and self.packed:
+            del self.packed[0], self.ends[0]
+
+    def forget(self, before: int) -> None:
+        """Let go of those that began before a time; of a pack only when all of its own did."""
+        while self.ends and self.ends[0] < before:
+            del self.packed[0], self.ends[0]
+        while not self.ends and self.loose and self.loose[0].began < before:
+            del self.loose[0]
+
+    def all(self, since: int, at_most: int) -> list[Partial]:
+        """Return those that began at a time or later, the last `at_most` of them."""
+        found = [one for pack in self.packed for one in _unpack(pack)]
+        return [one for one in (*found, *self.loose) if one.began >= since][-at_most:]
+
 
 class Row(msgspec.Struct, array_like=True, gc=False):
     """What was decided about one trigger id.
@@ -152,6 +206,8 @@ class Row(msgspec.Struct, array_like=True, gc=False):
         wake: when to judge again what quiet hours hold; 0: nothing to wait for.
         until: when the row may go.
         reasons: for which it was held back, each recorded once.
+        stands: it says all there is to say of an occurrence that the fold has let go of (see `settle`). It does so
+            for this fold, and for none that is made anew.
     """
 
     rule: str
@@ -171,11 +227,26 @@ class Row(msgspec.Struct, array_like=True, gc=False):
     wake: int = 0
     until: int = 0
     reasons: list[str] = msgspec.field(default_factory=list)
+    stands: bool = False
 
     @property
     def judged(self) -> int:
         """The latest time whose events what was decided rests on."""
         return max(self.due, self.wake, self.sent)
+
+    @property
+    def latest(self) -> int:
+        """As the occurrence's that it was last judged for."""
+        return max(self.due, self.opened.time)
+
+    def says_the_same(self, other: Row) -> bool:
+        """Tell whether nothing was decided about the trigger since it was as `other` has it."""
+        return (self.status, self.due, self.wake, self.reasons) == (
+            other.status,
+            other.due,
+            other.wake,
+            other.reasons,
+        )
 
 
 class Ledger(msgspec.Struct, array_like=True, gc=False):
@@ -199,6 +270,10 @@ class Ledger(msgspec.Struct, array_like=True, gc=False):
         rows = {trigger: _copy(row) for trigger, row in self.rows.items() if row.opened.event_id in event_ids}
         sent = {rule: list(triggers) for rule, triggers in self.sent.items()}
         return Ledger(rows, dict(self.silent), sent)
+
+    def standing(self) -> Ledger:
+        """Return the rows that stand for what the fold has let go of; of the history nothing else."""
+        return Ledger({trigger: row for trigger, row in self.rows.items() if row.stands})
 
     def prune(self, now: int) -> None:
         """Forget the rows that can't matter any more, and the oldest of too many."""
@@ -231,7 +306,7 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
         stale: something decided may have changed.
         zone: the customer's time zone, where a rule goes by it.
         open: instances by rule and token.
-        elapsed: what came due, by rule.
+        elapsed: what came due, by rule, but for what ledger rows stand for.
         partials: beginnings of sequences, by rule and key.
         quiet: time of the latest event that breaks a rule's `quiet_before`.
         seen: rules whose opening event has been seen, for `first`.
@@ -251,7 +326,7 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
     zone: str = ""
     open: dict[str, dict[str, Instance]] = msgspec.field(default_factory=dict)
     elapsed: dict[str, list[Occurrence]] = msgspec.field(default_factory=dict)
-    partials: dict[str, dict[str, list[Partial]]] = msgspec.field(default_factory=dict)
+    partials: dict[str, dict[str, Beginnings]] = msgspec.field(default_factory=dict)
     quiet: dict[str, int] = msgspec.field(default_factory=dict)
     seen: set[str] = msgspec.field(default_factory=set)
     true: set[str] = msgspec.field(default_factory=set)
@@ -284,4 +359,5 @@ def _weight(row: Row) -> tuple[bool, int, bool]:
 
 
 def _copy(row: Row) -> Row:
-    return msgspec.structs.replace(row, reasons=list(row.reasons))
+    """Return a row for another fold, of which it doesn't stand for anything yet."""
+    return msgspec.structs.replace(row, reasons=list(row.reasons), stands=False)
