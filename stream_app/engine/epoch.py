@@ -88,7 +88,7 @@ class Epoch:
                 raise HandlerError(task, error) from error
             self._log(task, changes)  # at once: the client sends it while the next task is asked
             changed.append((task, changes))
-        self._acknowledge(working)
+        changed += [(task, []) for task in self._acknowledge(working, tasks)]
         for task, changes in changed:
             changes.append(self._log_position(task))
         said = self._announce(tasks)
@@ -132,15 +132,29 @@ class Epoch:
         self.producer.send(task.stage.changelog, value, key, task.tp.partition, on_delivery=delivered)
         return key, value
 
-    def _acknowledge(self, tasks: Collection[Task]) -> None:
-        """Tell those who sent us messages within a stage how many have arrived, all of an epoch at once."""
+    def _acknowledge(self, working: Collection[Task], tasks: Collection[Task]) -> list[Task]:
+        """Tell those who sent us messages within a stage how many have arrived, all of an epoch at once.
+
+        A sender of this worker is told without a message: its state is committed with those that took them in.
+        Returns those of them that had nothing to commit.
+        """
+        here = {(task.tp.topic, task.tp.partition): task for task in tasks if task.flights is not None}
         arrived: dict[tuple[str, int], Counter[int]] = {}
-        for task in tasks:
+        for task in working:
             if task.flights is not None:
-                for sender, counts in task.flights.close().items():
-                    arrived.setdefault((task.tp.topic, sender), Counter()).update(counts)
+                for partition, counts in task.flights.close().items():
+                    arrived.setdefault((task.tp.topic, partition), Counter()).update(counts)
+        told = []
         for (topic, partition), counts in arrived.items():
-            self.producer.send(topic, encode_arrivals(counts), None, partition, [(ARRIVALS_HEADER, b"1")])
+            sender = here.get((topic, partition))
+            if sender is None or sender.flights is None:
+                self.producer.send(topic, encode_arrivals(counts), None, partition, [(ARRIVALS_HEADER, b"1")])
+                continue
+            sender.flights.acknowledged(counts)
+            if not sender.dirty:
+                sender.dirty = True
+                told.append(sender)
+        return told
 
     def _announce(self, tasks: Collection[Task]) -> dict[str, int]:
         """Tell the next stages, in-band and behind all data of this epoch, how far these tasks have come."""

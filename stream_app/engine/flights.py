@@ -57,8 +57,11 @@ class Flights:
 
     @property
     def floor(self) -> int:
-        """The smallest stamp of what is under way (ms), or `NOTHING`."""
-        return min((stamp for _, stamp in self.outstanding.values()), default=NOTHING)
+        """The smallest stamp of what is under way (ms), this epoch's departures included, or `NOTHING`."""
+        floor = self._stamp
+        for _, stamp in self.outstanding.values():
+            floor = min(floor, stamp)
+        return floor
 
     def depart(self, stamp: int) -> Headers:
         """Count a message that is about to be sent with this stamp (ms); return its headers."""
