@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_marker, decode_watermarks
-from stream_app.engine.epoch import local_ms
+from stream_app.engine.epoch import gathered, local_ms
 from stream_app.engine.errors import (
     EpochAbortedError,
     FatalError,
@@ -285,22 +285,15 @@ class Engine:
             self._between_epochs()
 
     def _meet(self) -> None:
-        """Live, where this worker has all tasks of a stage: let timers go by how far all have come, as it sees itself.
+        """Let timers go by how far all tasks of their stage have come, where this worker has all of them.
 
         Nothing is under way before the smallest of what they may announce, this epoch included, and nothing will be.
-        To be told of it by the next epoch, as others are, would make every trigger late by that much.
+        To be told of it in the next epoch, as by others, would make every trigger late by that much.
         """
-        if self._mode is not TimeMode.WALL:
-            return
-        stages: dict[str, list[Task]] = {}
-        for task in self.assignment.ready():
-            if task.circulates:
-                stages.setdefault(task.tp.topic, []).append(task)
-        for tasks in stages.values():
-            if len(tasks) == tasks[0].peers:
-                reached = min(task.announced for task in tasks)
-                for task in tasks:
-                    task.reach(reached)
+        for tasks in gathered(self.assignment.ready()).values():
+            reached = min(task.announced for task in tasks)
+            for task in tasks:
+                task.reach(reached)
 
     def _fire_due(self) -> bool:
         """Fire what is due, of all tasks; return whether that went well."""

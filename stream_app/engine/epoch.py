@@ -24,7 +24,7 @@ from stream_app.engine.flights import ARRIVALS_HEADER
 from stream_app.engine.group_metadata import group_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from stream_app.engine.producer import TransactionalProducer
     from stream_app.engine.task import Task
@@ -63,8 +63,17 @@ class Epoch:
 
     def unsaid(self, tasks: Collection[Task]) -> bool:
         """Say whether a watermark moved that the next stage has not been told of."""
-        said = self._emitted
-        return any(task.announces_to is not None and task.announced != said.get(task.id) for task in tasks)
+        here = gathered(tasks)
+        return any(task.announces_to is not None and self._moved(task, here) for task in tasks)
+
+    def _moved(self, task: Task, here: Mapping[str, list[Task]]) -> bool:
+        """Say whether others have to be told of a task's watermark.
+
+        Where nobody waits for it (see `gathered`) only of one that is taken back: what was said may be too little for
+        whoever gets a task later, never too much.
+        """
+        said, value = self._emitted.get(task.id), task.announced
+        return value != said and (said is None or value < said or task.announces_to not in here)
 
     def commit(self, tasks: Collection[Task]) -> Written:
         """Commit the tasks' work.
@@ -164,12 +173,12 @@ class Epoch:
         quiet = time.monotonic() - self._announced_at < self._announce_s and not any(
             task.dirty and task.follows_clock for task in tasks
         )
+        here = gathered(tasks)
         for task in tasks:
             if quiet and task.follows_clock:
                 continue
-            topic, value = task.announces_to, task.announced
-            if topic is not None and value != self._emitted.get(task.id):
-                by_topic.setdefault(topic, {})[task.id] = value
+            if task.announces_to is not None and self._moved(task, here):
+                by_topic.setdefault(task.announces_to, {})[task.id] = task.announced
         for topic, said in by_topic.items():
             message = encode_watermarks(said)
             for partition in range(self._partitions[topic]):
@@ -184,6 +193,15 @@ class Epoch:
             kind, timestamp = message.timestamp()
             if kind == _LOG_APPEND_TIME:
                 self._broker_clock.observe(timestamp, local_ms())
+
+
+def gathered(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Return, live, the stages whose tasks wait for each other and are all of one worker: topic -> tasks."""
+    stages: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.circulates and task.live:
+            stages.setdefault(task.tp.topic, []).append(task)
+    return {topic: found for topic, found in stages.items() if len(found) == found[0].peers}
 
 
 def local_ms() -> int:

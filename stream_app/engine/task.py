@@ -101,8 +101,9 @@ class Task:
 
     def reach(self, time: int) -> None:
         """Move the timers' clock to where all tasks of the stage have come, as who sees all of them at once knows."""
-        if self.circulates and isinstance(self._firing, MergedWatermark):
+        if time > self._firing.value and isinstance(self._firing, MergedWatermark):
             self._firing.reach(time)
+            self.dirty = True  # it rests on what this epoch did, and ends with it
 
     def advance(self, said: Mapping[str, int]) -> bool:
         """Take in what other tasks announce; return whether the timers' clock has moved."""

@@ -294,11 +294,11 @@ def test_an_arrival_that_a_sender_of_the_same_worker_was_told_of_is_forgotten_wi
     sender.advance({"input/0": 50, "input/1": 40})
     bench.epoch.commit([sender, receiver])
     receiver.flights.arrive(b"0:0")
-    bench.client.errors["flush"] = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    bench.client.errors["commit"] = Fails(KafkaError._TIMED_OUT, abortable=True)
     with pytest.raises(EpochAbortedError):
         bench.epoch.commit([sender, worked(receiver, 9)])
     assert sender.dirty, "it has to be rewound with the others"
-    sender.abort()
+    sender.rewind()
     assert sender.flights.outstanding == {0: (1, 30)}
 
 
