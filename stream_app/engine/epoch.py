@@ -73,7 +73,7 @@ class Epoch:
         whoever gets a task later, never too much.
         """
         said, value = self._emitted.get(task.id), task.announced
-        return value != said and (said is None or value < said or task.announces_to not in here)
+        return value != said and (said is None or value < said or task.tp.topic not in here)
 
     def commit(self, tasks: Collection[Task]) -> Written:
         """Commit the tasks' work.
