@@ -108,8 +108,10 @@ def _shopper(rnd: random.Random, number: int) -> tuple[Shopper, list[ChannelEven
     """Return a customer, and her events in the order in which they are written."""
     due = BEGIN + rnd.randrange(500, 5_000)
     opened = due - HURRY
-    cart, card = f"cart-{number}", {"loyalty": f"L-{number}"}
-    browser, mail = {"cookie": f"c{number}"}, {"email": f"p{number}@shop.example"}
+    cart, mail = f"cart-{number}", {"email": f"p{number}@shop.example"}
+    card, browser = {"loyalty": f"L-{number}"}, {"cookie": f"c{number}"}
+    if rnd.random() < 0.3:  # which of the two moves is for their names to say
+        card, browser = browser, card
 
     def event(name: str, kind: str, identifiers: dict[str, str], at: int, **properties: Any) -> ChannelEvent:
         return ChannelEvent(f"{name}-{number}", at, CHANNEL, kind, identifiers, properties)

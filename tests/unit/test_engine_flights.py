@@ -338,6 +338,19 @@ ONE_OF_TWO_COMES = [
     (World.take_and_commit, 1, 100),  # the first has come, the second is in 2's log
     (World.take_and_commit, 0, 100),
 ]
+TAKEN_BACK = [
+    (World.happen, 1, 0, [[0], [2]]),
+    (World.advance, 5),
+    (World.take_and_commit, 0, 1),
+    (World.take_and_commit, 2, 1),
+    (World.take_and_commit, 1, 1),  # a message departs to 0, where the watermark has been
+    (World.take_and_commit, 1, 1),
+    (World.regroup, 1),
+    (World.commit, 0),
+    (World.take_and_commit, 0, 100),  # it goes on to 2: what 0 had said was too much
+    (World.regroup, 2),
+    (World.commit, 1),  # all that 1 has sent has arrived
+]
 TOLD = ["loop", "next"]
 """A stage tells the next one of its clock; the last stage of all tells its own tasks."""
 
@@ -359,10 +372,38 @@ def play(steps: list[tuple[Any, ...]], told: str, mode: TimeMode) -> None:
 @pytest.mark.parametrize("mode", TimeMode)
 @pytest.mark.parametrize("told", TOLD)
 @example(steps=ONE_OF_TWO_COMES)
+@example(steps=TAKEN_BACK)
 @settings(max_examples=300)
 @given(steps=STEPS)
 def test_no_clock_passes_a_message_under_way_and_none_stays_behind_once_all_have_come(told, mode, steps):
     play(steps, told, mode)
+
+
+def test_a_worker_with_all_tasks_sees_for_itself_how_far_they_have_come_and_only_what_is_committed_lasts():
+    world = World("loop", TimeMode.WALL)
+    world.regroup(1)
+    world.advance(7)
+    for partition in range(PARTITIONS):
+        world.take(partition, 1)
+    world.engines[0]._meet()
+    assert [task.clock for task in world.tasks.values()] == [7, 7, 7]
+    world.abort(0)
+    assert [task.clock for task in world.tasks.values()] == [UNSET] * 3
+    for partition in range(PARTITIONS):
+        world.take(partition, 1)
+    world.tick(0)
+    world.regroup(2)
+    assert [task.clock for task in world.tasks.values()] == [7, 7, 7]
+
+
+def test_in_a_replay_tasks_are_told_of_each_other_by_messages_alone():
+    world = World("loop", TimeMode.EVENTS)
+    world.regroup(1)
+    world.advance(7)
+    for partition in range(PARTITIONS):
+        world.take(partition, 1)
+    world.tick(0)
+    assert [task.clock for task in world.tasks.values()] == [UNSET] * 3
 
 
 def ignore_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,17 +437,42 @@ def count_no_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Flights, "arrive", lambda *_: None)
 
 
-@pytest.mark.parametrize("mode", TimeMode)
-@pytest.mark.parametrize("told", TOLD)
+def go_by_departures_of_earlier_epochs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def floor(self: Flights) -> int:
+        return min((stamp for _, stamp in self.outstanding.values()), default=NOTHING)
+
+    monkeypatch.setattr(Flights, "floor", property(floor))
+
+
+def tell_of_nothing_where_all_tasks_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even of what is taken back: whoever gets a task later goes by what was said before."""
+    moved = Epoch._moved
+
+    def silent(self: Epoch, task: Task, here: dict[str, list[Task]]) -> bool:
+        return task.tp.topic not in here and moved(self, task, here)
+
+    monkeypatch.setattr(Epoch, "_moved", silent)
+
+
+EVERYWHERE = [(told, mode) for told in TOLD for mode in TimeMode]
+ALL_HERE = [("loop", TimeMode.WALL)]
+PLANTS = {
+    ignore_the_floor: EVERYWHERE,
+    acknowledge_before_departures_count: EVERYWHERE,
+    forget_an_epoch_at_its_first_arrival: EVERYWHERE,
+    count_no_arrivals: EVERYWHERE,
+    go_by_departures_of_earlier_epochs_alone: ALL_HERE,
+    tell_of_nothing_where_all_tasks_are_here: ALL_HERE,
+}
+
+
 @pytest.mark.parametrize(
-    "plant",
+    ("plant", "told", "mode"),
     [
-        ignore_the_floor,
-        acknowledge_before_departures_count,
-        forget_an_epoch_at_its_first_arrival,
-        count_no_arrivals,
+        pytest.param(plant, told, mode, id=f"{plant.__name__}-{told}-{mode}")
+        for plant, where in PLANTS.items()
+        for told, mode in where
     ],
-    ids=lambda plant: plant.__name__,
 )
 def test_the_property_notices(
     plant: Callable[[pytest.MonkeyPatch], None], told: str, mode: TimeMode, monkeypatch
@@ -420,7 +486,7 @@ def test_the_property_notices(
             return True
         return False
 
-    if fails(ONE_OF_TWO_COMES):
+    if fails(ONE_OF_TWO_COMES) or fails(TAKEN_BACK):
         return
     quick = settings(max_examples=300, phases=[Phase.generate], database=None, derandomize=True)
     try:
