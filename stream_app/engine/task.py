@@ -162,9 +162,7 @@ class Task:
             # State from before live messages were tracked: its timers went by what came from upstream.
             before = meta.clock if self.id in meta.watermarks else self.watermark.value
             self._firing = MergedWatermark(self._peers, meta.watermarks, before)
-        self.flights = (
-            Flights(self.tp.partition, meta.epoch, meta.outstanding) if self.stage.loops else None
-        )
+        self.flights = Flights(self.tp.partition, meta.epoch, meta.outstanding) if self.stage.loops else None
         if self.stage.tables:
             self.timers.reset()
 

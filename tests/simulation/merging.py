@@ -167,10 +167,8 @@ def _wrong(one: Deployment, broker: Broker, shopper: Shopper) -> list[str]:
     known = max(written[name] for name in (shopper.said, *shopper.joins))
     if known > shopper.due:
         return []
-    return [
-        f"{shopper.basket}, due at {shopper.due - BEGIN}, was sent at {sent} "
-        f"against what was written at {known - BEGIN}"
-    ]
+    due = shopper.due - BEGIN
+    return [f"{shopper.basket}, due at {due}, was sent at {sent} against what was written at {known - BEGIN}"]
 
 
 def _decided(one: Deployment, broker: Broker, basket: str) -> Iterator[tuple[str, int]]:

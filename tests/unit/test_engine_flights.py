@@ -191,7 +191,9 @@ class World:
         """Give the partitions to workers that know what was committed, and nothing else."""
         workers = WORKERS[grouping]
         self.engines = [self._engine(partitions) for partitions in workers]
-        self.engine_of = {p: engine for engine, owned in zip(self.engines, workers, strict=True) for p in owned}
+        self.engine_of = {
+            p: engine for engine, owned in zip(self.engines, workers, strict=True) for p in owned
+        }
         self.check()
 
     def _engine(self, partitions: tuple[int, ...]) -> Engine:
