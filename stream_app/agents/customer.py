@@ -19,7 +19,7 @@ from stream_app.agents.segments import Segments
 from stream_app.domain.component import Components
 from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import membership_of, timer_key, timer_of
-from stream_app.domain.messages import Message, Topic, decode_component, encode
+from stream_app.domain.messages import Message, Topic, decode_component, encode, is_awaited
 from stream_app.domain.ports import ComponentTables
 from stream_app.wire import encode_payload, format_timestamp, frame_single_object
 
@@ -189,9 +189,13 @@ class Outputs:
         self._heads.clear()
 
     def send(self, topic: Topic, key: str, message: Message) -> None:
-        """Send a message of the protocol; what may still bring events to another component holds time back."""
+        """Send a message of the protocol; what may still bring events to another component holds time back.
+
+        Live, only as long as nobody there waits for it: the clock is everybody's, and a long merge would hold up
+        everybody's triggers. (A replay has time.)
+        """
         stamp = getattr(message, "stamp", None)
-        if topic is Topic.COMPONENTS and stamp is not None:
+        if topic is Topic.COMPONENTS and stamp is not None and not (self.task.live and is_awaited(message)):
             self.task.send_to_peer(self._routes[topic], encode(message), key.encode(), stamp)
         else:
             self._send(self._routes[topic], encode(message), key.encode())

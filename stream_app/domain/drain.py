@@ -2,7 +2,8 @@
 
 The winner knows all evidence before the first event comes, so every event is put where it belongs at once, and
 customers change once, not with every chunk. Until all chunks have come the component is not settled: its
-customers' rules wait, and are folded again then. Checkpoints of folds don't travel.
+customers' rules wait, and are folded again then. Until the first has come the winner can't know: messages under way
+hold the clock back till then. Checkpoints of folds don't travel.
 
 Counts of sightings are added up; an event that both held is noticed when its row comes, and counted once less.
 """

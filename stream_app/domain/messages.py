@@ -227,6 +227,14 @@ def addressee(message: ComponentMessage) -> str:
     return message.winner if isinstance(message, (Offer, Merge)) else message.label
 
 
+def is_awaited(message: Message) -> bool:
+    """Tell whether rules wait for a message already where it comes to: nothing else has to be held back for it.
+
+    A component that repairs or drains waits for itself, and a winner for all chunks once the first has come.
+    """
+    return isinstance(message, (Drain, Repair)) or (isinstance(message, Merge) and message.chunk > 0)
+
+
 # For bytes that are none, these decoders raise `msgspec.DecodeError`, or UnicodeDecodeError for a text that is none.
 encode = msgspec.msgpack.Encoder().encode
 """Any message, or an `Event`, -> bytes."""

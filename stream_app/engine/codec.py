@@ -6,6 +6,8 @@ import struct
 
 import msgspec
 
+from stream_app.engine.watermark import UNSET
+
 WATERMARK_HEADER = "raccord-watermark"
 """Header of a record that carries a watermark and no event.
 
@@ -19,7 +21,7 @@ class Meta(msgspec.Struct, array_like=True):
 
     `position` is the next offset to read; `watermarks` what each upstream said last (a source partition has
     one entry, its own); `form` names what the rows mean (see `Stage.form`); `epoch` and `outstanding` are those of
-    its `Flights`.
+    its `Flights`; `clock` is where its timers' clock stood, which may be ahead of what was said.
     """
 
     position: int
@@ -27,6 +29,7 @@ class Meta(msgspec.Struct, array_like=True):
     form: str = ""
     epoch: int = 0
     outstanding: dict[int, tuple[int, int]] = {}
+    clock: int = UNSET
 
 
 encode_meta = msgspec.msgpack.Encoder().encode

@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_marker, decode_watermarks
-from stream_app.engine.epoch import local_ms
+from stream_app.engine.epoch import gathered, local_ms
 from stream_app.engine.errors import (
     EpochAbortedError,
     FatalError,
@@ -114,7 +114,8 @@ class Engine:
         self._busy += now - started
         if self._pacer.due(now, at_hand=self._at_hand()):
             self._follow_clocks()
-            if self.commit():
+            self._meet()
+            if self._fire_due() and self.commit():
                 self.pause()
 
     def _attempt(self, task: Task, records: Sequence[Any]) -> bool:
@@ -268,11 +269,9 @@ class Engine:
         if self.stopping or not ready:
             return
         self._follow_clocks()
-        for task in ready:
-            if not task.stage.tables or task.timers.earliest >= task.clock:
-                continue
-            if not self._fired(task):
-                return
+        self._meet()
+        if not self._fire_due():
+            return
         now = time.monotonic()
         if any(task.dirty for task in ready):
             if self._pacer.overdue(now) or not (self._pacer.behind or self._at_hand()):
@@ -284,6 +283,25 @@ class Engine:
         """Let what all tasks go by be replaced, unless an epoch is under way."""
         if self._between_epochs is not None and not any(task.dirty for task in self.assignment.ready()):
             self._between_epochs()
+
+    def _meet(self) -> None:
+        """Let timers go by how far all tasks of their stage have come, where this worker has all of them.
+
+        Nothing is under way before the smallest of what they may announce, this epoch included, and nothing will be.
+        To be told of it in the next epoch, as by others, would make every trigger late by that much.
+        """
+        for tasks in gathered(self.assignment.ready()).values():
+            reached = min(task.announced for task in tasks)
+            for task in tasks:
+                task.reach(reached)
+
+    def _fire_due(self) -> bool:
+        """Fire what is due, of all tasks; return whether that went well."""
+        return all(
+            self._fired(task)
+            for task in self.assignment.ready()
+            if task.stage.tables and task.timers.earliest < task.clock
+        )
 
     def _fired(self, task: Task) -> bool:
         """Fire a task's timers outside of a batch; return whether that went well."""

@@ -24,7 +24,7 @@ from stream_app.engine.flights import ARRIVALS_HEADER
 from stream_app.engine.group_metadata import group_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from stream_app.engine.producer import TransactionalProducer
     from stream_app.engine.task import Task
@@ -63,8 +63,17 @@ class Epoch:
 
     def unsaid(self, tasks: Collection[Task]) -> bool:
         """Say whether a watermark moved that the next stage has not been told of."""
-        said = self._emitted
-        return any(task.announces_to is not None and task.announced != said.get(task.id) for task in tasks)
+        here = gathered(tasks)
+        return any(task.announces_to is not None and self._moved(task, here) for task in tasks)
+
+    def _moved(self, task: Task, here: Mapping[str, list[Task]]) -> bool:
+        """Say whether others have to be told of a task's watermark.
+
+        Where nobody waits for it (see `gathered`) only of one that is taken back: what was said may be too little for
+        whoever gets a task later, never too much.
+        """
+        said, value = self._emitted.get(task.id), task.announced
+        return value != said and (said is None or value < said or task.tp.topic not in here)
 
     def commit(self, tasks: Collection[Task]) -> Written:
         """Commit the tasks' work.
@@ -88,7 +97,7 @@ class Epoch:
                 raise HandlerError(task, error) from error
             self._log(task, changes)  # at once: the client sends it while the next task is asked
             changed.append((task, changes))
-        self._acknowledge(working)
+        changed += [(task, []) for task in self._acknowledge(working, tasks)]
         for task, changes in changed:
             changes.append(self._log_position(task))
         said = self._announce(tasks)
@@ -132,15 +141,29 @@ class Epoch:
         self.producer.send(task.stage.changelog, value, key, task.tp.partition, on_delivery=delivered)
         return key, value
 
-    def _acknowledge(self, tasks: Collection[Task]) -> None:
-        """Tell those who sent us messages within a stage how many have arrived, all of an epoch at once."""
+    def _acknowledge(self, working: Collection[Task], tasks: Collection[Task]) -> list[Task]:
+        """Tell those who sent us messages within a stage how many have arrived, all of an epoch at once.
+
+        A sender of this worker is told without a message: its state is committed with those that took them in.
+        Returns those of them that had nothing to commit.
+        """
+        here = {(task.tp.topic, task.tp.partition): task for task in tasks if task.flights is not None}
         arrived: dict[tuple[str, int], Counter[int]] = {}
-        for task in tasks:
+        for task in working:
             if task.flights is not None:
-                for sender, counts in task.flights.close().items():
-                    arrived.setdefault((task.tp.topic, sender), Counter()).update(counts)
+                for partition, counts in task.flights.close().items():
+                    arrived.setdefault((task.tp.topic, partition), Counter()).update(counts)
+        told = []
         for (topic, partition), counts in arrived.items():
-            self.producer.send(topic, encode_arrivals(counts), None, partition, [(ARRIVALS_HEADER, b"1")])
+            sender = here.get((topic, partition))
+            if sender is None or sender.flights is None:
+                self.producer.send(topic, encode_arrivals(counts), None, partition, [(ARRIVALS_HEADER, b"1")])
+                continue
+            sender.flights.acknowledged(counts)
+            if not sender.dirty:
+                sender.dirty = True
+                told.append(sender)
+        return told
 
     def _announce(self, tasks: Collection[Task]) -> dict[str, int]:
         """Tell the next stages, in-band and behind all data of this epoch, how far these tasks have come."""
@@ -150,12 +173,12 @@ class Epoch:
         quiet = time.monotonic() - self._announced_at < self._announce_s and not any(
             task.dirty and task.follows_clock for task in tasks
         )
+        here = gathered(tasks)
         for task in tasks:
             if quiet and task.follows_clock:
                 continue
-            topic, value = task.announces_to, task.announced
-            if topic is not None and value != self._emitted.get(task.id):
-                by_topic.setdefault(topic, {})[task.id] = value
+            if task.announces_to is not None and self._moved(task, here):
+                by_topic.setdefault(task.announces_to, {})[task.id] = task.announced
         for topic, said in by_topic.items():
             message = encode_watermarks(said)
             for partition in range(self._partitions[topic]):
@@ -170,6 +193,15 @@ class Epoch:
             kind, timestamp = message.timestamp()
             if kind == _LOG_APPEND_TIME:
                 self._broker_clock.observe(timestamp, local_ms())
+
+
+def gathered(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Return, live, the stages whose tasks wait for each other and are all of one worker: topic -> tasks."""
+    stages: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.circulates and task.live:
+            stages.setdefault(task.tp.topic, []).append(task)
+    return {topic: found for topic, found in stages.items() if len(found) == found[0].peers}
 
 
 def local_ms() -> int:

@@ -2,18 +2,24 @@
 
 A stage's tasks may write to their own input topic (one component's history moves to another's partition). What
 an event causes there comes later than the event, so a watermark that only counts what came from upstream would
-pass events that are still on their way. In a replay, where hours of event time pass in a second, timers would
-fire on half the truth. Hence, after Naiad's progress tracking (Murray et al., SOSP 2013), with counts per epoch:
+pass events that are still on their way. Timers would fire on half the truth: in a replay, where hours of event
+time pass in a second, and live, where a slow network or a partition without an owner takes longer than a rule
+waits. Hence, after Naiad's progress tracking (Murray et al., SOSP 2013), with counts per epoch:
 
 1. A message departs with a stamp, the event time that it may still concern, and the number of its epoch.
-2. Whoever takes it in counts it, and tells its sender with the same transaction: so many of epoch n arrived.
+2. Whoever takes it in counts it, and tells its sender with the same transaction: so many of epoch n arrived. A sender
+   of the same worker is told without a message.
 3. Until all of an epoch have arrived, its sender announces no watermark above the smallest of their stamps.
 4. What taking in a message sends in turn departs in the transaction that acknowledges it, with a stamp no
    smaller than what is held back: somebody always holds on to it.
 
 Announcements reach a partition in the order of the transactions that made them, so the minimum over all tasks
-never passes a message that is on its way. Live, time passes too slowly for any of this to matter: the watermark
-stays behind the broker's clock by a tolerance, and flights are not tracked.
+never passes a message that is on its way. A worker that has all tasks of a stage sees that minimum itself: live, it
+lets their timers go by it at once, and only announces what is taken back (`Epoch`, `Engine._meet`).
+
+A message that never arrives holds all triggers back: the stage's watermark stands still, which is measured and alerted
+on (`raccord_watermark_seconds`). A message that its receiver's rules wait for anyway need not be tracked: live, what a
+long merge or repair sends after its first part is not, or it would hold up everybody's triggers.
 """
 
 from __future__ import annotations
@@ -57,8 +63,11 @@ class Flights:
 
     @property
     def floor(self) -> int:
-        """The smallest stamp of what is under way (ms), or `NOTHING`."""
-        return min((stamp for _, stamp in self.outstanding.values()), default=NOTHING)
+        """The smallest stamp of what is under way (ms), this epoch's departures included, or `NOTHING`."""
+        floor = self._stamp
+        for _, stamp in self.outstanding.values():
+            floor = min(floor, stamp)
+        return floor
 
     def depart(self, stamp: int) -> Headers:
         """Count a message that is about to be sent with this stamp (ms); return its headers."""

@@ -26,7 +26,10 @@ class Handler(Protocol):
         """Take a timer that was set through the task and that the watermark has passed."""
 
     def flush(self) -> None:
-        """Send what was held back for the end of the epoch (one message for many changes of a row)."""
+        """Send what was held back for the end of the epoch (one message for many changes of a row).
+
+        Live, nothing to peers that holds time back: timers of this epoch may have gone by without it.
+        """
 
     def reset(self) -> None:
         """Forget what was held back: the epoch was rolled back."""

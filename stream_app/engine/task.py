@@ -66,8 +66,7 @@ class Task:
         self.producer: TransactionalProducer
         self._upstreams = tuple(upstreams)
         self._peers = tuple(peers)
-        self._tracked = stage.loops and clockwork.mode is TimeMode.EVENTS
-        if self._tracked and stage.watermarks_to is None:
+        if stage.loops and stage.watermarks_to is None:
             # The last stage tells its own tasks: a timer waits until all of them have come so far.
             self.announces_to = tp.topic
         self._clockwork = clockwork
@@ -84,6 +83,27 @@ class Task:
         """The watermark as others may know it: below what this task has sent and nobody has taken in yet."""
         value = self.watermark.value
         return value if self.flights is None else min(value, self.flights.floor)
+
+    @property
+    def live(self) -> bool:
+        """Whether clocks follow the broker's."""
+        return self._clockwork.mode is TimeMode.WALL
+
+    @property
+    def circulates(self) -> bool:
+        """Whether its timers wait for all tasks of its stage, which tell each other how far they have come."""
+        return self.announces_to == self.tp.topic
+
+    @property
+    def peers(self) -> int:
+        """How many tasks its stage has, this one included."""
+        return len(self._peers)
+
+    def reach(self, time: int) -> None:
+        """Move the timers' clock to where all tasks of the stage have come, as who sees all of them at once knows."""
+        if time > self._firing.value and isinstance(self._firing, MergedWatermark):
+            self._firing.reach(time)
+            self.dirty = True  # it rests on what this epoch did, and ends with it
 
     def advance(self, said: Mapping[str, int]) -> bool:
         """Take in what other tasks announce; return whether the timers' clock has moved."""
@@ -137,9 +157,12 @@ class Task:
             value = meta.watermarks.get(self.id, UNSET)
             clock = self._clockwork
             self.watermark = SourceWatermark(clock.mode, clock.tolerance, clock.max_ahead, value)
-        circulates = self._tracked and self.announces_to == self.tp.topic
-        self._firing = MergedWatermark(self._peers, meta.watermarks) if circulates else self.watermark
-        self.flights = Flights(self.tp.partition, meta.epoch, meta.outstanding) if self._tracked else None
+        self._firing = self.watermark
+        if self.circulates:
+            # State from before live messages were tracked: its timers went by what came from upstream.
+            before = meta.clock if self.id in meta.watermarks else self.watermark.value
+            self._firing = MergedWatermark(self._peers, meta.watermarks, before)
+        self.flights = Flights(self.tp.partition, meta.epoch, meta.outstanding) if self.stage.loops else None
         if self.stage.tables:
             self.timers.reset()
 
@@ -148,7 +171,7 @@ class Task:
         said: dict[str, int] = {}
         for mark in (self.watermark, self._firing):
             said.update(mark.said if isinstance(mark, MergedWatermark) else {self.id: mark.value})
-        meta = Meta(self.position, said, self.stage.form)
+        meta = Meta(self.position, said, self.stage.form, clock=self.clock)
         if self.flights is not None:
             meta.epoch, meta.outstanding = self.flights.epoch, self.flights.outstanding
         return self._meta_key, encode_meta(meta)

@@ -77,10 +77,12 @@ class MergedWatermark:
     A task may take back what it said (see `flights`); the minimum never goes down.
     """
 
-    def __init__(self, upstreams: Iterable[str], said: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, upstreams: Iterable[str], said: Mapping[str, int] | None = None, value: int = UNSET
+    ) -> None:
         said = said or {}
         self.said = {upstream: said.get(upstream, UNSET) for upstream in upstreams}
-        self.value = min(self.said.values(), default=UNSET)
+        self.value = max(value, min(self.said.values(), default=UNSET))
 
     def advance(self, said: Mapping[str, int]) -> bool:
         """Take in what upstream tasks say; return whether the minimum moved. Unknown ones are ignored."""
@@ -93,6 +95,10 @@ class MergedWatermark:
             self.value = value
             return True
         return False
+
+    def reach(self, time: int) -> None:
+        """Take it from who sees all of the tasks at once that nothing before `time` is outstanding."""
+        self.value = max(self.value, time)
 
 
 class BrokerClock:

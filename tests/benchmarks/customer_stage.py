@@ -90,7 +90,7 @@ class CustomerStage:
         self.stages = {stage.name: stage for stage in _stages(settings, in_force, policy)}
         self.wire = Wire({self.topics.lookup, self.topics.components})
         where = TP(self.topics.components, 0)
-        self.task = Task(self.stages["customer"], where, (UPSTREAM,), (), CLOCKWORK)
+        self.task = Task(self.stages["customer"], where, (UPSTREAM,), (UPSTREAM,), CLOCKWORK)
         self.task.open(Rows(folder), self.wire)
         self.fired = 0
 

@@ -81,7 +81,7 @@ class _Road:
             stage = customer.stages[name]
             for topic in stage.topics:
                 upstreams = (UPSTREAM,) if stage.upstream else ()
-                task = self._tasks[topic] = Task(stage, TP(topic, 0), upstreams, (), CLOCKWORK)
+                task = self._tasks[topic] = Task(stage, TP(topic, 0), upstreams, upstreams, CLOCKWORK)
                 task.open(MemoryRows(), self._wire)
         self._clock = 0
 

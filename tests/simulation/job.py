@@ -37,6 +37,7 @@ class Job:
     Attributes:
         inputs: in the order in which they are written.
         stamped: topics whose records have the broker's time.
+        until: live, it is at rest when all timers before this time (ms) have fired; None: all.
         upsets: how often a batch's handler fails, though nothing is wrong with the batch.
         unruly: of how many steps in which anything may happen one is drawn.
         problems: takes the broker at rest and each task's rows ("topic/partition" -> rows), returns what is wrong.
@@ -53,6 +54,7 @@ class Job:
     tolerance_ms: int = 0
     max_ahead_ms: int = 10**12
     batch: int = 100
+    until: int | None = None
     upsets: float = 0.0
     unruly: tuple[int, ...] = (100, 200, 400)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stream_app.agents import customer as customer_module
 from stream_app.domain.component import Components
 from stream_app.domain.customer_id import CustomerIds
 from stream_app.domain.drain import Drains
 from stream_app.domain.evidence import Evidence
+from stream_app.domain.messages import Drain, Merge, Repair
 from stream_app.domain.ownership import Owners
 from stream_app.domain.resolver import Resolver
 from stream_app.engine import epoch as epoch_module
@@ -21,6 +23,7 @@ from stream_app.engine.changelog import Restorer
 from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import EpochAbortedError, FencedError
+from stream_app.engine.flights import NOTHING, Flights
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.store import Store, Table
 from stream_app.engine.task import Task
@@ -246,6 +249,26 @@ def overlook_a_login_that_comes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Owners, "coming", property(lambda _self: None, lambda _self, _value: None), raising=False)
 
 
+def let_live_clocks_pass_what_is_under_way(patch: pytest.MonkeyPatch) -> None:
+    """Have timers go by how far events have been read, whatever a stage's tasks have under way to each other."""
+    patch.setattr(Flights, "floor", NOTHING)
+    patch.setattr(Task, "circulates", False)
+
+
+def forget_what_this_epoch_sends(patch: pytest.MonkeyPatch) -> None:
+    """Hold timers back for what was under way before their epoch, not for what departs in it."""
+
+    def floor(self: Flights) -> int:
+        return min((stamp for _, stamp in self.outstanding.values()), default=NOTHING)
+
+    patch.setattr(Flights, "floor", property(floor))
+
+
+def hold_nothing_back_for_a_merge(patch: pytest.MonkeyPatch) -> None:
+    """Take it that a winner waits for a merge of which nothing has come yet."""
+    patch.setattr(customer_module, "is_awaited", lambda message: isinstance(message, (Merge, Drain, Repair)))
+
+
 class Bug(NamedTuple):
     """A planted bug, and the job under which it is looked for."""
 
@@ -270,6 +293,9 @@ PLANTED: dict[str, Bug] = {
     "remembers timers of an aborted epoch": Bug(remember_timers_of_an_aborted_epoch, "counting"),
     "goes on when fenced": Bug(go_on_when_fenced, "counting"),
     "runs ahead of the broker's clock": Bug(run_ahead_of_the_brokers_clock, "live"),
+    "lets live clocks pass what is under way": Bug(let_live_clocks_pass_what_is_under_way, "merging"),
+    "forgets what this epoch sends": Bug(forget_what_this_epoch_sends, "merging"),
+    "holds nothing back for a merge": Bug(hold_nothing_back_for_a_merge, "merging"),
     "drops a redirect": Bug(drop_a_redirect, "road"),
     "forgets REPOINT": Bug(forget_repoint, "road"),
     "draws ids": Bug(draw_ids, "road"),

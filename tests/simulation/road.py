@@ -44,8 +44,9 @@ from tests.simulation.shoppers import CHANNELS, MINUTE, START, Said, life
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from stream_app.domain.segments import SegmentBook
     from tests.simulation.job import Rows
     from tests.simulation.transactions import Broker
 
@@ -68,12 +69,18 @@ retract_within: 24h
 class Deployment:
     """What does not change from seed to seed: settings, rules, stages. Nothing in it remembers a run's events."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        mode: TimeMode = TimeMode.EVENTS,
+        rules: Sequence[str] | None = None,
+        segments: SegmentBook | None = None,
+    ) -> None:
+        """Take rules and segments other than the usual ones, or a live clock."""
         self.settings = Settings(
             channels=CHANNELS,
             partitions=PARTITIONS,
             sending_policy=NO_POLICY,
-            time=TimeMode.EVENTS,
+            time=mode,
             prefix="",
         )
         settings = self.settings
@@ -82,9 +89,10 @@ class Deployment:
         cart = re.sub(
             r"^at_most:.*\n", "", schemas.read_text("rules/abandoned_cart.yaml"), flags=re.MULTILINE
         )
-        rules = [load_rule(cart, "abandoned_cart.yaml"), load_rule(NUDGE, "nudge.yaml")]
-        segments = load_segments(settings)
-        book = RuleBook(rules, SendingPolicy(), segments=segments)
+        texts = (cart, NUDGE) if rules is None else rules
+        segments = load_segments(settings) if segments is None else segments
+        loaded = [load_rule(text, "a rule of the simulation") for text in texts]
+        book = RuleBook(loaded, SendingPolicy(), segments=segments)
         self.topics = _topics(settings, book)
         in_force = InForce(_terms(settings, Written(book, None), self.topics))
         self.stages = _stages(settings, in_force, self.policy, segments)

@@ -6,7 +6,7 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.simulation import counting, road
+from tests.simulation import counting, merging, road
 from tests.simulation.seams import installed
 from tests.simulation.world import World, WrongOutcomeError
 
@@ -19,6 +19,7 @@ JOBS: dict[str, Callable[[int], Job]] = {
     "counting": counting.job,
     "live": counting.live_job,
     "road": road.job,
+    "merging": merging.job,
 }
 
 _COLLECTED = 25

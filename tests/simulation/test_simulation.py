@@ -19,7 +19,7 @@ from tests.simulation.process import FAULTS, POINTS
 from tests.simulation.run import JOBS, failing, replay
 
 ROOT = Path(__file__).parents[2]
-SEEDS = {"counting": 250, "live": 60, "road": 100}
+SEEDS = {"counting": 250, "live": 60, "road": 100, "merging": 100}
 FOUND = {line["bug"]: line for line in json.loads(RESULTS.read_text())}
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from stream_app.engine.timers import TIMERS
+from stream_app.engine.codec import WATERMARK_HEADER
+from stream_app.engine.flights import ARRIVALS_HEADER
+from stream_app.engine.timers import TIMERS, Timers
 from tests.simulation.group import Group
 from tests.simulation.process import FAULTS, POINTS, Fate, Process
 from tests.simulation.rows import differing, rebuilt
@@ -30,6 +32,9 @@ ROUNDS = 600
 """So many rounds of the calm world bring any job to rest; more is a job that hangs."""
 QUIET_LIVE = 20
 """A live job is at rest when so many rounds long nothing but clocks moved: what was under way is committed by then."""
+
+NEVER = 2**63
+_CLOCKS = frozenset({WATERMARK_HEADER, ARRIVALS_HEADER})
 
 Action = tuple[float, str, "Callable[[], None]"]
 
@@ -405,7 +410,12 @@ class World:
         for process in self.everybody():
             tasks = process.engine.assignment.ready()
             if live:
-                found += [f"{task.id} has a timer" for task in tasks if task.stage.tables and has_timer(task)]
+                until = self.job.until
+                found += [
+                    f"{task.id} has a timer"
+                    for task in tasks
+                    if task.stage.tables and has_timer(task, NEVER if until is None else until)
+                ]
             elif process.engine.epoch.unsaid(tasks):
                 found.append(f"{process.name} has a watermark to tell of")
             if process.restoring() or (process.fetching.waiting() and not live):
@@ -417,7 +427,8 @@ class World:
         log = self.broker.logs[task.tp]
         if not self.job.live:
             return task.dirty or bool(log.read(task.position, 1)[0])
-        return any(not record.headers for record in log.read(task.position, log.end)[0])
+        records = log.read(task.position, log.end)[0]
+        return any(not record.headers or record.headers[0][0] not in _CLOCKS for record in records)
 
     def commit_all(self) -> None:
         """End everybody's epoch."""
@@ -445,6 +456,7 @@ class World:
             raise WrongOutcomeError("; ".join(problems))
 
 
-def has_timer(task: Task) -> bool:
-    """Tell whether a task has a timer that has not fired."""
-    return next(iter(task.store.table(TIMERS.name).scan(b"")), None) is not None
+def has_timer(task: Task, until: int) -> bool:
+    """Tell whether a task has a timer that is due before a time (ms) and has not fired."""
+    timers = Timers(task.store.table(TIMERS.name))
+    return timers.earliest < until

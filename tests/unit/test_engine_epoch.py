@@ -165,6 +165,14 @@ class Bench:
         """Return (partition, key, value, headers) of what was sent to a topic."""
         return [step[2:] for step in self.steps if step[:2] == ("produce", topic)]
 
+    def acknowledged(self) -> dict[int, dict[int, int]]:
+        """Return what senders were told by message: partition -> epoch -> how many have arrived."""
+        return {
+            partition: decode_arrivals(value)
+            for partition, _, value, headers in self.produced("middle")
+            if headers and headers[0][0] == ARRIVALS_HEADER
+        }
+
     def names(self) -> list[str]:
         return [step[0] for step in self.steps]
 
@@ -255,13 +263,43 @@ def test_what_a_worker_announces_lies_behind_all_other_messages_of_the_epoch(ben
 
 def test_arrivals_are_acknowledged_once_an_epoch_for_all_tasks_together(bench):
     one, other = worked(bench.inner(0)), worked(bench.inner(1))
-    for task, header in ((one, b"1:7"), (one, b"1:7"), (other, b"1:7"), (other, b"0:2")):
+    for task, header in ((one, b"3:7"), (one, b"3:7"), (other, b"3:7"), (other, b"2:2")):
         task.flights.arrive(header)
     bench.epoch.commit([one, other])
-    found = {
-        p: decode_arrivals(value) for p, _, value, h in bench.produced("middle") if h[0][0] == ARRIVALS_HEADER
-    }
-    assert found == {1: {7: 3}, 0: {2: 1}}
+    assert bench.acknowledged() == {3: {7: 3}, 2: {2: 1}}
+
+
+def test_a_sender_of_the_same_worker_is_told_of_arrivals_without_a_message_and_by_the_same_commit(bench):
+    sender, receiver = worked(bench.inner(0)), worked(bench.inner(1))
+    for stamp in (30, 35):
+        sender.send_to_peer("middle", b"value", b"key", stamp)
+    sender.advance({"input/0": 50, "input/1": 40})
+    bench.epoch.commit([sender, receiver])
+    assert sender.announced == 30
+    bench.steps.clear()
+    for _ in range(2):
+        receiver.flights.arrive(b"0:0")
+    bench.epoch.commit([sender, worked(receiver, 9)])  # the sender has nothing else to commit
+    assert bench.acknowledged() == {}
+    assert sender.announced == 40
+    rows = [(p, decode_meta(value)) for p, _, value, _ in bench.produced("inner-changelog")]
+    assert [meta.outstanding for partition, meta in rows if partition == 0] == [{}]
+    said = [decode_watermarks(value) for _, _, value, _ in bench.produced("output")]
+    assert {one["middle/0"] for one in said} == {40}
+
+
+def test_an_arrival_that_a_sender_of_the_same_worker_was_told_of_is_forgotten_with_the_epoch(bench):
+    sender, receiver = worked(bench.inner(0)), worked(bench.inner(1))
+    sender.send_to_peer("middle", b"value", b"key", 30)
+    sender.advance({"input/0": 50, "input/1": 40})
+    bench.epoch.commit([sender, receiver])
+    receiver.flights.arrive(b"0:0")
+    bench.client.errors["commit"] = Fails(KafkaError._TIMED_OUT, abortable=True)
+    with pytest.raises(EpochAbortedError):
+        bench.epoch.commit([sender, worked(receiver, 9)])
+    assert sender.dirty, "it has to be rewound with the others"
+    sender.rewind()
+    assert sender.flights.outstanding == {0: (1, 30)}
 
 
 def test_what_departed_is_in_the_state_that_is_committed_with_it(bench):
