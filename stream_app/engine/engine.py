@@ -274,7 +274,7 @@ class Engine:
             return
         now = time.monotonic()
         if any(task.dirty for task in ready):
-            if self._pacer.overdue(now) or not (self._pacer.behind or self._at_hand()):
+            if self._pacer.overdue(now) or not self._at_hand():
                 self.commit()
         elif self._pacer.age(now) > self.pace.watermark_s and self.epoch.unsaid(ready):
             self.commit()

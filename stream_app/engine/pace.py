@@ -6,7 +6,7 @@
    that was longer; counted from its first batch, however quiet it was before. It ends between two batches: the one in
    which its time is up is still part of it.
 3. Who is behind (a second's work is waiting, or more) is in no hurry, and commits seldom: a row that changes ten times
-   is written once. That the next fetch lets wait is no reason to commit either: there is more where it comes from.
+   is written once.
 """
 
 from __future__ import annotations

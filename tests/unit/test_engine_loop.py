@@ -443,21 +443,6 @@ def test_an_epoch_that_is_old_is_committed_though_what_is_at_hand_does_not_come(
     assert len(desk.epochs.positions) == 1
 
 
-@pytest.mark.parametrize("behind", [False, True])
-def test_who_is_behind_does_not_commit_early_because_the_next_fetch_lets_wait(behind, monkeypatch):
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock.now)
-    desk = Desk(interval_s=0.1, longest_s=0.4, least_s=0.02)
-    desk.engine._pacer.behind = behind
-    desk.take(desk.one, 0)  # at 0: too early for a commit after a batch
-    clock.now = 0.05
-    desk.engine.tick()
-    assert len(desk.epochs.positions) == (0 if behind else 1)
-    clock.now = 0.16
-    desk.engine.tick()
-    assert len(desk.epochs.positions) == 1
-
-
 def test_an_idle_live_clock_moves(desk):
     desk.engine._mode = TimeMode.WALL
     desk.engine._broker_clock.observe(1_000_000, 0)
