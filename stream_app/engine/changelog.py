@@ -162,7 +162,8 @@ class Restorer:
                 msg = "the partition was taken away"
                 raise RestoreCancelledError(msg)
             chunk: dict[bytes, bytes | None] = {}
-            for message in self._committed.consume(_CHUNK, _WAIT_S):
+            messages = self._committed.consume(_CHUNK, _WAIT_S)
+            for message in messages:
                 error = message.error()
                 if error is None:
                     key = message.key() or b""
@@ -180,5 +181,5 @@ class Restorer:
             )  # a changelog that others write to as well has no end to wait for
             applied += len(chunk)
             rows.write(list(chunk.items()), position)
-            if progress is not None:
+            if progress is not None and (messages or at_end):  # a broker that lets wait is no progress
                 progress(Progress(position - begin, end - begin, applied, time.monotonic() - started))
