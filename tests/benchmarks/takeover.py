@@ -38,6 +38,10 @@ RESULTS = Path(__file__).parent / "results" / "takeover.json"
 RATE = 200
 BEFORE_S, AFTER_S = 5.0, 10.0
 LATEST_S = 240.0
+SETTLED_S = 1.0
+"""An event that comes through in less meets no backlog."""
+_SETTLING = 1_000_000
+"""Probes from this number on are sent before anything is measured."""
 _PROBE = re.compile(rb"probe-(\d+)")
 
 
@@ -99,7 +103,24 @@ def measured(show: Show, customers: int, standbys: int, session_ms: int) -> dict
                 if standbys:
                     with show.step("waiting for the standbys"):
                         _until(lambda: _warm(session), "the standbys are not warm")
+                with show.step("waiting until nothing is left to do"):
+                    _settle(session, reader)
                 return {"standby_replicas": standbys, **_killed(session, reader, customers)}
+
+
+def _settle(session: Session, reader: Reader) -> None:
+    """Wait until an event comes through at once: timelines are there before the last links are."""
+    producer = _producer(session)
+    for number in range(_SETTLING, _SETTLING + int(LATEST_S)):
+        sent = time.monotonic()
+        _send(session, producer, f"probe-{number}", 0)
+        producer.flush(30)
+        _until(lambda number=number: number in reader.arrived, "no event comes through")
+        if time.monotonic() - sent < SETTLED_S:
+            break
+    else:
+        raise SystemExit("events do not come through at once")
+    reader.arrived.clear()
 
 
 def _killed(session: Session, reader: Reader, customers: int) -> dict[str, Any]:
