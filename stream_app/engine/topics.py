@@ -6,6 +6,7 @@ so a missing or wrongly configured topic is a clear error, and nothing starts.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ from stream_app.engine.errors import FatalError, TopicsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+# It warns of every pause of a tenth of a second, which a busy machine makes between any two steps: nothing that
+# somebody who ran a command could do anything about.
+logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
 
 _DAY_MS = 24 * 3600 * 1000
 _DEFAULT_REPLICAS = -1
