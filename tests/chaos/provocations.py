@@ -99,7 +99,7 @@ def froze_before_the_commit(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     """A worker whose offsets were accepted is given up, replaced, and only then commits."""
     counts = run.feed(telling(1))
     patient = {**SMALL, "TRANSACTION_MS": "120000"}  # the broker is not to end it before the worker goes on
-    frozen = run.start("w1", **patient, **plant, RACCORD_FREEZE="after_offsets:3")
+    frozen = run.start("w1", **patient, **plant, RACCORD_FREEZE="after_offsets:2")
     assert wait_for(lambda: stopped(frozen.pid)), "it never came to its commit"
     run.start("w2", **patient, **plant)
     # Until w2 has taken over everything; a sound one can't, and waits for the open transaction.
