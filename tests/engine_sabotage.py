@@ -208,8 +208,7 @@ def _do_not_wait_for_open_transactions() -> None:
             self._all = everything  # it is asked about the input too
 
     changelog.Restorer._wait_stable = wait
-    # The group's leader ends what a former owner has open. On a slow machine that may come before the former owner goes
-    # on, and then there is nothing to wait for.
+    # Nor does the group's leader end it: then there would be nothing to wait for.
     orphans._end = lambda *_arguments: None
 
 

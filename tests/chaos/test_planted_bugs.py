@@ -24,19 +24,10 @@ def test_there_are_ten_planted_bugs():
     assert len(engine_sabotage.PLANTS | domain_sabotage.PLANTS) == 10
 
 
-ATTEMPTS = 5
-"""What a frozen worker still commits may be what nobody has read again: then there is nothing to notice."""
-
-
 @pytest.mark.parametrize("bug", PROVOKED_BY)
 def test_a_planted_bug_of_the_engine_is_noticed(bug, bootstrap_servers, topic_prefix, tmp_path):
-    said = None
-    for attempt in range(ATTEMPTS):
-        (folder := tmp_path / str(attempt)).mkdir()
-        with job(bootstrap_servers, f"{topic_prefix}{attempt}.", folder) as run:
-            said = noticed(run, bug, PROVOKED_BY[bug])
-        if said is not None:
-            break
+    with job(bootstrap_servers, topic_prefix, tmp_path) as run:
+        said = noticed(run, bug, PROVOKED_BY[bug])
     # By its outputs. That a job does not come to an end may have many reasons, and a worker that dies is none of them.
     found = re.fullmatch(r"(\d+) of \d+ outputs are missing, (\d+) are too many", said or "")
     assert found, said
