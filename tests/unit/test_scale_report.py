@@ -9,8 +9,9 @@ import pytest
 
 from stream_app.app import topics_of
 from stream_app.settings import Settings
+from tests.benchmarks import words
 from tests.benchmarks.scale import __main__ as command
-from tests.benchmarks.scale import report
+from tests.benchmarks.scale import plan_page, report
 
 MACHINE = {
     "date": "2026-11-28", "cores": 2, "system": "Linux x86_64", "python": "3.11.7", "kafka": "4.3.1",
@@ -141,19 +142,19 @@ def test_with_one_number_of_partitions_epochs_cost_nothing_and_the_page_says_tha
 
 def test_every_measured_figure_target_and_assumption_is_on_the_page():
     page = report.page(results(), TAKEOVER)
-    for titles in (report.MEASURED, report.TARGETS, report.ASSUMED):
+    for titles in (plan_page.MEASURED, plan_page.TARGETS, plan_page.ASSUMED):
         assert all(f"| {title} |" in page for title in titles.values())
 
 
 def test_figures_are_shown_in_units_that_people_read():
-    assert [report.size(one) for one in (999, 1_500, 2.5e12, 1.3e15)] == [
+    assert [words.size(one) for one in (999, 1_500, 2.5e12, 1.3e15)] == [
         "999 B",
         "1.5 kB",
         "2.5 TB",
         "1.3 PB",
     ]
-    assert [report.duration(one) for one in (5, 300, 7_300, 200_000)] == ["5 s", "5.0 min", "2.0 h", "2.3 d"]
-    assert [report.dollars(one) for one in (1_234.5, 123_456)] == ["$1,234", "$123,000"]
+    assert [words.duration(one) for one in (5, 300, 7_300, 200_000)] == ["5 s", "5.0 min", "2.0 h", "2.3 d"]
+    assert [words.dollars(one) for one in (1_234.5, 123_456)] == ["$1,234", "$123,000"]
 
 
 def test_a_run_of_the_same_size_takes_the_place_of_the_former():

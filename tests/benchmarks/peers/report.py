@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.peers.bed import ROOT
+from tests.benchmarks.words import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,12 +73,12 @@ def page(results: Mapping[str, Any]) -> str:
                 for name, system in found.items()
                 if job in system["jobs"]
             }
-            parts.append(f"\n## {title}\n\n{_table(_HEAD, rows)}\n{_ratios(best)}")
+            parts.append(f"\n## {title}\n\n{table(_HEAD, rows)}\n{_ratios(best)}")
     if results.get("pipeline"):
         parts.append(f"\n## The whole of Raccord\n\n{WHOLE}\n\n{_whole(results['pipeline'])}")
     if results["recovery"]:
         rows = [_recovery(name, one) for name, one in results["recovery"].items()]
-        parts.append(f"\n## Back after `kill -9`\n\n{RECOVERY}\n\n{_table(_RECOVERY_HEAD, rows)}")
+        parts.append(f"\n## Back after `kill -9`\n\n{RECOVERY}\n\n{table(_RECOVERY_HEAD, rows)}")
     return "".join(parts)
 
 
@@ -157,16 +158,10 @@ def _whole(pipeline: Mapping[str, Any]) -> str:
     ]
     live = pipeline["latency"]
     return (
-        f"{_table(('', 'events/s', 'of runs'), rows)}\n"
+        f"{table(('', 'events/s', 'of runs'), rows)}\n"
         f"From an event to its trigger at {live['events_per_second']:,} events/s, one worker of one process: p50 "
         f"{live['p50_ms']:,} ms, p99 {live['p99_ms']:,} ms.\n"
     )
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = tuple(head)
-    lines = [head, ("---",) + ("---:",) * (len(head) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import re
 import shutil
 import tempfile
 import time
-import urllib.request
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import requests
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -327,8 +327,7 @@ class Page:
         addresses = re.findall(r"http://\S+/metrics", log.read_text())
         if not addresses:
             return cls()
-        with urllib.request.urlopen(addresses[-1], timeout=10) as page:  # noqa: S310 - a worker's own, on loopback
-            return cls.parse(page.read().decode())
+        return cls.parse(requests.get(addresses[-1], timeout=10).text)
 
     @classmethod
     def parse(cls, text: str) -> Page:
