@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas
+from stream_app.domain.folding import FoldLimits
 from stream_app.domain.rules import RuleBook, SendingPolicy, load_rule
 from stream_app.domain.rules.sending import Cap, QuietHours
+from tests.property.examples import search
 from tests.property.lived_worlds import DAY, HOUR, MINUTE, Input, lives
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ NIGHT = SendingPolicy(
 )
 BOOKS = (RuleBook(list(RULES.values())), RuleBook(list(RULES.values()), NIGHT))
 AFTER = 400 * DAY
+LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "cart_id": st.sampled_from(("k1", "k2")),
@@ -165,3 +170,15 @@ CLOSES: dict[str, Callable[[Event, Event], bool]] = {
         "Product Removed from Wishlist", "Wishlist Product Added to Cart", "Product Added", "Order Completed"
     ),
 }
+
+
+def finds_fault(check: Callable[[list[Input], RuleBook, FoldLimits], object]) -> None:
+    """Look for a life that a check fails on; fail if there is none among a thousand."""
+
+    @search(1_000)
+    @given(shipped_lives(), st.sampled_from(BOOKS), LIMITS)
+    def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
+        check(life, book, folding)
+
+    with pytest.raises(AssertionError):
+        wanted()

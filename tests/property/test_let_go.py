@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.domain.folding import FoldLimits
 from stream_app.domain.rules import Ledger, RuleBook, state
 from stream_app.domain.rules import book as book_module
 from stream_app.domain.rules import settle as settle_module
@@ -22,7 +21,7 @@ from stream_app.domain.rules.settle import _Settlement
 from stream_app.domain.rules.state import FIRED, HELD, Row
 from tests.property.examples import examples, search
 from tests.property.lived_worlds import Input, Made, played
-from tests.property.shipped_lives import AFTER, BOOKS, RULES, shipped_lives
+from tests.property.shipped_lives import AFTER, BOOKS, LIMITS, RULES, finds_fault, shipped_lives
 from tests.property.test_folding_any_order import go_on_from_every_fold
 from tests.property.test_rules_any_order import arrivals
 from tests.property.test_shadow_rules import CHANGES, change_the_shadow, worlds
@@ -30,7 +29,7 @@ from tests.property.test_shadow_rules import CHANGES, change_the_shadow, worlds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
+    from stream_app.domain.folding import FoldLimits
 
 
 def keeps_all(life: list[Input], book: RuleBook, folding: FoldLimits) -> list[Made]:
@@ -141,14 +140,7 @@ def test_a_planted_bug_is_caught(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-
-    @search(1_000)
-    @given(shipped_lives(), st.sampled_from(BOOKS), LIMITS)
-    def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
-        check(life, book, folding)
-
-    with pytest.raises(AssertionError):
-        wanted()
+    finds_fault(check)
 
 
 @pytest.mark.parametrize("plant", [forgets_in_checkpoints, stands_no_more_after_a_checkpoint])

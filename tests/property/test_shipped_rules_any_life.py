@@ -20,17 +20,14 @@ from stream_app.domain.customer import Customer, Customers
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits, Folds
 from stream_app.domain.profile import END, Profile, apply
-from tests.property.examples import search
 from tests.property.folds import is_that_of_the_timeline
 from tests.property.lived_worlds import HOUR, MINUTE, ONE, Input, play
-from tests.property.shipped_lives import AFTER, BOOKS, RULES, START, shipped_lives
+from tests.property.shipped_lives import AFTER, BOOKS, LIMITS, RULES, START, finds_fault, shipped_lives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stream_app.domain.rules import RuleBook
-
-LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
 
 
 def is_folded(customer: Customer, book: RuleBook) -> int:
@@ -140,11 +137,4 @@ def test_a_planted_bug_is_caught(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-
-    @search(1_000)
-    @given(shipped_lives(), st.sampled_from(BOOKS), LIMITS)
-    def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
-        check(life, book, folding)
-
-    with pytest.raises(AssertionError):
-        wanted()
+    finds_fault(check)
