@@ -50,8 +50,11 @@ POINTS = (
     "after_epoch",
     "in_restore",
 )
-"""In the order in which a commit comes to them; the last one is in the restore of a store. `after_offsets` counts
-only commits of epochs that change rows."""
+"""In the order in which a commit comes to them; the last one is in the restore of a store. `before_flush` and
+`after_offsets` count only commits of epochs that change rows."""
+
+_NOT_BY_ITSELF_MS = 7_000
+"""Less than the shortest transaction of a test may last, as librdkafka wants it."""
 
 
 class Points:
@@ -65,6 +68,10 @@ class Points:
             if point:
                 assert point in POINTS, point
                 self._left[how, point] = int(times)
+
+    def wait_for(self, point: str) -> bool:
+        """Tell whether anything is to be done at a point."""
+        return any((how, point) in self._left for how in HOW)
 
     def begin(self, _epoch: Epoch, tasks: Iterable[Task]) -> None:
         """Begin a commit."""
@@ -132,8 +139,15 @@ class _Producer(confluent_kafka.Producer):
 
     points: Points
 
+    def __init__(self, config: dict[str, Any]) -> None:
+        if self.points.wait_for("before_flush"):
+            # Or what was to be sent by the flush may have been sent before it, on a slow machine.
+            config = {**config, "linger.ms": _NOT_BY_ITSELF_MS}
+        super().__init__(config)
+
     def flush(self, *arguments: Any) -> Any:
-        self.points.reach("before_flush", self)
+        if self.points.rows:
+            self.points.reach("before_flush", self)
         left = super().flush(*arguments)
         self.points.reach("after_flush")
         return left
@@ -208,7 +222,11 @@ def _do_not_wait_for_open_transactions() -> None:
             self._all = everything  # it is asked about the input too
 
     changelog.Restorer._wait_stable = wait
-    # Nor does the group's leader end it: then there would be nothing to wait for.
+    _leave_open_transactions_alone()  # then there would be nothing to wait for
+
+
+def _leave_open_transactions_alone() -> None:
+    """Have the group's leader end none for a worker that is gone."""
     orphans._end = lambda *_arguments: None
 
 
@@ -275,6 +293,7 @@ def _commit_though_fenced() -> None:
     """Commit what is there when the partitions are gone, without a word of which generation it is from."""
     original = epoch.group_metadata
     epoch.group_metadata = lambda group, _generation, _member: original(group, -1, "")
+    _leave_open_transactions_alone()  # that fences too, by another way
 
 
 PLANTS: dict[str, Callable[[], None]] = {

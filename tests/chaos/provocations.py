@@ -148,6 +148,8 @@ def froze_before_the_flush(run: Job, plant: dict[str, str]) -> Counter[bytes]:
     assert wait_for(lambda: stopped(frozen.pid)), "it never came to its flush"
     run.start("w2", **patient, **plant)
     assert wait_for(lambda: run.log("w2").count(RESTORED) == 2 * PARTITIONS), run.log("w2")
+    if plant:
+        read_to_the_end(run)  # as above
     frozen.send_signal(signal.SIGCONT)
     return counts
 

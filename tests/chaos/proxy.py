@@ -81,8 +81,9 @@ class Proxy:
     async def _tear(self) -> None:
         for pair in list(self._pairs):
             for writer in pair:
-                # Without this, what is closed is closed politely.
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                if not writer.transport.is_closing():  # else it may have no socket any more
+                    # Without this, what is closed is closed politely.
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 writer.transport.abort()
             self.torn += 1
 
