@@ -194,8 +194,8 @@ class Assignment:
 
     def _open(self, tp: TP) -> None:
         stage = self._stages[tp.topic]
-        upstreams = [f"{topic}/{p}" for topic in stage.upstream for p in range(self._partitions[topic])]
-        peers = [f"{tp.topic}/{p}" for p in range(self._partitions[tp.topic])]
+        upstreams = {topic: self._partitions[topic] for topic in stage.upstream}
+        peers = self._partitions[tp.topic]
         task = self.tasks[tp] = Task(stage, tp, upstreams, peers, self._clockwork)
         before = self._opening.get(tp)
         shared = self._shared.get((stage.changelog, tp.partition))

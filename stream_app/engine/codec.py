@@ -6,26 +6,33 @@ import struct
 
 import msgspec
 
-from stream_app.engine.watermark import UNSET
+from stream_app.engine.watermark import UNSET, Said
 
 WATERMARK_HEADER = "raccord-watermark"
 """Header of a record that carries a watermark and no event.
 
-In a topic between two stages the value maps upstream tasks to their watermarks (msgpack). In a topic that
-producers write to it is a clock marker of a replay: eight bytes, big-endian, ms since the epoch.
+In a topic between two stages the value is a `Watermark` (msgpack). In a topic that producers write to it is a clock
+marker of a replay: eight bytes, big-endian, ms since the epoch.
 """
+
+
+class Watermark(msgspec.Struct, array_like=True):
+    """How far all of these tasks have come (ms): topic that they read -> partitions; none are all of a topic's."""
+
+    time: int
+    of: dict[str, list[int]]
 
 
 class Meta(msgspec.Struct, array_like=True):
     """What a task must know besides its rows: written with every epoch, under one key.
 
-    `position` is the next offset to read; `watermarks` what each upstream said last (a source partition has
-    one entry, its own); `form` names what the rows mean (see `Stage.form`); `epoch` and `outstanding` are those of
+    `position` is the next offset to read; `watermarks` what each upstream said last (a source partition has its
+    own); `form` names what the rows mean (see `Stage.form`); `epoch` and `outstanding` are those of
     its `Flights`; `clock` is where its timers' clock stood, which may be ahead of what was said.
     """
 
     position: int
-    watermarks: dict[str, int]
+    watermarks: Said
     form: str = ""
     epoch: int = 0
     outstanding: dict[int, tuple[int, int]] = {}
@@ -34,8 +41,8 @@ class Meta(msgspec.Struct, array_like=True):
 
 encode_meta = msgspec.msgpack.Encoder().encode
 decode_meta = msgspec.msgpack.Decoder(Meta).decode
-encode_watermarks = msgspec.msgpack.Encoder().encode
-decode_watermarks = msgspec.msgpack.Decoder(dict[str, int]).decode
+encode_watermark = msgspec.msgpack.Encoder().encode
+decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
 
 encode_arrivals = msgspec.msgpack.Encoder().encode
 decode_arrivals = msgspec.msgpack.Decoder(dict[int, int]).decode

@@ -18,15 +18,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream_app.engine.codec import WATERMARK_HEADER, encode_arrivals, encode_watermarks
+from stream_app.engine.codec import WATERMARK_HEADER, Watermark, encode_arrivals, encode_watermark
 from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, HandlerError
 from stream_app.engine.flights import ARRIVALS_HEADER
 from stream_app.engine.group_metadata import group_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from stream_app.engine.producer import TransactionalProducer
+    from stream_app.engine.producer import Headers, TransactionalProducer
     from stream_app.engine.task import Task
     from stream_app.engine.watermark import BrokerClock
 
@@ -40,6 +40,14 @@ class Written(NamedTuple):
 
     changes: int
     seconds: float
+
+
+class _Move(NamedTuple):
+    """Tasks of one stage of which others have to be told that all of them have come so far."""
+
+    to: str
+    reached: int
+    tasks: list[Task]
 
 
 class Epoch:
@@ -63,17 +71,32 @@ class Epoch:
 
     def unsaid(self, tasks: Collection[Task]) -> bool:
         """Say whether a watermark moved that the next stage has not been told of."""
-        here = gathered(tasks)
-        return any(task.announces_to is not None and self._moved(task, here) for task in tasks)
+        return any(self._moves(tasks))
 
-    def _moved(self, task: Task, here: Mapping[str, list[Task]]) -> bool:
-        """Say whether others have to be told of a task's watermark.
+    def _moves(self, tasks: Collection[Task]) -> Iterator[_Move]:
+        """Yield, of each stage, of which of its tasks others have to be told how far they have come.
 
-        Where nobody waits for it (see `gathered`) only of one that is taken back: what was said may be too little for
+        It is the least of them that is said of all: whoever is told goes by the least anyway, and hears one number for
+        hundreds of sources.
+
+        Where nobody waits for it (see `gathered`) only what is taken back is told: what was said may be too little for
         whoever gets a task later, never too much.
         """
-        said, value = self._emitted.get(task.id), task.announced
-        return value != said and (said is None or value < said or task.tp.topic not in here)
+        here = gathered(tasks)
+        stages: dict[tuple[str, str], list[Task]] = {}
+        for task in tasks:
+            if task.announces_to is not None:
+                stages.setdefault((task.stage.name, task.announces_to), []).append(task)
+        for (_, to), found in stages.items():
+            reached = min(task.announced for task in found)
+            before = ((task, self._emitted.get(task.id)) for task in found)
+            moved = [
+                task
+                for task, said in before
+                if reached != said and (said is None or reached < said or task.tp.topic not in here)
+            ]
+            if moved:
+                yield _Move(to, reached, moved)
 
     def commit(self, tasks: Collection[Task]) -> Written:
         """Commit the tasks' work.
@@ -106,12 +129,7 @@ class Epoch:
             self.producer.abort()
             msg = "this worker is in no group at the moment"
             raise FencedError(msg)
-        # Offsets of those too that only announce: a worker that lost a partition may not speak for it either.
-        offsets = [
-            (task.tp.topic, task.tp.partition, task.position)
-            for task in tasks
-            if task.dirty or task.id in said
-        ]
+        offsets = self._offsets(tasks, said)
         prepared = [(task, task.store.prepare(changes)) for task, changes in changed]
         self.producer.commit(offsets, None if member is None else group_metadata(*member))
         for task, batch in prepared:
@@ -121,6 +139,16 @@ class Epoch:
         if said:
             self._announced_at = time.monotonic()
         return Written(sum(len(changes) for _, changes in changed), time.monotonic() - started)
+
+    def _offsets(self, tasks: Collection[Task], said: Mapping[str, int]) -> list[tuple[str, int, int]]:
+        """Return the offsets to send: of tasks that worked, and of those that announce for the first time.
+
+        One of whoever announces at least: with it the worker's generation is sent, and a worker that lost a partition
+        may not speak for it either.
+        """
+        moved = [task for task in tasks if task.dirty or (task.id in said and task.id not in self._emitted)]
+        moved = moved or [task for task in tasks if task.id in said][:1]
+        return [(task.tp.topic, task.tp.partition, task.position) for task in moved]
 
     def forget(self, task: Task) -> None:
         """Say a task's watermark anew when it comes back."""
@@ -167,25 +195,29 @@ class Epoch:
 
     def _announce(self, tasks: Collection[Task]) -> dict[str, int]:
         """Tell the next stages, in-band and behind all data of this epoch, how far these tasks have come."""
-        by_topic: dict[str, dict[str, int]] = {}
         # Clocks that only follow the broker's move all the time. Telling of each move would make the next stage
         # commit, and that commit would tell of the next: they are told of at intervals, or along with data.
         quiet = time.monotonic() - self._announced_at < self._announce_s and not any(
             task.dirty and task.follows_clock for task in tasks
         )
-        here = gathered(tasks)
-        for task in tasks:
-            if quiet and task.follows_clock:
-                continue
-            if task.announces_to is not None and self._moved(task, here):
-                by_topic.setdefault(task.announces_to, {})[task.id] = task.announced
-        for topic, said in by_topic.items():
-            message = encode_watermarks(said)
-            for partition in range(self._partitions[topic]):
-                self.producer.send(
-                    topic, message, None, partition, [(WATERMARK_HEADER, b"1")], on_delivery=self._timestamped
-                )
-        return {task: value for said in by_topic.values() for task, value in said.items()}
+        said: dict[str, int] = {}
+        for move in self._moves(tasks):
+            if not (quiet and move.tasks[0].follows_clock):
+                self._tell(move)
+                said.update((task.id, move.reached) for task in move.tasks)
+        return said
+
+    def _tell(self, move: _Move) -> None:
+        of: dict[str, list[int]] = {}
+        for task in move.tasks:
+            of.setdefault(task.tp.topic, []).append(task.tp.partition)
+        for topic, partitions in of.items():
+            if len(partitions) == self._partitions[topic]:
+                partitions.clear()  # all of them
+        message = encode_watermark(Watermark(move.reached, of))
+        headers: Headers = [(WATERMARK_HEADER, b"1")]
+        for partition in range(self._partitions[move.to]):
+            self.producer.send(move.to, message, None, partition, headers, on_delivery=self._timestamped)
 
     def _timestamped(self, error: Any, message: Any) -> None:
         """Learn the broker's time from the timestamp that it gave to one of our own messages."""

@@ -13,13 +13,14 @@ from stream_app.engine.timers import TIMERS, Timers
 from stream_app.engine.watermark import UNSET, MergedWatermark, SourceWatermark, TimeMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from faust.types import TP
 
     from stream_app.engine.producer import Headers, TransactionalProducer
     from stream_app.engine.stage import Handler, Stage
     from stream_app.engine.store import MemoryRows, Rows
+    from stream_app.engine.watermark import Said
 
 
 class Clockwork:
@@ -41,7 +42,7 @@ class Task:
     """
 
     def __init__(
-        self, stage: Stage, tp: TP, upstreams: Iterable[str], peers: Iterable[str], clockwork: Clockwork
+        self, stage: Stage, tp: TP, upstreams: Mapping[str, int], peers: int, clockwork: Clockwork
     ) -> None:
         self.stage = stage
         self.tp = tp
@@ -64,8 +65,8 @@ class Task:
         self.timers: Timers
         self.handler: Handler
         self.producer: TransactionalProducer
-        self._upstreams = tuple(upstreams)
-        self._peers = tuple(peers)
+        self.peers = peers
+        self._upstreams = upstreams
         if stage.loops and stage.watermarks_to is None:
             # The last stage tells its own tasks: a timer waits until all of them have come so far.
             self.announces_to = tp.topic
@@ -94,23 +95,18 @@ class Task:
         """Whether its timers wait for all tasks of its stage, which tell each other how far they have come."""
         return self.announces_to == self.tp.topic
 
-    @property
-    def peers(self) -> int:
-        """How many tasks its stage has, this one included."""
-        return len(self._peers)
-
     def reach(self, time: int) -> None:
         """Move the timers' clock to where all tasks of the stage have come, as who sees all of them at once knows."""
         if time > self._firing.value and isinstance(self._firing, MergedWatermark):
             self._firing.reach(time)
             self.dirty = True  # it rests on what this epoch did, and ends with it
 
-    def advance(self, said: Mapping[str, int]) -> bool:
-        """Take in what other tasks announce; return whether the timers' clock has moved."""
+    def advance(self, time: int, of: Mapping[str, Sequence[int]]) -> bool:
+        """Take in what other tasks announce (see `MergedWatermark`); return whether the timers' clock has moved."""
         before = self._firing.value
         for mark in {id(mark): mark for mark in (self.watermark, self._firing)}.values():
             if isinstance(mark, MergedWatermark):
-                mark.advance(said)
+                mark.advance(time, of)
         return self._firing.value > before
 
     def owns(self, key: bytes) -> bool:
@@ -154,23 +150,23 @@ class Task:
         if self._upstreams:
             self.watermark = MergedWatermark(self._upstreams, meta.watermarks)
         else:
-            value = meta.watermarks.get(self.id, UNSET)
-            clock = self._clockwork
+            clock, said = self._clockwork, meta.watermarks.get(self.tp.topic)
+            value = said if isinstance(said, int) else UNSET
             self.watermark = SourceWatermark(clock.mode, clock.tolerance, clock.max_ahead, value)
         self._firing = self.watermark
         if self.circulates:
             # State from before live messages were tracked: its timers went by what came from upstream.
-            before = meta.clock if self.id in meta.watermarks else self.watermark.value
-            self._firing = MergedWatermark(self._peers, meta.watermarks, before)
+            before = meta.clock if self.tp.topic in meta.watermarks else self.watermark.value
+            self._firing = MergedWatermark({self.tp.topic: self.peers}, meta.watermarks, before)
         self.flights = Flights(self.tp.partition, meta.epoch, meta.outstanding) if self.stage.loops else None
         if self.stage.tables:
             self.timers.reset()
 
     def meta(self) -> tuple[bytes, bytes]:
         """Return the row that holds the position, as it goes into the changelog."""
-        said: dict[str, int] = {}
+        said: Said = {}
         for mark in (self.watermark, self._firing):
-            said.update(mark.said if isinstance(mark, MergedWatermark) else {self.id: mark.value})
+            said |= mark.known if isinstance(mark, MergedWatermark) else {self.tp.topic: mark.value}
         meta = Meta(self.position, said, self.stage.form, clock=self.clock)
         if self.flights is not None:
             meta.epoch, meta.outstanding = self.flights.epoch, self.flights.outstanding

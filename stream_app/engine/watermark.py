@@ -18,7 +18,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
+
+Said = dict[str, int | list[int]]
+"""Topic -> watermarks of the tasks that read it: one for all, or one for each partition."""
 
 UNSET = -(2**62)
 """Before any time: nothing is known."""
@@ -75,30 +78,58 @@ class MergedWatermark:
     """The watermark of a partition fed by other tasks: the minimum of what each of them said last.
 
     A task may take back what it said (see `flights`); the minimum never goes down.
+
+    Args:
+        upstreams: topic -> how many partitions it has; each is a task.
+        said: what they said last, as `known` tells it.
+        value: where it stood before.
     """
 
-    def __init__(
-        self, upstreams: Iterable[str], said: Mapping[str, int] | None = None, value: int = UNSET
-    ) -> None:
-        said = said or {}
-        self.said = {upstream: said.get(upstream, UNSET) for upstream in upstreams}
-        self.value = max(value, min(self.said.values(), default=UNSET))
+    def __init__(self, upstreams: Mapping[str, int], said: Said | None = None, value: int = UNSET) -> None:
+        self._said = {topic: _each(said, topic, count) for topic, count in upstreams.items()}
+        self._least = {topic: min(times) for topic, times in self._said.items()}
+        self.value = max(value, min(self._least.values(), default=UNSET))
 
-    def advance(self, said: Mapping[str, int]) -> bool:
-        """Take in what upstream tasks say; return whether the minimum moved. Unknown ones are ignored."""
-        mine = self.said
-        for upstream, time in said.items():
-            if upstream in mine:
-                mine[upstream] = time
-        value = min(mine.values(), default=UNSET)
+    def advance(self, time: int, of: Mapping[str, Sequence[int]]) -> bool:
+        """Take it in that these tasks, topic -> partitions, have come to `time`; return whether the minimum moved.
+
+        No partitions are all of a topic's. Unknown ones are ignored.
+        """
+        for topic, partitions in of.items():
+            times = self._said.get(topic)
+            if times is None:
+                continue
+            if not partitions:
+                times[:] = [time] * len(times)
+            for partition in partitions:
+                if 0 <= partition < len(times):
+                    times[partition] = time
+            self._least[topic] = min(times)
+        value = min(self._least.values(), default=UNSET)
         if value > self.value:
             self.value = value
             return True
         return False
 
+    @property
+    def known(self) -> Said:
+        """What each task said last, with one time for a topic whose tasks all said the same."""
+        return {
+            topic: times[0] if times.count(times[0]) == len(times) else list(times)
+            for topic, times in self._said.items()
+        }
+
     def reach(self, time: int) -> None:
         """Take it from who sees all of the tasks at once that nothing before `time` is outstanding."""
         self.value = max(self.value, time)
+
+
+def _each(said: Said | None, topic: str, count: int) -> list[int]:
+    """Return what each of a topic's tasks said, as `MergedWatermark.known` told it; `UNSET` for who wasn't heard of."""
+    times = (said or {}).get(topic, UNSET)
+    if isinstance(times, int):
+        return [times] * count
+    return [*times, *[UNSET] * count][:count]
 
 
 class BrokerClock:

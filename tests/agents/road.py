@@ -57,7 +57,7 @@ class Road:
         self.rows: dict[str, MemoryRows] = {}
         for stage in _stages(settings, self.in_force, load_policy(settings)):
             for topic in stage.topics:
-                task = self.tasks[topic] = Task(stage, TP(topic, 0), ("up",), (), clock)
+                task = self.tasks[topic] = Task(stage, TP(topic, 0), {"up": 1}, 1, clock)
                 self.rows[topic] = MemoryRows()
                 task.open(self.rows[topic], self.sent)
         self.customer = self.tasks[self.topics.components]
@@ -105,7 +105,7 @@ class Road:
 
     def tick(self, clock: int) -> None:
         """Move the customer stage's clock, and fire what is due."""
-        self.customer.watermark.advance({"up": clock})
+        self.customer.watermark.advance(clock, {"up": []})
         self.customer._firing.value = clock
         while due := self.customer.timers.due(clock, 100):
             for timer in due:

@@ -70,7 +70,7 @@ class Desk:
             )
 
         stage = Stage("ingest", ("commands",), "changelog", handler)
-        self.task = Task(stage, TP("commands", 0), (), (), Clockwork(mode, TOLERANCE, 60_000))
+        self.task = Task(stage, TP("commands", 0), {}, 1, Clockwork(mode, TOLERANCE, 60_000))
         self.sent = Sent()
         self.task.open(MemoryRows(), self.sent)
         self._offset = 0

@@ -90,7 +90,7 @@ class CustomerStage:
         self.stages = {stage.name: stage for stage in _stages(settings, in_force, policy)}
         self.wire = Wire({self.topics.lookup, self.topics.components})
         where = TP(self.topics.components, 0)
-        self.task = Task(self.stages["customer"], where, (UPSTREAM,), (UPSTREAM,), CLOCKWORK)
+        self.task = Task(self.stages["customer"], where, {UPSTREAM: 1}, 1, CLOCKWORK)
         self.task.open(Rows(folder), self.wire)
         self.fired = 0
 
@@ -105,7 +105,7 @@ class CustomerStage:
         marks = [time.process_time()]
         task.handler.process(records)
         marks.append(time.process_time())
-        if clock is not None and task.advance({UPSTREAM: clock}):
+        if clock is not None and task.advance(clock, {UPSTREAM: [], task.tp.topic: []}):
             self._fire()
         marks.append(time.process_time())
         task.handler.flush()

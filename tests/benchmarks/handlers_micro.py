@@ -92,7 +92,7 @@ def main() -> None:
         tasks = {}
         for stage in stages.values():
             for topic in stage.topics:
-                task = tasks[topic] = Task(stage, TP(topic, 0), (), (), clock)
+                task = tasks[topic] = Task(stage, TP(topic, 0), {}, 1, clock)
                 task.open(Rows(Path(folder) / topic), wire)
         collector = Collector()
         spent: dict[str, float] = defaultdict(float)

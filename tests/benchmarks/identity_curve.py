@@ -102,7 +102,7 @@ class Stage:
         stage = next(one for one in _stages(settings, in_force, POLICY) if one.name == "customer")
         self.labels = Labels(POLICY, settings.customer_key.get_secret_value().encode())
         self.wire = Wire(topics.components)
-        self.task = Task(stage, TP(topics.components, 0), (), (), Clockwork(TimeMode.EVENTS, 0, 10**15))
+        self.task = Task(stage, TP(topics.components, 0), {}, 1, Clockwork(TimeMode.EVENTS, 0, 10**15))
         self.task.open(Rows(folder), self.wire)
         self.handled = 0
 

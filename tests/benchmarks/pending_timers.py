@@ -96,7 +96,7 @@ def dues_of(count: int) -> array[int]:
 
 def opened(folder: Path) -> Task:
     """Return the task with what is in a folder."""
-    task = Task(STAGE, TP("in", 0), (UPSTREAM,), (), Clockwork(TimeMode.WALL, 0, 0))
+    task = Task(STAGE, TP("in", 0), {UPSTREAM: 1}, 1, Clockwork(TimeMode.WALL, 0, 0))
     task.open(Rows(folder, Cache(BLOCK_CACHE)), None)  # nothing is sent
     return task
 
@@ -134,7 +134,7 @@ class Pending:
         for due, key in gone:
             task.timers.cancel(due, key)
         marks.append(time.process_time())
-        task.advance({UPSTREAM: clock})
+        task.advance(clock, {UPSTREAM: []})
         while due_now := task.timers.due(task.clock, Pace.timers):
             for timer in due_now:
                 task.handler.fire(*timer)

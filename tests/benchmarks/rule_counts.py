@@ -80,8 +80,8 @@ class _Road:
         for name in ("ingest", "resolve"):
             stage = customer.stages[name]
             for topic in stage.topics:
-                upstreams = (UPSTREAM,) if stage.upstream else ()
-                task = self._tasks[topic] = Task(stage, TP(topic, 0), upstreams, upstreams, CLOCKWORK)
+                upstreams = {UPSTREAM: 1} if stage.upstream else {}
+                task = self._tasks[topic] = Task(stage, TP(topic, 0), upstreams, 1, CLOCKWORK)
                 task.open(MemoryRows(), self._wire)
         self._clock = 0
 

@@ -10,7 +10,13 @@ from confluent_kafka import KafkaError, KafkaException
 from faust.types import TP
 
 from stream_app.engine import producer as engine_producer
-from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_meta, decode_watermarks
+from stream_app.engine.codec import (
+    WATERMARK_HEADER,
+    Watermark,
+    decode_arrivals,
+    decode_meta,
+    decode_watermark,
+)
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import (
     EpochAbortedError,
@@ -122,6 +128,12 @@ class Noted(MemoryRows):
         super().land(batch, changelog_position)
 
 
+def hear(task: Task, *times: int) -> None:
+    """Have a task hear how far each source has come."""
+    for partition, time in enumerate(times):
+        task.advance(time, {"input": [partition]})
+
+
 class Bench:
     """An epoch over a played client, and the tasks of two stages."""
 
@@ -136,9 +148,8 @@ class Bench:
 
     def task(self, stage: Stage, partition: int, mode: TimeMode = TimeMode.EVENTS) -> Task:
         topic = stage.topics[0]
-        upstreams = [f"{up}/{p}" for up in stage.upstream for p in range(2)]
-        peers = [f"{topic}/{p}" for p in range(2)]
-        task = Task(stage, TP(topic, partition), upstreams, peers, Clockwork(mode, 0, 0))
+        upstreams = dict.fromkeys(stage.upstream, 2)
+        task = Task(stage, TP(topic, partition), upstreams, 2, Clockwork(mode, 0, 0))
         task.open(Noted(self.steps), self.producer)
         return task
 
@@ -177,8 +188,8 @@ class Bench:
         return [step[0] for step in self.steps]
 
     def offsets(self) -> list[tuple[str, int, int]]:
-        (found,) = [step[1] for step in self.steps if step[0] == "offsets"]
-        return sorted(found)
+        """Return those of all commits, each commit's in order."""
+        return [one for step in self.steps if step[0] == "offsets" for one in sorted(step[1])]
 
 
 @pytest.fixture
@@ -199,7 +210,7 @@ def busy(bench: Bench) -> Task:
     task.store.table("words").put(b"b", b"2")
     task.store.table("words").put(b"a", b"1")
     task.flights.arrive(b"1:7")
-    task.advance({"input/0": 50, "input/1": 40})
+    hear(task, 50, 40)
     return task
 
 
@@ -257,7 +268,7 @@ def test_what_a_worker_announces_lies_behind_all_other_messages_of_the_epoch(ben
     assert [(step[1], step[2], step[5]) for step in (first, second)] == [
         ("output", partition, [(WATERMARK_HEADER, b"1")]) for partition in (0, 1)
     ]
-    assert decode_watermarks(first[4]) == {"middle/0": 40}
+    assert decode_watermark(first[4]) == Watermark(40, {"middle": [0]})
     assert all(step[5] is None or step[5][0][0] != WATERMARK_HEADER for step in others)
 
 
@@ -273,7 +284,8 @@ def test_a_sender_of_the_same_worker_is_told_of_arrivals_without_a_message_and_b
     sender, receiver = worked(bench.inner(0)), worked(bench.inner(1))
     for stamp in (30, 35):
         sender.send_to_peer("middle", b"value", b"key", stamp)
-    sender.advance({"input/0": 50, "input/1": 40})
+    hear(sender, 50, 40)
+    hear(receiver, 50, 40)
     bench.epoch.commit([sender, receiver])
     assert sender.announced == 30
     bench.steps.clear()
@@ -284,14 +296,14 @@ def test_a_sender_of_the_same_worker_is_told_of_arrivals_without_a_message_and_b
     assert sender.announced == 40
     rows = [(p, decode_meta(value)) for p, _, value, _ in bench.produced("inner-changelog")]
     assert [meta.outstanding for partition, meta in rows if partition == 0] == [{}]
-    said = [decode_watermarks(value) for _, _, value, _ in bench.produced("output")]
-    assert {one["middle/0"] for one in said} == {40}
+    said = [decode_watermark(value) for _, _, value, _ in bench.produced("output")]
+    assert {one.time for one in said} == {40}
 
 
 def test_an_arrival_that_a_sender_of_the_same_worker_was_told_of_is_forgotten_with_the_epoch(bench):
     sender, receiver = worked(bench.inner(0)), worked(bench.inner(1))
     sender.send_to_peer("middle", b"value", b"key", 30)
-    sender.advance({"input/0": 50, "input/1": 40})
+    hear(sender, 50, 40)
     bench.epoch.commit([sender, receiver])
     receiver.flights.arrive(b"0:0")
     bench.client.errors["commit"] = Fails(KafkaError._TIMED_OUT, abortable=True)
@@ -305,11 +317,11 @@ def test_an_arrival_that_a_sender_of_the_same_worker_was_told_of_is_forgotten_wi
 def test_what_departed_is_in_the_state_that_is_committed_with_it(bench):
     task = worked(bench.inner())
     task.send_to_peer("middle", b"value", b"key", 30)
-    task.advance({"input/0": 50, "input/1": 40})
+    hear(task, 50, 40)
     bench.epoch.commit([task])
     meta = decode_meta(bench.produced("inner-changelog")[-1][2])
     assert (meta.epoch, meta.outstanding) == (1, {0: (1, 30)})
-    assert decode_watermarks(bench.produced("output")[0][2]) == {"middle/0": 30}
+    assert decode_watermark(bench.produced("output")[0][2]) == Watermark(30, {"middle": [0]})
 
 
 ABORTED = Fails(KafkaError._TIMED_OUT, abortable=True)
@@ -477,9 +489,8 @@ def test_only_the_first_move_of_a_clock_that_follows_the_brokers_is_announced_wi
     bench.epoch.commit([task])
     task.watermark.caught_up(2_000)
     bench.epoch.commit([task])
-    assert [decode_watermarks(value) for _, _, value, _ in bench.produced("middle")] == [
-        {"input/0": 1_000}
-    ] * 2
+    said = [decode_watermark(value) for _, _, value, _ in bench.produced("middle")]
+    assert said == [Watermark(1_000, {"input": [0]})] * 2
 
 
 def test_another_stages_commit_does_not_carry_such_a_clock_along_within_the_interval(bench):
@@ -488,10 +499,10 @@ def test_another_stages_commit_does_not_carry_such_a_clock_along_within_the_inte
     bench.epoch.commit([source])
     bench.steps.clear()
     source.watermark.caught_up(2_000)
-    inner.advance({"input/0": 1_000, "input/1": 1_000})
+    hear(inner, 1_000, 1_000)
     bench.epoch.commit([source, worked(inner)])
     assert bench.produced("middle") == []
-    assert decode_watermarks(bench.produced("output")[0][2]) == {"middle/0": 1_000}
+    assert decode_watermark(bench.produced("output")[0][2]) == Watermark(1_000, {"middle": [0]})
 
 
 def test_such_a_clock_is_announced_with_its_data_and_again_after_the_interval(bench):
@@ -503,9 +514,7 @@ def test_such_a_clock_is_announced_with_its_data_and_again_after_the_interval(be
     task.watermark.caught_up(3_000)
     bench.epoch.commit([task])
     said = [
-        decode_watermarks(value)["input/0"]
-        for partition, _, value, _ in bench.produced("middle")
-        if not partition
+        decode_watermark(value).time for partition, _, value, _ in bench.produced("middle") if not partition
     ]
     assert said == [1_000, 2_000, 3_000]
 
@@ -520,13 +529,36 @@ def test_a_task_that_comes_back_announces_itself_anew(bench):
     assert len(bench.produced("middle")) == 4
 
 
-def test_offsets_are_sent_of_tasks_that_worked_and_of_those_that_only_announce(bench):
-    worker, announcing, idle = worked(bench.inner(0), 9), bench.source(0), bench.source(1)
-    bench.epoch._emitted[idle.id] = idle.announced
+def test_offsets_are_sent_of_tasks_that_worked_and_of_those_that_announce_for_the_first_time(bench):
+    worker, announcing = worked(bench.inner(0), 9), bench.source(0)
     announcing.position = 4
-    announcing.watermark.caught_up(1_000)
-    bench.epoch.commit([worker, announcing, idle])
-    assert bench.offsets() == [("input", 0, 4), ("middle", 0, 9)]
+    for clock in (1_000, 2_000):
+        announcing.watermark.caught_up(clock)
+        bench.epoch._announced_at -= ANNOUNCE_S
+        bench.epoch.commit([worked(worker, 9), announcing])
+    assert bench.offsets() == [("input", 0, 4), ("middle", 0, 9), ("middle", 0, 9)]
+
+
+def test_whoever_only_announces_sends_an_offset_too_or_nobody_would_ask_for_its_generation(bench):
+    sources = [bench.source(0), bench.source(1)]
+    for clock in (1_000, 2_000):
+        for source in sources:
+            source.watermark.caught_up(clock)
+        bench.epoch._announced_at -= ANNOUNCE_S
+        bench.epoch.commit(sources)
+    assert bench.offsets() == [("input", 0, 0), ("input", 1, 0), ("input", 0, 0)]
+
+
+def test_what_is_said_of_all_tasks_of_a_stage_is_how_far_the_last_of_them_has_come(bench):
+    sources = [bench.source(0), bench.source(1)]
+    for source, clock in zip(sources, (1_000, 3_000), strict=True):
+        source.watermark.caught_up(clock)
+    bench.epoch.commit([worked(source) for source in sources])
+    sources[1].watermark.caught_up(4_000)
+    bench.epoch.commit([worked(source) for source in sources])
+    assert [decode_watermark(value) for _, _, value, _ in bench.produced("middle")] == [
+        Watermark(1_000, {"input": []})
+    ] * 2
 
 
 def test_tasks_of_all_stages_share_one_transaction(bench):
@@ -540,8 +572,8 @@ def test_tasks_of_all_stages_share_one_transaction(bench):
 
 def test_a_watermark_is_carried_on_once_an_epoch_in_which_it_moved_and_not_in_others(bench):
     task = bench.inner()
-    for said in ({"input/0": 50, "input/1": 40}, {"input/0": 60}, {"input/1": 45}):
-        task.advance(said)
+    for said in ((50, 40), (60, 40), (60, 45)):
+        hear(task, *said)
         bench.epoch.commit([worked(task)])
-    told = [decode_watermarks(value) for partition, _, value, _ in bench.produced("output") if not partition]
-    assert told == [{"middle/0": 40}, {"middle/0": 45}]
+    told = [decode_watermark(value) for partition, _, value, _ in bench.produced("output") if not partition]
+    assert told == [Watermark(40, {"middle": [0]}), Watermark(45, {"middle": [0]})]

@@ -17,7 +17,8 @@ from hypothesis import Phase, example, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from stream_app.engine.codec import WATERMARK_HEADER, decode_watermarks, encode_watermarks
+from stream_app.engine import epoch as engine_epoch
+from stream_app.engine.codec import WATERMARK_HEADER, Watermark, decode_watermark, encode_watermark
 from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch, gathered
 from stream_app.engine.flights import FLIGHT_HEADER, NOTHING, Flights
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PARTITIONS = 3
-UPSTREAM = "up/0"
 WORKERS = (((0, 1), (2,)), ((0, 1, 2),), ((0,), (1,), (2,)), ((1,), (0, 2)))
 """Which partitions each worker may own: tasks of one worker share their transactions."""
 
@@ -204,12 +204,11 @@ class World:
         )
         to = None if self.told == "loop" else self.told
         stage = Stage("loop", ("loop",), "changelog", Relay, upstream=("up",), watermarks_to=to, loops=True)
-        peers = [f"loop/{p}" for p in range(PARTITIONS)]
         tasks = {}
         for partition in partitions:
             tp = TP("loop", partition)
             task = tasks[tp] = self.tasks[partition] = Task(
-                stage, tp, [UPSTREAM], peers, Clockwork(self.mode, 0, 0)
+                stage, tp, {"up": 1}, PARTITIONS, Clockwork(self.mode, 0, 0)
             )
             task.open(self.rows[partition], producer)
             task.ready = True
@@ -237,7 +236,7 @@ class World:
         """Have the source say that everything before its clock has been written."""
         self.clock += by
         for log in self.logs["loop"]:
-            write(log, encode_watermarks({UPSTREAM: self.clock}), [(WATERMARK_HEADER, b"1")])
+            write(log, encode_watermark(Watermark(self.clock, {"up": []})), [(WATERMARK_HEADER, b"1")])
 
     def take(self, partition: int, count: int) -> None:
         """Let a task process some of its records."""
@@ -269,10 +268,12 @@ class World:
 
     def announced(self, partition: int) -> int:
         """Return the smallest of what the tasks said last in a partition."""
-        said = {f"loop/{p}": UNSET for p in range(PARTITIONS)}
+        said = dict.fromkeys(range(PARTITIONS), UNSET)
         for record in self.logs[self.told][partition]:
             if record.headers and record.headers[0][0] == WATERMARK_HEADER:
-                said |= {task: at for task, at in decode_watermarks(record.value).items() if task in said}
+                told = decode_watermark(record.value)
+                if "loop" in told.of:
+                    said |= dict.fromkeys(told.of["loop"] or said, told.time)
         return min(said.values())
 
     def check(self) -> None:
@@ -341,6 +342,7 @@ ONE_OF_TWO_COMES = [
     (World.take_and_commit, 0, 100),
 ]
 TAKEN_BACK = [
+    (World.regroup, 2),
     (World.happen, 1, 0, [[0], [2]]),
     (World.advance, 5),
     (World.take_and_commit, 0, 1),
@@ -448,12 +450,17 @@ def go_by_departures_of_earlier_epochs_alone(monkeypatch: pytest.MonkeyPatch) ->
 
 def tell_of_nothing_where_all_tasks_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even of what is taken back: whoever gets a task later goes by what was said before."""
-    moved = Epoch._moved
+    moves = Epoch._moves
 
-    def silent(self: Epoch, task: Task, here: dict[str, list[Task]]) -> bool:
-        return task.tp.topic not in here and moved(self, task, here)
+    def silent(self: Epoch, tasks: list[Task]) -> Any:
+        here = gathered(tasks)
+        return moves(self, [task for task in tasks if task.tp.topic not in here])
 
-    monkeypatch.setattr(Epoch, "_moved", silent)
+    monkeypatch.setattr(Epoch, "_moves", silent)
+
+
+def say_of_all_how_far_the_first_of_them_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_epoch, "min", max, raising=False)
 
 
 EVERYWHERE = [(told, mode) for told in TOLD for mode in TimeMode]
@@ -465,6 +472,7 @@ PLANTS = {
     count_no_arrivals: EVERYWHERE,
     go_by_departures_of_earlier_epochs_alone: ALL_HERE,
     tell_of_nothing_where_all_tasks_are_here: ALL_HERE,
+    say_of_all_how_far_the_first_of_them_has_come: EVERYWHERE,
 }
 
 

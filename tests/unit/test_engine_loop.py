@@ -138,7 +138,7 @@ class Desk:
 
     def _task(self, partition: int) -> Task:
         stage = Stage("words", ("in",), "changelog", Words, (WORDS,), upstream=("up",))
-        task = Task(stage, TP("in", partition), ["up/0"], ["in/0", "in/1"], Clockwork(TimeMode.EVENTS, 0, 0))
+        task = Task(stage, TP("in", partition), {"up": 1}, 2, Clockwork(TimeMode.EVENTS, 0, 0))
         task.open(MemoryRows(), self.producer)
         task.ready = True
         return task
@@ -533,11 +533,11 @@ def test_an_epoch_without_due_timers_looks_at_no_timer_row(desk, monkeypatch):
     for clock in range(100):
         for task in desk.tasks.values():
             assert isinstance(task.watermark, MergedWatermark)
-            task.advance({"up/0": clock})
+            task.advance(clock, {"up": [0]})
         desk.take(desk.one, desk.one.position)
         desk.engine.tick()
     assert scans == first
-    desk.one.advance({"up/0": 1_001})
+    desk.one.advance(1_001, {"up": [0]})
     desk.engine.tick()
     assert scans > first
 
@@ -545,7 +545,7 @@ def test_an_epoch_without_due_timers_looks_at_no_timer_row(desk, monkeypatch):
 def test_what_only_says_that_it_is_a_marker_is_data_in_a_topic_that_producers_write_to():
     taken: list[Any] = []
     stage = Stage("source", ("in",), "changelog", Words)
-    task = Task(stage, TP("in", 0), (), (), Clockwork(TimeMode.EVENTS, 0, 0))
+    task = Task(stage, TP("in", 0), {}, 1, Clockwork(TimeMode.EVENTS, 0, 0))
     task.open(MemoryRows(), Transactions())
     task.handler = SimpleNamespace(process=taken.extend)
     records = [
@@ -564,7 +564,7 @@ class Source:
         self.desk = desk
         self.did: list[str] = []
         stage = Stage("source", ("in",), "changelog", lambda _task: self, (WORDS,))
-        task = self.task = Task(stage, TP("in", 0), (), (), Clockwork(TimeMode.EVENTS, 0, 10_000))
+        task = self.task = Task(stage, TP("in", 0), {}, 1, Clockwork(TimeMode.EVENTS, 0, 10_000))
         task.open(MemoryRows(), desk.producer)
         task.ready = True
         desk.tasks.clear()
@@ -641,14 +641,14 @@ def test_a_timer_that_fails_after_its_batch_takes_the_batch_back_and_goes_to_the
 def test_a_clock_that_is_years_ahead_fires_nobodys_timers(desk):
     arrival, minute = 1_700_000_000_000, 60_000
     source = Stage("source", ("up",), "changelog", Words, watermarks_to="in")
-    task = Task(source, TP("up", 0), (), (), Clockwork(TimeMode.EVENTS, 0, minute))
+    task = Task(source, TP("up", 0), {}, 1, Clockwork(TimeMode.EVENTS, 0, minute))
     task.open(MemoryRows(), desk.producer)
     fired: list[tuple[int, bytes]] = []
     desk.one.handler.fire = lambda due, key: fired.append((due, key))
     for due in (arrival, arrival + 2 * minute):
         desk.one.timers.set(due, b"k")
     task.observe(arrival + 6 * 365 * 24 * 60 * minute, arrival)
-    desk.one.advance({task.id: task.announced})
+    desk.one.advance(task.announced, {task.tp.topic: [task.tp.partition]})
     desk.engine.tick()
     assert fired == [(arrival, b"k")]
     assert desk.one.clock == arrival + minute
