@@ -6,21 +6,14 @@ import struct
 
 import msgspec
 
-from stream_app.engine.watermark import UNSET, Said
+from stream_app.engine.watermark import UNSET, Said, Told
 
 WATERMARK_HEADER = "raccord-watermark"
 """Header of a record that carries a watermark and no event.
 
-In a topic between two stages the value is a `Watermark` (msgpack). In a topic that producers write to it is a clock
-marker of a replay: eight bytes, big-endian, ms since the epoch.
+In a topic between two stages the value is a `Told` (msgpack). In a topic that producers write to it is a clock marker
+of a replay: eight bytes, big-endian, ms since the epoch.
 """
-
-
-class Watermark(msgspec.Struct, array_like=True):
-    """How far all of these tasks have come (ms): topic that they read -> partitions; none are all of a topic's."""
-
-    time: int
-    of: dict[str, list[int]]
 
 
 class Meta(msgspec.Struct, array_like=True):
@@ -41,8 +34,8 @@ class Meta(msgspec.Struct, array_like=True):
 
 encode_meta = msgspec.msgpack.Encoder().encode
 decode_meta = msgspec.msgpack.Decoder(Meta).decode
-encode_watermark = msgspec.msgpack.Encoder().encode
-decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
+encode_watermarks = msgspec.msgpack.Encoder().encode
+decode_watermarks = msgspec.msgpack.Decoder(Told).decode
 
 encode_arrivals = msgspec.msgpack.Encoder().encode
 decode_arrivals = msgspec.msgpack.Decoder(dict[int, int]).decode

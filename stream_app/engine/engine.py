@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_marker, decode_watermark
+from stream_app.engine.codec import WATERMARK_HEADER, decode_arrivals, decode_marker, decode_watermarks
 from stream_app.engine.epoch import gathered, local_ms
 from stream_app.engine.errors import (
     EpochAbortedError,
@@ -112,7 +112,7 @@ class Engine:
                 self._cleared(task, piece[-1].offset + 1)
         now = time.monotonic()
         self._busy += now - started
-        if self._pacer.due(now, at_hand=self._at_hand()):
+        if self._pacer.due(now, at_hand=self._at_hand):
             self._follow_clocks()
             self._meet()
             if self._fire_due() and self.commit():
@@ -181,7 +181,7 @@ class Engine:
                 self._fire_passed(task, record.offset)
             return
         try:
-            said = decode_watermark(value) if name == WATERMARK_HEADER else None
+            told = decode_watermarks(value) if name == WATERMARK_HEADER else {}
             arrived = decode_arrivals(value) if name == ARRIVALS_HEADER else {}
         except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a text that is none is the latter
             msg = (
@@ -190,7 +190,7 @@ class Engine:
             raise FatalError(msg) from error
         if arrived and task.flights is not None:
             task.flights.acknowledged(arrived)
-        if said is not None and task.advance(said.time, said.of) and task.stage.tables:
+        if told and task.advance(told) and task.stage.tables:
             task.position = record.offset  # all before it is done: an epoch may end between two timers
             self._fire(task)
 

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream_app.engine.codec import WATERMARK_HEADER, Watermark, encode_arrivals, encode_watermark
+from stream_app.engine.codec import WATERMARK_HEADER, encode_arrivals, encode_watermarks
 from stream_app.engine.errors import EpochAbortedError, FatalError, FencedError, HandlerError
 from stream_app.engine.flights import ARRIVALS_HEADER
 from stream_app.engine.group_metadata import group_metadata
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from stream_app.engine.producer import Headers, TransactionalProducer
     from stream_app.engine.task import Task
-    from stream_app.engine.watermark import BrokerClock
+    from stream_app.engine.watermark import BrokerClock, Told
 
 Membership = tuple[str, int, str]
 
@@ -43,9 +43,10 @@ class Written(NamedTuple):
 
 
 class _Move(NamedTuple):
-    """Tasks of one stage of which others have to be told that all of them have come so far."""
+    """Tasks that read one topic, of which others have to be told that all of them have come so far."""
 
     to: str
+    topic: str
     reached: int
     tasks: list[Task]
 
@@ -74,29 +75,29 @@ class Epoch:
         return any(self._moves(tasks))
 
     def _moves(self, tasks: Collection[Task]) -> Iterator[_Move]:
-        """Yield, of each stage, of which of its tasks others have to be told how far they have come.
+        """Yield, for each topic, of which of its tasks others have to be told how far they have come.
 
         It is the least of them that is said of all: whoever is told goes by the least anyway, and hears one number for
-        hundreds of sources.
+        all partitions.
 
         Where nobody waits for it (see `gathered`) only what is taken back is told: what was said may be too little for
         whoever gets a task later, never too much.
         """
         here = gathered(tasks)
-        stages: dict[tuple[str, str], list[Task]] = {}
+        topics: dict[tuple[str, str], list[Task]] = {}
         for task in tasks:
             if task.announces_to is not None:
-                stages.setdefault((task.stage.name, task.announces_to), []).append(task)
-        for (_, to), found in stages.items():
+                topics.setdefault((task.tp.topic, task.announces_to), []).append(task)
+        for (topic, to), found in topics.items():
             reached = min(task.announced for task in found)
             before = ((task, self._emitted.get(task.id)) for task in found)
             moved = [
                 task
                 for task, said in before
-                if reached != said and (said is None or reached < said or task.tp.topic not in here)
+                if reached != said and (said is None or reached < said or topic not in here)
             ]
             if moved:
-                yield _Move(to, reached, moved)
+                yield _Move(to, topic, reached, moved)
 
     def commit(self, tasks: Collection[Task]) -> Written:
         """Commit the tasks' work.
@@ -200,24 +201,21 @@ class Epoch:
         quiet = time.monotonic() - self._announced_at < self._announce_s and not any(
             task.dirty and task.follows_clock for task in tasks
         )
+        messages: dict[str, Told] = {}
         said: dict[str, int] = {}
         for move in self._moves(tasks):
-            if not (quiet and move.tasks[0].follows_clock):
-                self._tell(move)
-                said.update((task.id, move.reached) for task in move.tasks)
-        return said
-
-    def _tell(self, move: _Move) -> None:
-        of: dict[str, list[int]] = {}
-        for task in move.tasks:
-            of.setdefault(task.tp.topic, []).append(task.tp.partition)
-        for topic, partitions in of.items():
-            if len(partitions) == self._partitions[topic]:
-                partitions.clear()  # all of them
-        message = encode_watermark(Watermark(move.reached, of))
+            if quiet and move.tasks[0].follows_clock:
+                continue
+            all_of_them = len(move.tasks) == self._partitions[move.topic]
+            partitions = [] if all_of_them else [task.tp.partition for task in move.tasks]
+            messages.setdefault(move.to, {})[move.topic] = (move.reached, partitions)
+            said.update((task.id, move.reached) for task in move.tasks)
         headers: Headers = [(WATERMARK_HEADER, b"1")]
-        for partition in range(self._partitions[move.to]):
-            self.producer.send(move.to, message, None, partition, headers, on_delivery=self._timestamped)
+        for topic, told in messages.items():
+            message = encode_watermarks(told)
+            for partition in range(self._partitions[topic]):
+                self.producer.send(topic, message, None, partition, headers, on_delivery=self._timestamped)
+        return said
 
     def _timestamped(self, error: Any, message: Any) -> None:
         """Learn the broker's time from the timestamp that it gave to one of our own messages."""

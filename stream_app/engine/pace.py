@@ -12,6 +12,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,12 @@ class Pacer:
         """Tell whether the epoch has lasted long enough, whatever there is to do."""
         return now - (self._began if self._opened is None else self._opened) > self.interval
 
-    def due(self, now: float, *, at_hand: bool) -> bool:
-        """Tell whether to commit after a batch; `at_hand`: more has been fetched and waits to be processed."""
+    def due(self, now: float, *, at_hand: Callable[[], bool]) -> bool:
+        """Tell whether to commit after a batch.
+
+        `at_hand` tells whether more has been fetched and waits to be processed: all partitions are asked, so it is
+        called only where it matters.
+        """
         if self.overdue(now):
             return True
-        return not at_hand and not self.behind and now - self._began >= self.pace.least_s
+        return not self.behind and now - self._began >= self.pace.least_s and not at_hand()

@@ -13,14 +13,14 @@ from stream_app.engine.timers import TIMERS, Timers
 from stream_app.engine.watermark import UNSET, MergedWatermark, SourceWatermark, TimeMode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from faust.types import TP
 
     from stream_app.engine.producer import Headers, TransactionalProducer
     from stream_app.engine.stage import Handler, Stage
     from stream_app.engine.store import MemoryRows, Rows
-    from stream_app.engine.watermark import Said
+    from stream_app.engine.watermark import Said, Told
 
 
 class Clockwork:
@@ -101,12 +101,12 @@ class Task:
             self._firing.reach(time)
             self.dirty = True  # it rests on what this epoch did, and ends with it
 
-    def advance(self, time: int, of: Mapping[str, Sequence[int]]) -> bool:
-        """Take in what other tasks announce (see `MergedWatermark`); return whether the timers' clock has moved."""
+    def advance(self, told: Told) -> bool:
+        """Take in what other tasks announce; return whether the timers' clock has moved."""
         before = self._firing.value
         for mark in {id(mark): mark for mark in (self.watermark, self._firing)}.values():
             if isinstance(mark, MergedWatermark):
-                mark.advance(time, of)
+                mark.advance(told)
         return self._firing.value > before
 
     def owns(self, key: bytes) -> bool:

@@ -18,10 +18,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 Said = dict[str, int | list[int]]
 """Topic -> watermarks of the tasks that read it: one for all, or one for each partition."""
+
+Told = dict[str, tuple[int, list[int]]]
+"""Topic -> how far the tasks have come that read these partitions of it; no partitions are all."""
 
 UNSET = -(2**62)
 """Before any time: nothing is known."""
@@ -90,12 +93,9 @@ class MergedWatermark:
         self._least = {topic: min(times) for topic, times in self._said.items()}
         self.value = max(value, min(self._least.values(), default=UNSET))
 
-    def advance(self, time: int, of: Mapping[str, Sequence[int]]) -> bool:
-        """Take it in that these tasks, topic -> partitions, have come to `time`; return whether the minimum moved.
-
-        No partitions are all of a topic's. Unknown ones are ignored.
-        """
-        for topic, partitions in of.items():
+    def advance(self, told: Told) -> bool:
+        """Take in how far tasks have come; return whether the minimum moved. Unknown ones are ignored."""
+        for topic, (time, partitions) in told.items():
             times = self._said.get(topic)
             if times is None:
                 continue

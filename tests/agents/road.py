@@ -105,7 +105,7 @@ class Road:
 
     def tick(self, clock: int) -> None:
         """Move the customer stage's clock, and fire what is due."""
-        self.customer.watermark.advance(clock, {"up": []})
+        self.customer.watermark.advance({"up": (clock, [])})
         self.customer._firing.value = clock
         while due := self.customer.timers.due(clock, 100):
             for timer in due:

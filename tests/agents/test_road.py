@@ -197,7 +197,7 @@ def test_what_an_epoch_brings_late_is_decided_by_all_of_it_in_whatever_batches_a
 ):
     road.play(event("e0", 0, "Identify", ANA), clock=at(clock))
     for topic in (road.topics.channels["web"], road.topics.lookup):
-        road.tasks[topic].watermark.advance(at(clock), {"up": []})
+        road.tasks[topic].watermark.advance({"up": (at(clock), [])})
     for batch in batches:
         for one in batch:
             road.raw(one.channel, encode_single_object(one))

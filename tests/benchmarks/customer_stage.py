@@ -105,7 +105,7 @@ class CustomerStage:
         marks = [time.process_time()]
         task.handler.process(records)
         marks.append(time.process_time())
-        if clock is not None and task.advance(clock, {UPSTREAM: [], task.tp.topic: []}):
+        if clock is not None and task.advance({UPSTREAM: (clock, []), task.tp.topic: (clock, [])}):
             self._fire()
         marks.append(time.process_time())
         task.handler.flush()

@@ -134,7 +134,7 @@ class Pending:
         for due, key in gone:
             task.timers.cancel(due, key)
         marks.append(time.process_time())
-        task.advance(clock, {UPSTREAM: []})
+        task.advance({UPSTREAM: (clock, [])})
         while due_now := task.timers.due(task.clock, Pace.timers):
             for timer in due_now:
                 task.handler.fire(*timer)

@@ -115,7 +115,7 @@ def message(data: bytes) -> None:
         messages.decode_event,
         messages.decode_brief,
         codec.decode_meta,
-        codec.decode_watermark,
+        codec.decode_watermarks,
         codec.decode_arrivals,
     )
     for decode in decoders:
@@ -141,7 +141,7 @@ def said() -> Iterator[bytes]:
         messages.Fold("a", 1, 2),
     ):
         yield messages.encode(one)
-    yield codec.encode_watermark(codec.Watermark(5, {"channel.web": [0]}))
+    yield codec.encode_watermarks({"channel.web": (5, [0])})
     yield codec.encode_meta(codec.Meta(1, {"a": 2}, "f", 3, {1: (2, 3)}))
 
 

@@ -12,10 +12,9 @@ from faust.types import TP
 from stream_app.engine import producer as engine_producer
 from stream_app.engine.codec import (
     WATERMARK_HEADER,
-    Watermark,
     decode_arrivals,
     decode_meta,
-    decode_watermark,
+    decode_watermarks,
 )
 from stream_app.engine.epoch import Epoch
 from stream_app.engine.errors import (
@@ -31,13 +30,13 @@ from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.stage import Stage
 from stream_app.engine.store import MemoryRows, TableSpec, identity
 from stream_app.engine.task import Clockwork, Task
-from stream_app.engine.watermark import BrokerClock, TimeMode
+from stream_app.engine.watermark import UNSET, BrokerClock, TimeMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 WORDS = TableSpec("words", b"w", identity, identity)
-PARTITIONS = {"input": 2, "middle": 2, "output": 2}
+PARTITIONS = {"input": 2, "commands": 2, "middle": 2, "output": 2}
 MEMBER = ("group", 3, "member")
 ANNOUNCE_S = 1_000.0
 """Longer than a test."""
@@ -131,7 +130,7 @@ class Noted(MemoryRows):
 def hear(task: Task, *times: int) -> None:
     """Have a task hear how far each source has come."""
     for partition, time in enumerate(times):
-        task.advance(time, {"input": [partition]})
+        task.advance({"input": (time, [partition])})
 
 
 class Bench:
@@ -268,7 +267,7 @@ def test_what_a_worker_announces_lies_behind_all_other_messages_of_the_epoch(ben
     assert [(step[1], step[2], step[5]) for step in (first, second)] == [
         ("output", partition, [(WATERMARK_HEADER, b"1")]) for partition in (0, 1)
     ]
-    assert decode_watermark(first[4]) == Watermark(40, {"middle": [0]})
+    assert decode_watermarks(first[4]) == {"middle": (40, [0])}
     assert all(step[5] is None or step[5][0][0] != WATERMARK_HEADER for step in others)
 
 
@@ -296,8 +295,8 @@ def test_a_sender_of_the_same_worker_is_told_of_arrivals_without_a_message_and_b
     assert sender.announced == 40
     rows = [(p, decode_meta(value)) for p, _, value, _ in bench.produced("inner-changelog")]
     assert [meta.outstanding for partition, meta in rows if partition == 0] == [{}]
-    said = [decode_watermark(value) for _, _, value, _ in bench.produced("output")]
-    assert {one.time for one in said} == {40}
+    said = [decode_watermarks(value) for _, _, value, _ in bench.produced("output")]
+    assert {one["middle"][0] for one in said} == {40}
 
 
 def test_an_arrival_that_a_sender_of_the_same_worker_was_told_of_is_forgotten_with_the_epoch(bench):
@@ -321,7 +320,7 @@ def test_what_departed_is_in_the_state_that_is_committed_with_it(bench):
     bench.epoch.commit([task])
     meta = decode_meta(bench.produced("inner-changelog")[-1][2])
     assert (meta.epoch, meta.outstanding) == (1, {0: (1, 30)})
-    assert decode_watermark(bench.produced("output")[0][2]) == Watermark(30, {"middle": [0]})
+    assert decode_watermarks(bench.produced("output")[0][2]) == {"middle": (30, [0])}
 
 
 ABORTED = Fails(KafkaError._TIMED_OUT, abortable=True)
@@ -489,8 +488,8 @@ def test_only_the_first_move_of_a_clock_that_follows_the_brokers_is_announced_wi
     bench.epoch.commit([task])
     task.watermark.caught_up(2_000)
     bench.epoch.commit([task])
-    said = [decode_watermark(value) for _, _, value, _ in bench.produced("middle")]
-    assert said == [Watermark(1_000, {"input": [0]})] * 2
+    said = [decode_watermarks(value) for _, _, value, _ in bench.produced("middle")]
+    assert said == [{"input": (1_000, [0])}] * 2
 
 
 def test_another_stages_commit_does_not_carry_such_a_clock_along_within_the_interval(bench):
@@ -502,7 +501,7 @@ def test_another_stages_commit_does_not_carry_such_a_clock_along_within_the_inte
     hear(inner, 1_000, 1_000)
     bench.epoch.commit([source, worked(inner)])
     assert bench.produced("middle") == []
-    assert decode_watermark(bench.produced("output")[0][2]) == Watermark(1_000, {"middle": [0]})
+    assert decode_watermarks(bench.produced("output")[0][2]) == {"middle": (1_000, [0])}
 
 
 def test_such_a_clock_is_announced_with_its_data_and_again_after_the_interval(bench):
@@ -514,7 +513,9 @@ def test_such_a_clock_is_announced_with_its_data_and_again_after_the_interval(be
     task.watermark.caught_up(3_000)
     bench.epoch.commit([task])
     said = [
-        decode_watermark(value).time for partition, _, value, _ in bench.produced("middle") if not partition
+        decode_watermarks(value)["input"][0]
+        for partition, _, value, _ in bench.produced("middle")
+        if not partition
     ]
     assert said == [1_000, 2_000, 3_000]
 
@@ -549,15 +550,29 @@ def test_whoever_only_announces_sends_an_offset_too_or_nobody_would_ask_for_its_
     assert bench.offsets() == [("input", 0, 0), ("input", 1, 0), ("input", 0, 0)]
 
 
-def test_what_is_said_of_all_tasks_of_a_stage_is_how_far_the_last_of_them_has_come(bench):
+def test_a_topic_whose_clock_stands_still_holds_back_no_other_of_its_stage(bench):
+    stage = Stage("source", ("input", "commands"), "source-changelog", Handler, watermarks_to="middle")
+    source, silent = bench.source(0), bench.task(stage, 0, TimeMode.WALL)
+    silent.tp = TP("commands", 0)
+    source.watermark.caught_up(1_000)
+    bench.epoch.commit([source, silent])
+    said = {
+        topic: told
+        for _, _, value, _ in bench.produced("middle")
+        for topic, told in decode_watermarks(value).items()
+    }
+    assert said == {"input": (1_000, [0]), "commands": (UNSET, [0])}
+
+
+def test_what_is_said_of_all_tasks_of_a_topic_is_how_far_the_last_of_them_has_come(bench):
     sources = [bench.source(0), bench.source(1)]
     for source, clock in zip(sources, (1_000, 3_000), strict=True):
         source.watermark.caught_up(clock)
     bench.epoch.commit([worked(source) for source in sources])
     sources[1].watermark.caught_up(4_000)
     bench.epoch.commit([worked(source) for source in sources])
-    assert [decode_watermark(value) for _, _, value, _ in bench.produced("middle")] == [
-        Watermark(1_000, {"input": []})
+    assert [decode_watermarks(value) for _, _, value, _ in bench.produced("middle")] == [
+        {"input": (1_000, [])}
     ] * 2
 
 
@@ -575,5 +590,5 @@ def test_a_watermark_is_carried_on_once_an_epoch_in_which_it_moved_and_not_in_ot
     for said in ((50, 40), (60, 40), (60, 45)):
         hear(task, *said)
         bench.epoch.commit([worked(task)])
-    told = [decode_watermark(value) for partition, _, value, _ in bench.produced("output") if not partition]
-    assert told == [Watermark(40, {"middle": [0]}), Watermark(45, {"middle": [0]})]
+    told = [decode_watermarks(value) for partition, _, value, _ in bench.produced("output") if not partition]
+    assert told == [{"middle": (40, [0])}, {"middle": (45, [0])}]

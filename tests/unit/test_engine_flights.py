@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from stream_app.engine import epoch as engine_epoch
-from stream_app.engine.codec import WATERMARK_HEADER, Watermark, decode_watermark, encode_watermark
+from stream_app.engine.codec import WATERMARK_HEADER, decode_watermarks, encode_watermarks
 from stream_app.engine.engine import Engine
 from stream_app.engine.epoch import Epoch, gathered
 from stream_app.engine.flights import FLIGHT_HEADER, NOTHING, Flights
@@ -236,7 +236,7 @@ class World:
         """Have the source say that everything before its clock has been written."""
         self.clock += by
         for log in self.logs["loop"]:
-            write(log, encode_watermark(Watermark(self.clock, {"up": []})), [(WATERMARK_HEADER, b"1")])
+            write(log, encode_watermarks({"up": (self.clock, [])}), [(WATERMARK_HEADER, b"1")])
 
     def take(self, partition: int, count: int) -> None:
         """Let a task process some of its records."""
@@ -271,9 +271,10 @@ class World:
         said = dict.fromkeys(range(PARTITIONS), UNSET)
         for record in self.logs[self.told][partition]:
             if record.headers and record.headers[0][0] == WATERMARK_HEADER:
-                told = decode_watermark(record.value)
-                if "loop" in told.of:
-                    said |= dict.fromkeys(told.of["loop"] or said, told.time)
+                told = decode_watermarks(record.value)
+                if "loop" in told:
+                    time, partitions = told["loop"]
+                    said |= dict.fromkeys(partitions or said, time)
         return min(said.values())
 
     def check(self) -> None:

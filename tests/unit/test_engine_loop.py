@@ -533,11 +533,11 @@ def test_an_epoch_without_due_timers_looks_at_no_timer_row(desk, monkeypatch):
     for clock in range(100):
         for task in desk.tasks.values():
             assert isinstance(task.watermark, MergedWatermark)
-            task.advance(clock, {"up": [0]})
+            task.advance({"up": (clock, [0])})
         desk.take(desk.one, desk.one.position)
         desk.engine.tick()
     assert scans == first
-    desk.one.advance(1_001, {"up": [0]})
+    desk.one.advance({"up": (1_001, [0])})
     desk.engine.tick()
     assert scans > first
 
@@ -648,7 +648,7 @@ def test_a_clock_that_is_years_ahead_fires_nobodys_timers(desk):
     for due in (arrival, arrival + 2 * minute):
         desk.one.timers.set(due, b"k")
     task.observe(arrival + 6 * 365 * 24 * 60 * minute, arrival)
-    desk.one.advance(task.announced, {task.tp.topic: [task.tp.partition]})
+    desk.one.advance({task.tp.topic: (task.announced, [task.tp.partition])})
     desk.engine.tick()
     assert fired == [(arrival, b"k")]
     assert desk.one.clock == arrival + minute

@@ -105,7 +105,7 @@ def test_what_an_epoch_that_was_rolled_back_had_done_does_not_count():
 def test_a_commit_is_due_when_the_epoch_is_old_or_nothing_is_left_to_do(now, took, behind, at_hand):
     pacer = Pacer(Pace(), 0.0)
     pacer.behind, pacer._took = behind, took
-    due = pacer.due(now, at_hand=at_hand)
+    due = pacer.due(now, at_hand=lambda: at_hand)
     if now > Pace.longest_s:
         assert due
     if now < Pace.least_s or (now < Pace.interval_s and (at_hand or behind)):

@@ -85,35 +85,36 @@ def test_a_live_partition_that_has_caught_up_follows_the_brokers_clock():
 
 def test_an_upstream_that_was_never_heard_of_holds_time_back():
     mark = MergedWatermark({"a": 1, "b": 2})
-    assert not mark.advance(100, {"a": [0], "b": [1]})
+    assert not mark.advance({"a": (100, [0]), "b": (100, [1])})
     assert mark.value == UNSET
-    assert mark.advance(50, {"b": [0]})
+    assert mark.advance({"b": (50, [0])})
     assert mark.value == 50
 
 
 def test_whoever_no_partition_is_named_of_is_meant_with_all_of_them():
     mark = MergedWatermark({"a": 3})
-    mark.advance(70, {"a": [1]})
-    assert mark.advance(60, {"a": []})
+    mark.advance({"a": (70, [1])})
+    assert mark.advance({"a": (60, [])})
     assert (mark.value, mark.known) == (60, {"a": 60})
 
 
 def test_tasks_that_nobody_waits_for_change_nothing():
     mark = MergedWatermark({"a": 1}, {"a": 5})
-    assert not mark.advance(90, {"b": [], "a": [1, -1]})
+    assert not mark.advance({"b": (90, []), "a": (90, [1, -1])})
     assert (mark.value, mark.known) == (5, {"a": 5})
 
 
-@given(st.lists(st.tuples(st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 2))), TIMES)))
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.tuples(TIMES, st.lists(st.integers(0, 2))))))
 def test_a_merged_watermark_is_the_minimum_of_what_was_said_last_and_never_goes_down(said):
     upstreams = {"a": 1, "b": 2, "c": 3}
     mark = MergedWatermark(upstreams)
     latest = {(topic, p): UNSET for topic, count in upstreams.items() for p in range(count)}
     before = UNSET
-    for of, time in said:
-        mark.advance(time, of)
-        named = {(topic, p) for topic, listed in of.items() for p in listed or range(upstreams[topic])}
-        latest |= dict.fromkeys(named & latest.keys(), time)
+    for told in said:
+        mark.advance(told)
+        for topic, (time, listed) in told.items():
+            named = {(topic, p) for p in listed or range(upstreams[topic])}
+            latest |= dict.fromkeys(named & latest.keys(), time)
         assert mark.value == max(before, min(latest.values()))
         before = mark.value
         again = MergedWatermark(upstreams, mark.known, mark.value)
