@@ -5,7 +5,10 @@
 2. Where that takes long, an epoch ends after `interval_s` all the same, or after as long as the last commit took if
    that was longer; counted from its first batch, however quiet it was before. It ends between two batches: the one in
    which its time is up is still part of it.
-3. Who is behind (a second's work is waiting, or more) is in no hurry, and commits seldom: a row that changes ten times
+3. A commit that takes long comes the less often: half as long as it took, at least, more is waited for. What one epoch
+   made visible is fetched piece by piece, and each piece alone would be a commit. (64 partitions of each topic, one
+   worker, 500 events/s live: p50 event -> trigger 3.9 s instead of 6.2, one run each.)
+4. Who is behind (a second's work is waiting, or more) is in no hurry, and commits seldom: a row that changes ten times
    is written once.
 """
 
@@ -88,7 +91,7 @@ class Pacer:
 
     @property
     def pause(self) -> float:
-        """How long to wait for input when there is little to do (s)."""
+        """How long to wait for more input, where there is little to do or nothing at hand (s)."""
         return max(self.pace.least_s, min(self._took / 2, 1.0))
 
     def age(self, now: float) -> float:
@@ -107,4 +110,4 @@ class Pacer:
         """
         if self.overdue(now):
             return True
-        return not self.behind and now - self._began >= self.pace.least_s and not at_hand()
+        return not self.behind and now - self._began >= self.pause and not at_hand()

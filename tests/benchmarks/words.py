@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
 
 def wrapped(text: str) -> str:
-    """Return a paragraph in lines of 120 characters."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
+    """Return paragraphs, as empty lines part them, in lines of 120 characters."""
+    parts = (
+        textwrap.fill(one, 120, break_long_words=False, break_on_hyphens=False) for one in text.split("\n\n")
+    )
+    return "\n\n".join(parts) + "\n"
 
 
 def size(count: float) -> str:

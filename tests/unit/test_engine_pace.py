@@ -110,8 +110,15 @@ def test_a_commit_is_due_when_the_epoch_is_old_or_nothing_is_left_to_do(now, too
         assert due
     if now < Pace.least_s or (now < Pace.interval_s and (at_hand or behind)):
         assert not due
-    if not at_hand and not behind and now >= Pace.least_s:
+    if not at_hand and not behind and now >= max(Pace.least_s, took / 2):
         assert due
+
+
+def test_what_comes_soon_after_a_dear_commit_waits_for_more():
+    pacer = Pacer(Pace(), 0.0)
+    pacer.committed(10.0, 0.4, 0)
+    assert not pacer.due(10.19, at_hand=lambda: False)
+    assert pacer.due(10.25, at_hand=lambda: False)
 
 
 @given(took=SECONDS)

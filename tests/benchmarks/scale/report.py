@@ -64,7 +64,13 @@ when the customers are there, with one event each; topics are changelogs and pro
 PARTITIONS = """\
 {customers:,} customers, {events:,} events. {one_worker}. A round of clock markers (one for each partition of each
 channel, every 10,000 events) is in the figures; a live deployment has none. Latency is from an event to its trigger,
-live, with one rule that fires at once, at the rate that stands there, one worker of one process."""
+live, with one rule that fires at once, at the rate that stands there, one worker of one process.
+
+What grows with partitions is the commit. librdkafka sends each partition's batch in a request of its own
+([librdkafka#1700](https://github.com/confluentinc/librdkafka/issues/1700)), and under load an epoch writes to every
+partition of every topic in use: two between the stages, three changelogs, the outputs. An event crosses three epochs
+on its way to its trigger, and clocks wait for one or two more. So take as many partitions as the workers that you will
+want, and not more."""
 
 WORKERS = """\
 {customers:,} customers, {events:,} events, {partitions} partitions, workers of one process each. **Two cores can't make
