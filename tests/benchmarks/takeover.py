@@ -102,7 +102,9 @@ def measured(show: Show, customers: int, standbys: int, session_ms: int) -> dict
                     _until(lambda: reader.rows >= customers, "the state is not there")
                 if standbys:
                     with show.step("waiting for the standbys"):
-                        _until(lambda: _warm(session), "the standbys are not warm")
+                        _until(
+                            lambda: _warm(session), "the standbys are not warm", lambda: _standbys(session)
+                        )
                 with show.step("waiting until nothing is left to do"):
                     _settle(session, reader)
                 return {"standby_replicas": standbys, **_killed(session, reader, customers)}
@@ -188,19 +190,31 @@ def _producer(session: Session) -> Producer:
 
 def _warm(session: Session) -> bool:
     """Tell whether every partition with state is kept warm by somebody, and close behind."""
+    behind = _behind(session)
+    return len(behind) == 2 * session.settings.partitions and max(behind) < 10_000
+
+
+def _behind(session: Session) -> list[float]:
+    """Return how many records each standby has to read."""
     behind: list[float] = []
     for worker in session.workers:
         page = re.findall(r"http://\S+/metrics", worker.log.read_text())[-1]
         text = requests.get(page, timeout=10).text
         behind += map(float, re.findall(r"^raccord_standby_behind_records\{.*\} (\S+)", text, re.MULTILINE))
-    return len(behind) == 2 * session.settings.partitions and max(behind) < 10_000
+    return behind
 
 
-def _until(holds: Callable[[], bool], why: str) -> None:
+def _standbys(session: Session) -> str:
+    """Say how far the standbys are, and what the workers said last."""
+    logs = "".join(f"\n{worker.log.name}:\n{worker.log.read_text()[-2_000:]}" for worker in session.workers)
+    return f"records behind: {_behind(session)}{logs}"
+
+
+def _until(holds: Callable[[], bool], why: str, more: Callable[[], str] = str) -> None:
     deadline = time.monotonic() + LATEST_S
     while not holds():
         if time.monotonic() > deadline:
-            raise SystemExit(f"{why} after {LATEST_S:.0f} s")
+            raise SystemExit(f"{why} after {LATEST_S:.0f} s\n{more()}")
         time.sleep(0.1)
 
 
