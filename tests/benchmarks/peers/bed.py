@@ -75,6 +75,10 @@ def write(bootstrap: str, topic: str, messages: Iterable[Message]) -> None:
         raise SystemExit(f"{topic}: the broker did not take all records")
 
 
+class WrongOutputError(Exception):
+    """A system did not put out what it must."""
+
+
 @dataclass
 class Use:
     """What processes have used: CPU-seconds, and resident memory (bytes)."""
@@ -202,23 +206,28 @@ def follow(
     broker: Callable[[], Use],
     expected: int,
     *,
-    timeout: float,
+    patience: float,
     progress: Callable[[int], None],
 ) -> Output:
-    """Read outputs until all are there, and a little longer for any too many; sample what is used meanwhile."""
+    """Read outputs until all are there, and a little longer for any too many; sample what is used meanwhile.
+
+    Raises:
+        WrongOutputError: for so long (s) there was no further one, and some are missing.
+    """
     follower = Follower(bootstrap, topic)
     with closing(follower):
-        deadline, seen = time.monotonic() + timeout, 0
+        deadline, seen = time.monotonic() + patience, 0
         while seen < expected:
             running.check()
-            seen = follower.take(0.1)
+            before, seen = seen, follower.take(0.1)
             now = time.monotonic()
+            if seen > before:
+                deadline = now + patience
             follower.output.samples.append(Sample(now, seen, running.use(), broker()))
             progress(seen)
             if now > deadline:
-                raise SystemExit(
-                    f"only {seen:,} of {expected:,} outputs after {timeout:.0f} s: {running.log}"
-                )
+                msg = f"{seen:,} of {expected:,} outputs, and no further one in {patience:.0f} s"
+                raise WrongOutputError(msg)
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             follower.take(0.2)

@@ -34,9 +34,10 @@ Regenerate with `make bench-peers` (it takes long; `--systems raccord streams --
 [tests/benchmarks/peers](../tests/benchmarks/peers). What the last run left out is not on the page.
 
 **What is compared.** One job after the other, on one broker, with the same records; one system at a time. What each
-puts out is compared with what an offline computation says must come out, key by key and value by value; a system with
-another output would end the benchmark. The systems take their input from one topic of {partitions} partitions and keep
-their state in RocksDB (Faust: in memory, which is faster), with a changelog. All but Faust are exactly once.
+puts out is compared with what an offline computation says must come out, key by key and value by value; a run that puts
+out something else has no figures, and stands below its table. The systems take their input from one topic of
+{partitions} partitions and keep their state in RocksDB (Faust: in memory, which is faster), with a changelog. All but
+Faust are exactly once.
 
 **Settings**, each the fastest that was found while the guarantees stay: Kafka Streams with the processor API, cached
 persistent stores, a streaming JSON parser, timers looked for
@@ -68,12 +69,8 @@ def page(results: Mapping[str, Any]) -> str:
     for job, title in TITLES.items():
         rows = [row for name, system in found.items() for row in _rows(name, system["jobs"].get(job))]
         if rows:
-            best = {
-                name: max(run["events_per_second"] for run in system["jobs"][job]["throughput"])
-                for name, system in found.items()
-                if job in system["jobs"]
-            }
-            parts.append(f"\n## {title}\n\n{table(_HEAD, rows)}\n{_ratios(best)}")
+            there = {name: system["jobs"][job] for name, system in found.items() if job in system["jobs"]}
+            parts.append(f"\n## {title}\n\n{table(_HEAD, rows)}\n{_wrong(there)}{_ratios(there)}")
     if results.get("pipeline"):
         parts.append(f"\n## The whole of Raccord\n\n{WHOLE}\n\n{_whole(results['pipeline'])}")
     if results["recovery"]:
@@ -113,7 +110,7 @@ def _facts(results: Mapping[str, Any], machine: Mapping[str, Any]) -> Iterable[t
 
 
 def _rows(name: str, job: Mapping[str, Any] | None) -> Iterable[tuple[str, ...]]:
-    if job is None:
+    if job is None or not job["throughput"]:
         return
     best = max(run["events_per_second"] for run in job["throughput"])
     for run in job["throughput"]:
@@ -139,15 +136,39 @@ def _latency(live: Mapping[str, Any] | None) -> tuple[str, str, str]:
     return f"{live['rate']:,}", f"{live['p50_ms']:,}", f"{live['p99_ms']:,}"
 
 
-def _ratios(best: Mapping[str, int]) -> str:
-    """Return the sentence that says how many times as fast Raccord is, each system at its best."""
-    if OURS not in best or len(best) == 1:
-        return ""
-    ratios = [f"{best[OURS] / found:.2f} x {name}" for name, found in best.items() if name != OURS]
-    return f"\nRaccord, each at its best: {', '.join(ratios)}.\n"
+def _wrong(found: Mapping[str, Any]) -> str:
+    """Return what was put out that is not what must come out, a line for each run."""
+    return "".join(
+        f"{name}, {one['lanes']} lanes, put out something else: {one['what']}.\n\n"
+        for name, job in found.items()
+        for one in job.get("wrong", ())
+    )
+
+
+def _ratios(found: Mapping[str, Any]) -> str:
+    """Return the sentence that says how many times as fast Raccord is: with one lane each, and each at its best."""
+    best = {name: _best(job["throughput"]) for name, job in found.items()}
+    alone = {
+        name: _best(run for run in job["throughput"] if run["lanes"] == 1) for name, job in found.items()
+    }
+    said = []
+    for what, rates in (("with one lane", alone), ("each at its best", best)):
+        ours = rates.get(OURS)
+        others = [
+            f"{ours / rate:.2f} x {name}" for name, rate in rates.items() if ours and rate and name != OURS
+        ]
+        if others:
+            said.append(f"{what}: {', '.join(others)}")
+    return f"Raccord, {'; '.join(said)}.\n" if said else ""
+
+
+def _best(runs: Iterable[Mapping[str, Any]]) -> int:
+    return max((run["events_per_second"] for run in runs), default=0)
 
 
 def _recovery(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:
+    if "wrong" in one:
+        return name, f"{one['keys']:,}", f"wrong: {one['wrong']}", ""
     return name, f"{one['keys']:,}", str(one["seconds_with_local_state"]), str(one["seconds_without"])
 
 
