@@ -39,6 +39,10 @@ class Task:
     to `since` were fetched before that and are stale. `taken` are the first and last offset of this epoch.
     `suspect` is a stretch of offsets, and `bad_timers` are timers, on which the handler failed. `fired` notes
     (what, due time in ms) of what was sent on time, for latency figures.
+
+    Args:
+        upstreams: topic -> how many partitions it has; this task's clock waits for each.
+        peers: how many tasks its stage has, this one included.
     """
 
     def __init__(

@@ -551,9 +551,8 @@ def test_whoever_only_announces_sends_an_offset_too_or_nobody_would_ask_for_its_
 
 
 def test_a_topic_whose_clock_stands_still_holds_back_no_other_of_its_stage(bench):
-    stage = Stage("source", ("input", "commands"), "source-changelog", Handler, watermarks_to="middle")
+    stage = Stage("source", ("commands", "input"), "source-changelog", Handler, watermarks_to="middle")
     source, silent = bench.source(0), bench.task(stage, 0, TimeMode.WALL)
-    silent.tp = TP("commands", 0)
     source.watermark.caught_up(1_000)
     bench.epoch.commit([source, silent])
     said = {

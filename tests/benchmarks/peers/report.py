@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "tests" / "benchmarks" / "results" / "peers.json"
 OURS = "Raccord"
-MISSING = "-"
 
 TITLES = {
     "count": "Job 1: count per key, with state, changelog and outputs for a tenth of the events",

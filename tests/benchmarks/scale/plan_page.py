@@ -85,20 +85,19 @@ days after the start; the retention of topics changes nothing about it."""
 HARDER = """\
 Each epoch of each process writes to every partition of the two topics between the stages, data, watermarks and the
 transaction's end: that grows with processes times partitions, and is what limits how many of them there can be. Not
-planned for: positions hold the watermarks of all partitions upstream, so each grows with partitions too; garbage of
-RocksDB between compactions; uneven partitions; brokers that fail while others are being upgraded."""
+planned for: positions hold the watermarks of all partitions upstream, one number for each topic only where they are
+alike; garbage of RocksDB between compactions; uneven partitions; brokers that fail while others are being upgraded."""
 
 
 def section(measured: Measured, largest: int) -> str:
     """Return the plan; `largest`: customers of the largest size that was measured."""
     targets, assumed, prices = Targets(), Assumptions(), Prices()
     found = plan(measured, targets, assumed, prices)
-    words = "\n".join(
-        wrapped(paragraph)
-        for paragraph in PLAN.format(
+    words = wrapped(
+        PLAN.format(
             customers=targets.customers, events=targets.events_s, measured=largest,
             growth=size(found.state_growth_day), days=targets.history_days,
-        ).split("\n\n")
+        )
     )  # fmt: skip
     return "".join(
         (
