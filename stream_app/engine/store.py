@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     Options,
@@ -87,6 +88,13 @@ class Rows:
         blocks = BlockBasedOptions()
         blocks.set_bloom_filter(10, block_based=False)
         blocks.set_cache_index_and_filter_blocks(True)
+        # In parts: a whole filter is half a megabyte, and where they don't all fit the cache each look at an absent key
+        # reads one anew. 16 million rows, 128 MiB of cache: 22 us with whole filters, 6 in parts; a row that is there
+        # 37 us and 20. Where all fits, parts cost 1 to 3 us more: 1.3 to 2.7 us, and 3 to 4.5.
+        blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
+        blocks.set_partition_filters(True)
+        blocks.set_metadata_block_size(4096)
+        blocks.set_pin_top_level_index_and_filter(True)
         if cache is not None:
             blocks.set_block_cache(cache)
         options = Options(raw_mode=True)
