@@ -36,7 +36,7 @@ def simulate(
         typer.echo(f"{truth.records} records in {to}, the truth beside it")
         return
     settings = read_settings()
-    channels = topics_of(settings).channels
+    channels = topics_of(settings).inputs
     reach(settings, list(channels.values()))
     feed = Feed(settings.bootstrap_servers, channels, settings.partitions)
     with Show().playing(None) as playing:

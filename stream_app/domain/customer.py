@@ -25,6 +25,7 @@ from stream_app.domain.messages import decode_event, encode
 from stream_app.domain.newcomers import Newcomers
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import BEGINNING, apply
+from stream_app.domain.reference import References
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
 from stream_app.domain.timeline import ERASED, Timelines, bare
 from stream_app.domain.verdicts import Verdicts
@@ -134,6 +135,11 @@ class Customer:
         """Whether the timeline is whole, as far as is known: no merge is under way, and no repair here."""
         header = self.at.header
         return not header.incoming and not (header.repairing and self._tables.repairs.get(self.prefix))
+
+    @property
+    def references(self) -> References:
+        """The reference data of the customer's partition."""
+        return References(self._tables)
 
     def identifiers(self) -> Iterator[str]:
         """Yield the customer's identifiers."""
@@ -329,7 +335,7 @@ class Customers:
         self.rules.before(customer, event)
         apply(row.profile, event)
         if not self.rules.on_event(customer, event):
-            folds.again(customer, BEGINNING, stamp)
+            folds.again(customer, self.rules.void(customer, event), stamp)
         else:
             # Time has passed it: what it opens may be due already, and what closes that may be the next message.
             passed = self.clock is not None and event.time < self.clock.now
@@ -340,6 +346,13 @@ class Customers:
             if row.profile.events % folds.every == 0:
                 folds.keep(customer)
         self.save(customer)
+
+    def fold_again(self, customer: Customer, since: Place, stamp: int) -> None:
+        """Have a customer folded again from a place on, and so its rules decide; when its rows are at rest."""
+        if customer.whole:
+            self.folds.again(customer, since, stamp)
+        else:
+            self.touch(customer.at, customer.slot, stamp, since)
 
     def receive(self, at: At, slot: int, event: Event, row: TimelineRow, *, another: bool = False) -> None:
         """Put a row that was somewhere else where it belongs; its customer is touched by the caller.

@@ -256,13 +256,13 @@ class Folds:
         turn.kept = self._checkpoints(customer)
         while turn.kept:
             key, row = turn.kept[-1]
-            found = rules.begin(customer, row.rules) if key < void else None
+            found = rules.begin(customer, row.rules, turn.fold.since) if key < void else None
             if found is not None:
                 turn.key, turn.profile, turn.rules = key, _profile(row.profile), found
                 return self._customers.timelines.rows(customer.prefix, key + b"\0")
             self._rows.delete(key)
             turn.kept.pop()
-        turn.key, turn.profile, turn.rules = b"", Profile(), rules.begin(customer, None)
+        turn.key, turn.profile, turn.rules = b"", Profile(), rules.begin(customer, None, turn.fold.since)
         return self._customers.timelines.rows(customer.prefix)
 
     def _finish(self, turn: Turn) -> None:

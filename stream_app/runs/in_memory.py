@@ -21,6 +21,7 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
     CommandAt,
     EventAt,
+    References,
     Topic,
     decode_component,
     decode_event,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from stream_app.domain.messages import Message
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.profile import Place
+    from stream_app.domain.reference import Said
     from stream_app.domain.rows import TableSpec
     from stream_app.domain.rule_fold import RuleFold
 
@@ -115,6 +117,12 @@ class InMemory:
             at = one.received if stamp is None else stamp
             raw = msgspec.Raw(encode(one))
             self._send(Topic.LOOKUP, labels[0], EventAt(raw, labels, b"\0", at))
+        self._rest()
+
+    def refer(self, said: tuple[Said, ...], stamp: int) -> None:
+        """Take in what is said of reference data, at every partition; `stamp` is where the clock stands, ms."""
+        raw = encode(References(said, stamp))
+        self._queue.extend((Topic.COMPONENTS, partition, raw) for partition in range(len(self._stores)))
         self._rest()
 
     def customer(self, label: str, slot: int) -> Customer | None:

@@ -71,6 +71,14 @@ class RuleBook:
         """elapse(state, time, profile): judge what is due before the event that comes next, in place."""
         self.step = self._fold.step
         """step(state, event, profile): fold one event that is in order, in place."""
+        self.revise = self._fold.revise
+        """revise(state, change, profile): fold one change of reference data that is in order, in place."""
+        self.matters = self._fold.matters
+        """matters(change): tell whether a change may open anything for anybody."""
+        self.concerning, self.concerns = self._fold.concerning, self._fold.concerns
+        """concerning(state): yield (kind, item, since) of what concerns the customer; concerns(state, change)."""
+        self.watched = self._fold.watched
+        """(kind, item) that have begun to concern the customer at hand; whoever steps empties it."""
 
     def altered(self, other: RuleBook) -> list[Rule]:
         """Return the rules of `other` that say something else than ours of the same name and version.

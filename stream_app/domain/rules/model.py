@@ -35,11 +35,24 @@ class Quiet(msgspec.Struct, frozen=True):
     before: bool = False
 
 
+class Reference(msgspec.Struct, frozen=True):
+    """A change of reference data: `field` of an item of `kind` has another value, and had one before.
+
+    It concerns who has an event that `before` means, at that time at the latest, with the item in its property `match`.
+    """
+
+    kind: str
+    field: str
+    before: Pattern
+    match: str
+    condition: Condition | None = None
+
+
 class Opens(msgspec.Struct, frozen=True):
     """What opens an instance.
 
     One pattern: an event. Several: a sequence, in `within` ms from first to last; `every`: overlapping matches
-    count. None, but `profile`: a condition over the profile that becomes true.
+    count. None, but `profile`: a condition over the profile that becomes true; or `reference`: reference data change.
     """
 
     patterns: tuple[Pattern, ...] = ()
@@ -48,6 +61,7 @@ class Opens(msgspec.Struct, frozen=True):
     every: bool = False
     quiet: Quiet | None = None
     first: bool = False
+    reference: Reference | None = None
 
     @property
     def event(self) -> frozenset[str]:
@@ -141,6 +155,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     def patterns(self) -> Iterator[Pattern]:
         """Yield every pattern of the rule."""
         yield from self.opens.patterns
+        if self.opens.reference is not None:
+            yield self.opens.reference.before
         if self.opens.quiet is not None:
             yield self.opens.quiet.pattern
         for pattern in (self.keeps_open, self.closes, self.then):
@@ -152,7 +168,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         for pattern in self.patterns():
             if pattern.condition is not None:
                 yield pattern.condition
-        for condition in (self.opens.profile, self.condition):
+        reference = self.opens.reference
+        by_change = None if reference is None else reference.condition
+        for condition in (self.opens.profile, by_change, self.condition):
             if condition is not None:
                 yield condition
 

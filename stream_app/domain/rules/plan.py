@@ -28,6 +28,7 @@ class Plan:
     """A rule, the policy by which it is sent, the catalogue's prices, and the segments."""
 
     __slots__ = (
+        "before_names",
         "customer_judged",
         "customer_sent",
         "first_names",
@@ -39,6 +40,8 @@ class Plan:
         "later_types",
         "memory",
         "needs_cart",
+        "new_names",
+        "old_names",
         "opened_names",
         "opens_by_traits",
         "opens_types",
@@ -62,6 +65,9 @@ class Plan:
         self.opened_names = rule.names("opened")
         self.last_names = rule.names("last")
         self.first_names = rule.names("first")
+        self.old_names = rule.names("old")
+        self.new_names = rule.names("new")
+        self.before_names = rule.names("before")
         payload = [tuple(name.split(".")) for name in rule.payload]
         self.sends_customer = any(path[0] == "customer" for path in payload)
         self.customer_sent = names_below(payload, "customer")
@@ -214,6 +220,8 @@ class Plan:
                 "cart": cart,
                 "customer": customer,
             }
+            if instance.revised is not None:
+                instance.revised.show(variables)
             occurrence.passed = condition.holds(variables, occurrence.values)
         occurrence.cart = cart if self.keeps_cart else None
         occurrence.customer = {}

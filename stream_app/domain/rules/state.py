@@ -34,12 +34,28 @@ FIRED, RETRACTED, HELD = "fired", "retracted", "held"
 
 
 class EventRef(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """An event that mattered. `role`: opened, step (of a sequence), kept_open, then or closed."""
+    """An event that mattered. `role`: opened, step (before it), kept_open, then or closed.
+
+    Where a change of reference data opened, `opened` has the change's time, what changed as its type, and the id of the
+    customer's event before it: whose that is, is whose the trigger is.
+    """
 
     event_id: str
     time: int
     type: str
     role: str
+
+
+class Revised(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What opened an instance, where reference data did: of the row before, the row after, and the event before."""
+
+    old: dict[str, Any]
+    new: dict[str, Any]
+    before: dict[str, Any]
+
+    def show(self, variables: dict[str, Any]) -> None:
+        """Put it among the variables of a condition or a payload."""
+        variables["old"], variables["new"], variables["before"] = self.old, self.new, self.before
 
 
 class Instance(msgspec.Struct, array_like=True, gc=False):
@@ -67,6 +83,7 @@ class Instance(msgspec.Struct, array_like=True, gc=False):
         waiting: the silence is over, it waits for `then`.
         then: the event that it waited for.
         held: due times that passed within quiet hours.
+        revised: the change of reference data that opened it.
     """
 
     key: list[Any]
@@ -90,6 +107,7 @@ class Instance(msgspec.Struct, array_like=True, gc=False):
     waiting: bool = False
     then: EventRef | None = None
     held: list[Occurrence] = msgspec.field(default_factory=list)
+    revised: Revised | None = None
 
 
 class Occurrence(msgspec.Struct, array_like=True, gc=False):
@@ -139,6 +157,13 @@ class Partial(msgspec.Struct, array_like=True, gc=False):
     def began(self) -> int:
         """The time of its first event."""
         return self.steps[0].time
+
+
+class Before(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A customer's latest event by which changes of an item concern her, and what the rule names of it."""
+
+    event: EventRef
+    facts: dict[str, Any]
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -314,6 +339,8 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
         closed: by what a sent trigger's instance was closed.
         baskets: what is in them.
         ledger: what was decided.
+        before: the events by which changes of items concern the customer, by rule and item, the latest last.
+        revised: place of the last change of reference data folded: its time, and what changed.
     """
 
     book: str
@@ -333,6 +360,8 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
     closed: dict[str, EventRef] = msgspec.field(default_factory=dict)
     baskets: Baskets = msgspec.field(default_factory=Baskets)
     ledger: Ledger = msgspec.field(default_factory=Ledger)
+    before: dict[str, dict[str, Before]] = msgspec.field(default_factory=dict)
+    revised: tuple[int, str] = (_NEVER, "")
 
 
 def merged(ledgers: Iterable[Ledger]) -> Ledger:

@@ -95,5 +95,7 @@ def _payload(plan: Plan, one: Occurrence) -> dict[str, Any]:
         "first": instance.first,
         "cart": one.cart,
     }
+    if instance.revised is not None:
+        instance.revised.show(variables)
     found = {name: resolve(tuple(name.split(".")), variables) for name in plan.rule.payload}
     return {name: value for name, value in found.items() if value is not None}
