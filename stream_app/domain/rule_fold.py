@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stream_app.domain.profile import END
+from stream_app.domain.profile import BEGINNING, END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,8 +90,8 @@ class NoRules:
         return True
 
     def void(self, customer: Customer, event: Event) -> Place:  # noqa: ARG002
-        """Never asked."""
-        return END
+        """Return the beginning."""
+        return BEGINNING
 
     def matters(self, change: Change) -> bool:  # noqa: ARG002
         """Nothing follows."""

@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, Producer
 
+import schemas
 from stream_app.engine.codec import WATERMARK_HEADER, encode_marker
 from stream_app.errors import EnvironmentMissing, UserError
-from stream_app.wire import encode_cloudevent_binary, encode_cloudevent_structured, encode_single_object
+from stream_app.wire import (
+    encode_cloudevent_binary,
+    encode_cloudevent_structured,
+    encode_reference,
+    encode_single_object,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -58,7 +64,7 @@ class Feed:
 
     Args:
         bootstrap_servers: "host:port", several with commas.
-        channels: channel -> topic.
+        channels: channel -> topic; feeds of reference data as "reference.<feed>".
         partitions: of each topic.
         tolerance_ms: how far behind the source's clock the markers stay.
     """
@@ -181,6 +187,9 @@ class Feed:
 def encoded(record: Planned) -> tuple[bytes | None, list[tuple[str, str | bytes | None]]]:
     """Return a planned record's value and headers."""
     event = record.event
+    if record.row is not None:
+        feed = schemas.references()[record.channel.removeprefix("reference.")]
+        return encode_reference(feed, record.row), [*record.headers]
     if event is None:
         return record.raw, [*record.headers]
     if record.encoding == "single_object":

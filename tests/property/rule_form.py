@@ -31,6 +31,8 @@ FIELDS = frozenset(
 ALONE = frozenset({"event", "event_type", "channel", "time", "customer", "cart"})
 """What a pattern sees that has no open instance yet."""
 WITH_INSTANCE = ALONE | {"opened", "first", "last"}
+CHANGE = frozenset({"old", "new", "before"})
+"""What is seen where a change of reference data opens."""
 AT_DUE = frozenset({"opened", "first", "last", "cart", "customer"})
 DUE_AT = (
     {"property"},
@@ -53,11 +55,12 @@ def _faults(rule: Raw) -> Iterator[str]:
         yield "rule: name and opens are needed"
         return
     yield from _opens(rule["opens"])
+    change = CHANGE if "reference" in rule["opens"] else set()
     for place in ("keeps_open", "closes", "then"):
         if place in rule:
             extra = {"match"} if place == "closes" else set()
-            yield from _pattern(rule[place], place, WITH_INSTANCE, extra)
-    yield from _condition(rule.get("if"), "if", AT_DUE)
+            yield from _pattern(rule[place], place, WITH_INSTANCE | change, extra)
+    yield from _condition(rule.get("if"), "if", AT_DUE | change)
     for place in ("after", "repeat", "repeat_within", "grace", "retract_within"):
         yield from _duration(rule.get(place), place)
     for place in ("active_from", "active_until"):
@@ -74,9 +77,16 @@ def _faults(rule: Raw) -> Iterator[str]:
 
 
 def _opens(opens: Raw) -> Iterator[str]:
-    kinds = {"event", "sequence", "profile"} & opens.keys()
+    kinds = {"event", "sequence", "profile", "reference"} & opens.keys()
     if len(kinds) != 1:
-        yield "opens: one of event, sequence, profile"
+        yield "opens: one of event, sequence, profile, reference"
+    elif kinds == {"reference"}:
+        yield from _known(opens, {"reference", "event_before", "match", "if"}, "opens")
+        before = opens["event_before"]
+        yield from _pattern(
+            before if isinstance(before, dict) else {"event": before}, "event_before", ALONE, set()
+        )
+        yield from _condition(opens.get("if"), "opens.if", CHANGE | {"cart", "customer", "time"})
     elif kinds == {"event"}:
         yield from _pattern(opens, "opens", ALONE, {"quiet_before", "first"})
         if "quiet_before" in opens:

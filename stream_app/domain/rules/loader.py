@@ -115,7 +115,7 @@ def _opens(at: Located) -> Opens:
     opener = found[0]
     for name in fields:
         if opener not in _GOES_WITH.get(name, {opener}):
-            fields[name].fail(f"opens: `{name}` goes with `{' or `'.join(sorted(_GOES_WITH[name]))}`")
+            fields[name].fail(f"opens: `{name}` goes with `{'` or `'.join(sorted(_GOES_WITH[name]))}`")
     patterns: tuple[Pattern, ...] = ()
     if opener == "event":
         condition = fields["if"].condition(OF_EVENT, LATER_VARIABLES) if "if" in fields else None
