@@ -43,10 +43,10 @@ class Said(msgspec.Struct, frozen=True, array_like=True, gc=False):
     time: int
     fields: Fields | None
 
-    @property
-    def name(self) -> str:
-        """What tells the item from all others."""
-        return f"{self.kind}/{self.item}"
+
+def item_key(kind: str, item: str) -> bytes:
+    """Return the prefix of all rows of an item; that of all of a kind is `label_key` of it."""
+    return label_key(kind) + label_key(item)
 
 
 class References:
@@ -59,7 +59,7 @@ class References:
 
     def take(self, said: Said) -> bool:
         """Note what is said of an item; return whether it says anything new."""
-        prefix = label_key(said.name)
+        prefix = item_key(said.kind, said.item)
         rows = list(self._said.scan(prefix))
         latest = place_of(prefix, rows[-1][0])[0] if rows else said.time
         if said.time < latest - KEPT_MS:
@@ -77,7 +77,7 @@ class References:
 
     def changes(self, kind: str, item: str, since: int) -> list[Change]:
         """Return an item's changes from a time (ms) on, ascending."""
-        prefix = label_key(f"{kind}/{item}")
+        prefix = item_key(kind, item)
         found: list[Change] = []
         old: Fields = {}
         for key, fields in self._said.scan(prefix):
@@ -90,17 +90,17 @@ class References:
 
     def concern(self, kind: str, item: str, label: str, slot: int) -> None:
         """Note that changes of an item concern a customer."""
-        key = label_key(f"{kind}/{item}") + timer_key(label, slot)
+        key = item_key(kind, item) + timer_key(label, slot)
         if self._concerned.get(key) is None:
             self._concerned.put(key, True)
 
     def forget(self, kind: str, item: str, label: str, slot: int) -> None:
         """Note that they don't any more."""
-        self._concerned.delete(label_key(f"{kind}/{item}") + timer_key(label, slot))
+        self._concerned.delete(item_key(kind, item) + timer_key(label, slot))
 
     def concerned(self, kind: str, item: str, after: bytes = b"") -> Iterator[tuple[str, int, bytes]]:
         """Yield whom changes of an item may concern: (label, slot, where to go on behind this one)."""
-        prefix = label_key(f"{kind}/{item}")
+        prefix = item_key(kind, item)
         for key, _ in self._concerned.scan(prefix, after + b"\0" if after else None):
             yield *timer_of(key[len(prefix) :]), key
 

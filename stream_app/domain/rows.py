@@ -277,8 +277,8 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
         table_spec("going", bool),  # label, event id: it goes with who was erased, though others share it
         table_spec(
             "references", dict[str, Any], read_again=False
-        ),  # kind/item, time -> what was said of it then
-        table_spec("concerned", bool, read_again=False),  # kind/item, slot, label: see `reference`
+        ),  # kind, item, time -> what was said of it then
+        table_spec("concerned", bool, read_again=False),  # kind, item, slot, label: see `reference`
     )
 
 
