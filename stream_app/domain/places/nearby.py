@@ -15,7 +15,7 @@ Complete, as no store within the radius is further away than a neighbouring cell
    ways by cos(t) across and by cos(t) squared along the radius, no more. A face reaches out to its corners,
    at 37.377 degrees: no way gets shorter than by 0.6315.
 
-So a store that is not in the position's cell or the ring around it is at least `_clearance(resolution)` away, and a
+So a store that is not in the position's cell or the ring around it is at least `clearance(resolution)` away, and a
 query takes the finest resolution whose clearance is no less than the radius. From `MAX_RADIUS` on all stores are
 candidates. Each resolution that is asked for has its table, made when it first is.
 """
@@ -47,13 +47,13 @@ _ROUNDING = 0.999_999
 """Positions next to the side of a cell may be taken for either side's."""
 
 
-def _clearance(resolution: int) -> float:
+def clearance(resolution: int) -> float:
     """Return how far at least it is from a cell to what lies beyond its neighbours, m."""
     side = _SPACING / math.sqrt(3) / math.sqrt(7) ** resolution
     return EARTH_RADIUS * side * math.cos(_CORNER) ** 2 * _ROUNDING
 
 
-_CLEARANCES = tuple((resolution, _clearance(resolution)) for resolution in range(FINEST, -1, -1))
+_CLEARANCES = tuple((resolution, clearance(resolution)) for resolution in range(FINEST, -1, -1))
 MAX_RADIUS = _CLEARANCES[-1][1]
 """Up to which cells are used, m: 887 km."""
 

@@ -17,9 +17,9 @@ by year; what changes only after `hours.HORIZON` is taken for never.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from opening_hours import State
+from opening_hours import OpeningHours, State
 
 from stream_app.domain.local_time import ahead_all_day, to_epoch, to_local
 from stream_app.domain.places.hours import HORIZON, on_dates, read_hours
@@ -29,13 +29,12 @@ from stream_app.domain.places.store import zone_name
 if TYPE_CHECKING:
     from datetime import date
 
-    from opening_hours import OpeningHours
-
     from stream_app.domain.places.store import Store
 
 MAX_STEPS = 10_000
 """Of one look ahead: hours whose comments alternate for ever end here."""
 _MILLISECOND = timedelta(milliseconds=1)
+_DAY = timedelta(days=1)
 _DAY_MS = 86_400_000
 _HORIZON_MS = HORIZON // _MILLISECOND
 
@@ -45,7 +44,7 @@ def is_open(store: Store, time_ms: int) -> bool | None:
     if store.hours is None:
         return None
     local = to_local(time_ms, zone_name(store))
-    return _state(_in_force(store, store.hours, local.year)[0], local)
+    return _state(_in_force(store, store.hours, local.year), local)
 
 
 def next_change(store: Store, time_ms: int) -> int | None:
@@ -63,17 +62,39 @@ def next_change(store: Store, time_ms: int) -> int | None:
     return None
 
 
-def _state(hours: OpeningHours, local: datetime) -> bool | None:
-    state = hours.state(local)[0]
-    return None if state == State.UNKNOWN else bool(state == State.OPEN)
+class _InForce(NamedTuple):
+    """A store's hours as they are in a year."""
+
+    day: OpeningHours
+    night: OpeningHours | None
+    """Of what goes on after midnight: asked a day later."""
+    yearly: bool
+    """Whether they are others in the next year."""
 
 
-def _in_force(store: Store, text: str, year: int) -> tuple[OpeningHours, bool]:
-    """Return a store's hours as they are in a year, and whether they are others in the next."""
+def _in_force(store: Store, text: str, year: int) -> _InForce:
     hours = read_hours(text)
-    if not hours.on_holidays:
-        return on_dates(hours.text, None), False
-    return on_dates(hours.text, _holidays(store, year)), True
+    holidays = _holidays(store, year) if hours.on_holidays else None
+    night = None if hours.night is None else on_dates(hours.night, holidays)
+    return _InForce(on_dates(hours.day, holidays), night, hours.on_holidays)
+
+
+def _state(hours: _InForce, local: datetime) -> bool | None:
+    said = hours.day.state(local)[0]
+    if hours.night is not None and said != State.OPEN:
+        night = hours.night.state(local - _DAY)[0]
+        said = said if night == State.CLOSED else night
+    return None if said == State.UNKNOWN else bool(said == State.OPEN)
+
+
+def _next_said(hours: _InForce, local: datetime) -> datetime | None:
+    """Return when a wall clock comes to where a text says something else, which may come to the same."""
+    then = hours.day.next_change(local)
+    if hours.night is not None:
+        night = hours.night.next_change(local - _DAY)
+        if night is not None and (then is None or night + _DAY < then):
+            return night + _DAY
+    return then
 
 
 def _holidays(store: Store, year: int) -> tuple[date, ...]:
@@ -87,9 +108,9 @@ def _holidays(store: Store, year: int) -> tuple[date, ...]:
 def _step(store: Store, text: str, at: int, zone: str) -> int | None:
     """Return an instant up to which nothing changes: of a change, of clocks, or of the holidays in force."""
     local = to_local(at, zone)
-    hours, yearly = _in_force(store, text, local.year)
-    then = hours.next_change(local)
-    if yearly:
+    hours = _in_force(store, text, local.year)
+    then = _next_said(hours, local)
+    if hours.yearly:
         new_year = datetime(local.year + 1, 1, 1)  # noqa: DTZ001 - a wall clock's
         then = new_year if then is None else min(then, new_year)
     if then is None or then - local > HORIZON:

@@ -7,7 +7,7 @@
 | `id` | text or whole number: what events call `store_id` | refused |
 | `latitude`, `longitude` | WGS84 degrees, as numbers or text | refused |
 | `name` | | |
-| `hours` | OpenStreetMap's notation; what hours.py takes of it | unknown |
+| `hours` | OpenStreetMap's notation; what notation.py and hours.py take of it | unknown |
 | `timezone` | IANA name | that at the position |
 | `country` | ISO 3166-1 alpha-2, or 3166-2 for a region's own holidays (`DE-BY`) | that at the position |
 | `holidays` | the dates that `PH` is on, ISO 8601; if there, the only ones | the country's |
@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_app.domain.local_time import known_zone
-from stream_app.domain.places.hours import HoursError, read_hours
+from stream_app.domain.places.hours import read_hours
+from stream_app.domain.places.notation import HoursError
 from stream_app.domain.places.public_holidays import known_country
 from stream_app.domain.profile.values import MAX_TEXT, number, text
 from stream_app.domain.zone_at import zone_at
