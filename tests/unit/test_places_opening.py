@@ -202,6 +202,18 @@ def test_a_holiday_s_own_night_goes_on_into_the_next_day():
     assert next_change(store, ms("2026-12-25 21:00")) == ms("2026-12-26 02:00")
 
 
+def test_the_last_days_of_a_year_know_the_holidays_of_the_next_and_the_first_those_of_the_last():
+    eve = shop("10:00-20:00; PH -1 day 10:00-14:00", country="DE")
+    assert states(eve, "2026-12-31 13:00", "2026-12-31 15:00", "2026-12-30 15:00") == [True, False, True]
+    long = shop("10:00-20:00; PH 20:00-02:00", holidays=["2026-12-31"])
+    assert states(long, "2027-01-01 01:00", "2027-01-02 01:00") == [True, False]
+
+
+def test_a_holiday_in_years_is_found():
+    store = shop("PH 10:00-12:00", holidays=["2029-03-10"])
+    assert next_change(store, ms("2026-03-01 12:00")) == ms("2029-03-10 10:00")
+
+
 def test_holidays_of_the_next_year_are_seen_from_this_one():
     store = shop("PH 10:00-12:00", country="DE")
     assert next_change(store, ms("2026-12-26 13:00")) == ms("2027-01-01 10:00")

@@ -45,6 +45,8 @@ _CORNER = math.acos(math.sqrt((5 + 2 * math.sqrt(5)) / 15))
 """The angle between an icosahedron's face's centre and its corner: 37.377 degrees."""
 _ROUNDING = 0.999_999
 """Positions next to the side of a cell may be taken for either side's."""
+_SLACK = 1e-9
+"""Degrees, a tenth of a millimetre: more than distances are off by rounding."""
 
 
 def clearance(resolution: int) -> float:
@@ -121,8 +123,12 @@ class StoreIndex:
         candidates = self._candidates(latitude, longitude, radius_m)
         if not candidates:
             return []
+        # No way is shorter than its part along a meridian, and that is cheap to know.
+        reach = math.degrees(radius_m / EARTH_RADIUS) + _SLACK
         near = (
-            (spot.id, distance_m(latitude, longitude, spot.latitude, spot.longitude)) for spot in candidates
+            (spot.id, distance_m(latitude, longitude, spot.latitude, spot.longitude))
+            for spot in candidates
+            if -reach <= spot.latitude - latitude <= reach
         )
         return sorted(
             (found for found in near if found[1] <= radius_m), key=lambda found: (found[1], found[0])
