@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opening_hours import OpeningHours
 
-from stream_app.domain.places import is_open, next_change, read_store
+from stream_app.domain.places import StoreError, is_open, next_change, read_store
 from stream_app.domain.places.hours import on_dates, read_hours
 from stream_app.domain.places.opening import clocks_change
 
@@ -119,6 +119,72 @@ def test_dates_in_place_of_holidays_mean_what_the_library_means_by_holidays(data
     for _ in range(24 * 7):
         assert ours.state(at)[0] == theirs.state(at)[0], (text, at)
         at += timedelta(minutes=59)
+
+
+PIECES = (
+    *(
+        "Mo",
+        "Su",
+        "Mo-Fr",
+        "PH",
+        "SH",
+        "10:00-12:00",
+        "22:00-02:00",
+        "22:00-48:00",
+        "24:00-26:00",
+        "00:00-00:00",
+    ),
+    *(
+        "24/7",
+        ",",
+        ", ",
+        ";",
+        " || ",
+        "off",
+        "unknown",
+        "open",
+        '"PH; Mo"',
+        '"',
+        "Jan",
+        "Feb 29",
+        "Dec 31-Jan 1",
+    ),
+    *(
+        "2026",
+        "2024-2026/2",
+        "week 1-53/2",
+        "[1]",
+        "[-1]",
+        "+1 day",
+        "-3 days",
+        "-400 days",
+        "easter",
+        "+",
+        ":",
+    ),
+    *("/01:00", "(sunset+01:00)", "-", "9999", "1900", "\0", "\ud800", "\N{PILE OF POO}", "\n", "ph", "MO"),
+)
+heaps = st.lists(st.sampled_from(PIECES) | st.sampled_from((" ", "")), max_size=12).map("".join)
+
+
+@given(heaps | st.text(max_size=40) | texts(nights=True), st.integers(JANUARY, END))
+@settings(max_examples=1000)
+def test_any_text_is_either_refused_as_no_hours_or_can_be_asked_about_any_time(text: str, at: int):
+    row = {
+        "id": "1",
+        "latitude": 0,
+        "longitude": 0,
+        "timezone": "Europe/Berlin",
+        "hours": text,
+        "country": "DE",
+    }
+    try:
+        store = read_store(row)
+    except StoreError:
+        return
+    assert is_open(store, at) in {True, False, None}
+    told = next_change(store, at)
+    assert told is None or is_open(store, told) != is_open(store, at)
 
 
 @pytest.mark.parametrize(("zone", "many"), [("Europe/Berlin", 40), ("UTC", 0), ("Pacific/Apia", 23)])

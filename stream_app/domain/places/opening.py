@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from stream_app.domain.places.store import Store
 
-MAX_STEPS = 10_000
-"""Of one look ahead: hours whose comments alternate for ever end here."""
+MAX_STEPS = 1_000
+"""Of one look ahead: hours that are always open and change their comment all the time are not followed further."""
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY = timedelta(days=1)
 _DAY_MS = 86_400_000
