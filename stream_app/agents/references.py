@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stream_app.domain.messages import References as Message
-from stream_app.domain.messages import encode
+from stream_app.domain.messages import ReferenceRows, encode
 from stream_app.domain.refusal import Refused
 from stream_app.engine.errors import EpochAbortedError
 from stream_app.wire import RegistryUnavailable
@@ -82,7 +81,7 @@ class References:
     def flush(self) -> None:
         """Send what this epoch has brought."""
         if self._said:
-            value = encode(Message(tuple(self._said), self._stamp))
+            value = encode(ReferenceRows(tuple(self._said), self._stamp))
             for partition in range(self.partitions):
                 self.task.send(self.components, value, None, partition)
         self.reset()

@@ -52,7 +52,7 @@ from stream_app.domain.messages import (
     Fold,
     Merge,
     Offer,
-    References,
+    ReferenceRows,
     Repair,
     Repoint,
     Spread,
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import Clock, ComponentTables
     from stream_app.domain.profile import Place
+    from stream_app.domain.reference import References
     from stream_app.domain.rule_fold import RuleFold
 
 
@@ -110,6 +111,7 @@ class Components:
         limits: Limits | None = None,
         folding: FoldLimits | None = None,
         clock: Clock | None = None,
+        references: References | None = None,
     ) -> None:
         """Serve `tables`. `key` is the secret of the customer ids; where there is no clock, nothing waits for it."""
         limits = Limits() if limits is None else limits
@@ -117,7 +119,15 @@ class Components:
         self._headers = tables.components
         self._effects = effects
         self._customers = Customers(
-            policy, key, tables, effects, rules or NoRules(), labels, folding or FoldLimits(), clock
+            policy,
+            key,
+            tables,
+            effects,
+            rules or NoRules(),
+            labels,
+            folding or FoldLimits(),
+            clock,
+            references,
         )
         self._usual = None if chosen.usual_events is None else chosen.usual_events(self._customers)
         self._repairs = Repairs(self._customers, limits)
@@ -134,7 +144,7 @@ class Components:
             Drain: self._drain,
             Repair: self._repair,
             Fold: self._fold,
-            References: self._spreading.take,
+            ReferenceRows: self._spreading.take,
             Spread: self._spreading.go_on,
         }
 
@@ -179,6 +189,7 @@ class Components:
         self._customers.evidence.reset()
         self._customers.folds.reset()
         self._spreading.reset()
+        self._customers.references.reset()
 
     # -- what others may ask ----------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ class Customer:
     @property
     def references(self) -> References:
         """The reference data of the customer's partition."""
-        return References(self._tables)
+        return self._folds.references
 
     def identifiers(self) -> Iterator[str]:
         """Yield the customer's identifiers."""
@@ -185,6 +185,7 @@ class Customers:
         labels: Labels,
         limits: FoldLimits,
         clock: Clock | None = None,
+        references: References | None = None,
     ) -> None:
         """Serve `tables`; `key` is the secret of the customer ids; without a clock, stamps alone say how late it is."""
         self.policy = policy
@@ -193,6 +194,7 @@ class Customers:
         self.evidence = Evidence(LinkRules(policy), tables, self.erasures, policy.digest)
         self.timelines = Timelines(tables.events, tables.timeline)
         self.tables = tables
+        self.references = References(tables) if references is None else references
         self.effects = effects
         self.rules = rules
         self.labels = labels

@@ -109,6 +109,8 @@ class Folds:
         """By the prefix of a customer's rows: whom this epoch will fold again."""
         self.undecided: dict[bytes, Undecided] = {}
         """By the same: about whom this epoch's end has something to decide, though the fold is whole."""
+        self.references = customers.references
+        """The partition's."""
         self.came_in = 0
         """Events that this epoch has put on timelines."""
         self.every = limits.every

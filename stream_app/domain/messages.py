@@ -216,7 +216,7 @@ class Fold(msgspec.Struct, frozen=True, array_like=True, tag=18, gc=False):
     step: int
 
 
-class References(msgspec.Struct, frozen=True, array_like=True, tag=19, gc=False):
+class ReferenceRows(msgspec.Struct, frozen=True, array_like=True, tag=19, gc=False):
     """REFERENCE, at every partition: what was said of items of reference data, in the order in which it was said."""
 
     said: tuple[Said, ...]
@@ -238,13 +238,15 @@ class Spread(msgspec.Struct, frozen=True, array_like=True, tag=20, gc=False):
 
 
 LookupMessage = EventAt | Link | Linked | Repoint | CommandAt
-ComponentMessage = EventTo | Union | Offer | Merge | Drain | Repair | Fold | CommandTo | References | Spread
+ComponentMessage = (
+    EventTo | Union | Offer | Merge | Drain | Repair | Fold | CommandTo | ReferenceRows | Spread
+)
 Message = LookupMessage | ComponentMessage
 
 
 def addressee(message: ComponentMessage) -> str:
     """Return the label of the component that a message is for; "": it is for the whole partition."""
-    if isinstance(message, (References, Spread)):
+    if isinstance(message, (ReferenceRows, Spread)):
         return ""
     if isinstance(message, Union):
         return message.loser

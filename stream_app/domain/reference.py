@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.keys import label_key, place_of, time_key, timeline_key, timer_key, timer_of
+from stream_app.domain.keys import label_key, label_of, place_of, time_key, timeline_key, timer_key, timer_of
+from stream_app.domain.places import Places
 from stream_app.domain.rules.changes import Change
+from stream_app.domain.rules.model import FOREVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from stream_app.domain.places import Store
     from stream_app.domain.ports import ComponentTables
     from stream_app.domain.profile import Place
 
@@ -32,6 +35,8 @@ KEPT_MS = 35 * DAY_MS
 MAX_SAID = 512
 """Times at which something was said of an item that are told apart."""
 
+STORE = "store"
+"""The kind of item that has a place."""
 Fields = dict[str, Any]
 
 
@@ -56,6 +61,7 @@ class References:
         """Keep rows in `references`, and whom they concern in `concerned`."""
         self._said = tables.references
         self._concerned = tables.concerned
+        self._places: Places | None = None
 
     def take(self, said: Said) -> bool:
         """Note what is said of an item; return whether it says anything new."""
@@ -73,6 +79,8 @@ class References:
             return False
         self._said.put(key, row)
         self._forget(prefix, rows, max(said.time, latest))
+        if said.kind == STORE and self._places is not None:
+            self._places.put(said.item, self._versions(said.item))
         return True
 
     def changes(self, kind: str, item: str, since: int) -> list[Change]:
@@ -87,6 +95,47 @@ class References:
                 found.append(Change(time, kind, item, old, new))
             old = new
         return found
+
+    # -- as of a time -----------------------------------------------------------------------------------
+
+    def row(self, kind: str, item: str, time: int) -> Fields:
+        """Return what was known of an item at a time (ms); empty where nothing was."""
+        prefix = item_key(kind, item)
+        found: Fields = {}
+        for key, fields in self._said.scan(prefix):
+            if place_of(prefix, key)[0] > time:
+                break
+            found = _after(found, fields)
+        return found
+
+    def store(self, store_id: str, time: int) -> Store | None:
+        """Return a store as it was at a time (ms); None where none was known."""
+        return self._known_places().store(store_id, time)
+
+    def near(
+        self, latitude: float, longitude: float, radius_m: float, time: int
+    ) -> Sequence[tuple[str, float]]:
+        """Return (store id, distance in m) of the stores within a radius at a time (ms), the nearest first."""
+        return self._known_places().near(latitude, longitude, radius_m, time)
+
+    def reset(self) -> None:
+        """Forget what is in memory: the rows were rolled back."""
+        self._places = None
+
+    def _known_places(self) -> Places:
+        if self._places is None:
+            self._places = Places()
+            prefix = label_key(STORE)
+            items = {label_of(key, len(prefix)) for key, _ in self._said.scan(prefix)}
+            for item in sorted(items):
+                self._places.put(item, self._versions(item))
+        return self._places
+
+    def _versions(self, item: str) -> list[tuple[int, Fields]]:
+        """Return a store's rows, each with the time (ms) from which on it is so."""
+        return [(change.time, change.new) for change in self.changes(STORE, item, -FOREVER)]
+
+    # -- whom it concerns -------------------------------------------------------------------------------
 
     def concern(self, kind: str, item: str, label: str, slot: int) -> None:
         """Note that changes of an item concern a customer."""

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.domain.messages import References as Message
 from stream_app.domain.messages import Spread, Topic
-from stream_app.domain.reference import References
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream_app.domain.customer import Customer, Customers
+    from stream_app.domain.messages import ReferenceRows
     from stream_app.domain.rules.changes import Change
 
 MOST = 1_000
@@ -36,7 +35,7 @@ class Spreading:
         self, customers: Customers, customer_of: Callable[[str, int], Customer | None], most: int = MOST
     ) -> None:
         """Take changes to `customers`; `customer_of` gives one by label and slot."""
-        self._references = References(customers.tables)
+        self._references = customers.references
         self._customers = customers
         self._customer_of = customer_of
         self._most = self._left = most
@@ -47,7 +46,7 @@ class Spreading:
 
     reset = flush
 
-    def take(self, message: Message) -> None:
+    def take(self, message: ReferenceRows) -> None:
         """Note what is said, and take it to whom it concerns."""
         for said in message.said:
             if self._references.take(said):

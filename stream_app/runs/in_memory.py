@@ -21,7 +21,7 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
     CommandAt,
     EventAt,
-    References,
+    ReferenceRows,
     Topic,
     decode_component,
     decode_event,
@@ -29,6 +29,7 @@ from stream_app.domain.messages import (
     encode,
 )
 from stream_app.domain.ports import ComponentTables
+from stream_app.domain.reference import References
 from stream_app.domain.resolver import Resolver
 from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
 
@@ -94,13 +95,16 @@ class InMemory:
         self._queue: deque[tuple[Topic, int, bytes]] = deque()
         self._lookups = [_tables(_RESOLVER) for _ in range(partitions)]
         self._stores = [ComponentTables(**_tables(tables)) for _ in range(partitions)]
+        references = [References(store) for store in self._stores]
+        self.references = references[0]
+        """The reference data: every partition has all of them."""
         effects = _Nowhere(self._send)
         self._resolvers = [
             Resolver(rows["identifiers"], rows["neighbours"], self._send) for rows in self._lookups
         ]
         self._components = [
-            Components(policy, KEY, store, effects, self._labels, rules, folding=folding)
-            for store in self._stores
+            Components(policy, KEY, store, effects, self._labels, rules, folding=folding, references=known)
+            for store, known in zip(self._stores, references, strict=True)
         ]
 
     def give(self, one: Event | Command, stamp: int | None = None) -> None:
@@ -121,7 +125,7 @@ class InMemory:
 
     def refer(self, said: tuple[Said, ...], stamp: int) -> None:
         """Take in what is said of reference data, at every partition; `stamp` is where the clock stands, ms."""
-        raw = encode(References(said, stamp))
+        raw = encode(ReferenceRows(said, stamp))
         self._queue.extend((Topic.COMPONENTS, partition, raw) for partition in range(len(self._stores)))
         self._rest()
 

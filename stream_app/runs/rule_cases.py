@@ -139,9 +139,7 @@ class Runner:
         """
         policy, identifier = self._policy(case.policy or {})
         rules = [self._rule(rule) for rule in case.rules]
-        run = TriggersInMemory(
-            policy, RuleBook(rules, _sending(case.policy or {}, identifier), _prices(case))
-        )
+        run = TriggersInMemory(policy, RuleBook(rules, _sending(case.policy or {}, identifier)))
         known = tuple(beginning(case.reference or {}, BEFORE_ALL))
         if known:
             run.refer(*known)
@@ -183,16 +181,6 @@ def _sending(written: dict[str, Any], identifier: Identifier) -> SendingPolicy:
     return msgspec.structs.replace(
         policy, suppressed=frozenset(name for name in suppressed if isinstance(name, str))
     )
-
-
-def _prices(case: Case) -> dict[str, float]:
-    """Return the catalogue's prices by item."""
-    found = {}
-    for row in (case.reference or {}).get("products", ()):
-        price = row.get("price") if isinstance(row, dict) else None
-        if isinstance(price, int | float):
-            found[str(row.get("sku"))] = float(price)
-    return found
 
 
 def _take(run: TriggersInMemory, entry: dict[str, Any], place: int, identifier: Identifier) -> None:

@@ -97,6 +97,9 @@ class TriggersInMemory:
         self._time = Timekeeper()
         self._rules = Rules(self._time, book, self._publish, shadow, self._compare)
         self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES, folding=folding)
+        self._rules.book = book.among(self._deployment.references)
+        if shadow is not None:
+            self._rules.shadow = shadow.beside(self._rules.book)
 
     @property
     def clock(self) -> int:

@@ -11,7 +11,17 @@ from stream_app.domain.rules import baskets
 from stream_app.domain.rules.model import Pattern, Rule, pick
 from stream_app.domain.rules.person import view_of
 from stream_app.domain.rules.sequences import advance
-from stream_app.domain.rules.state import FIRED, Before, EventRef, Instance, Partial, Revised, RulesState
+from stream_app.domain.rules.state import (
+    FIRED,
+    Before,
+    EventRef,
+    Instance,
+    Partial,
+    Revised,
+    RulesState,
+    Spot,
+)
+from stream_app.domain.rules.surroundings import Prices
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.conditions import Condition
     from stream_app.domain.rules.person import Segments
     from stream_app.domain.rules.plan import Plan
+    from stream_app.domain.rules.surroundings import Surroundings
 
 MAX_OPEN = 128
 """Open instances per rule and customer; while so many are open, no further one is opened."""
@@ -39,14 +50,14 @@ class World(NamedTuple):
     """What rules look at beside the customer's own events.
 
     Attributes:
-        prices: the catalogue's, by item.
         segments: those in force.
         watched: takes (kind, item) of reference data that have begun to concern the customer at hand.
+        surroundings: reference data, as of a time.
     """
 
-    prices: Mapping[str, float]
     segments: Segments
     watched: list[tuple[str, str]]
+    surroundings: Surroundings
 
 
 class Step:
@@ -81,7 +92,7 @@ class Step:
             variables["time"] = EPOCH + dt.timedelta(milliseconds=event.time)
         if "cart" in roots:
             cart_id = instance.cart_id if instance is not None else baskets.cart_of(event.properties)
-            variables["cart"] = self.state.baskets.view(cart_id, self.world.prices)
+            variables["cart"] = self.state.baskets.view(cart_id, Prices(self.world.surroundings, event.time))
         if "customer" in roots:
             variables["customer"] = self.customer(condition)
         if instance is not None:
@@ -176,15 +187,21 @@ def _close(plan: Plan, pattern: Pattern, step: Step) -> None:
     instances = state.open.get(plan.id, {})
     for instance in list(instances.values()):
         if not instance.waiting and token in {"", instance.match} and step.fits(pattern, instance):
-            del instances[instance.token]
-            _note_closed(plan, state, instance, step.ref("closed"))
-    if not instances:
-        state.open.pop(plan.id, None)
+            close_instance(plan, step, instance)
     for found in state.elapsed.get(plan.id, ()):
         instance = found.instance
         is_meant = found.closed is None and not instance.waiting and token in {"", instance.match}
         if is_meant and step.fits(pattern, instance):
             found.closed = step.ref("closed")
+
+
+def close_instance(plan: Plan, step: Step, instance: Instance) -> None:
+    """Let an event close an open instance."""
+    state, instances = step.state, step.state.open[plan.id]
+    del instances[instance.token]
+    _note_closed(plan, state, instance, step.ref("closed"))
+    if not instances:
+        del state.open[plan.id]
 
 
 def _note_closed(plan: Plan, state: RulesState, instance: Instance, ref: EventRef) -> None:
@@ -295,6 +312,7 @@ class Opening(msgspec.Struct):
     sequence: Partial
     evidence: list[str] | None = None
     revised: Revised | None = None
+    spot: Spot | None = None
 
 
 def open_instance(plan: Plan, step: Step, opening: Opening, kept: Collection[str]) -> None:
@@ -305,11 +323,7 @@ def open_instance(plan: Plan, step: Step, opening: Opening, kept: Collection[str
     evidence = opening.evidence or [one.event_id for one in steps] or [event.event_id]
     token = opening.group
     if rule.per_event:
-        token = (
-            "/".join(evidence)
-            if revised
-            else "/".join([event.event_id, *(one.event_id for one in steps[:-1])])
-        )
+        token = "/".join(opening.evidence or [event.event_id, *(one.event_id for one in steps[:-1])])
     known = instances.get(token)
     if known is not None:
         if not known.over and token not in kept:
@@ -334,6 +348,7 @@ def open_instance(plan: Plan, step: Step, opening: Opening, kept: Collection[str
         opening.sequence.first if steps and revised is None else None,
         steps[:-1],
         revised=revised,
+        spot=opening.spot,
     )
     expect(state, due)
 

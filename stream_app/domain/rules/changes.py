@@ -14,6 +14,7 @@ from stream_app.domain.event import Event
 from stream_app.domain.rules.applying import EPOCH, Opening, Step, counts, key_of, open_instance
 from stream_app.domain.rules.model import pick
 from stream_app.domain.rules.state import Partial, Revised
+from stream_app.domain.rules.surroundings import Prices
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -94,7 +95,7 @@ def _fits(condition: Condition, step: Step, change: Change, before: Before, seen
     if "time" in condition.roots:
         variables["time"] = EPOCH + dt.timedelta(milliseconds=change.time)
     if "cart" in condition.roots:
-        variables["cart"] = step.state.baskets.view("", step.world.prices)
+        variables["cart"] = step.state.baskets.view("", Prices(step.world.surroundings, change.time))
     if "customer" in condition.roots:
         variables["customer"] = step.customer(condition)
     return condition.holds(variables, seen)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stream_app.domain.profile import Profile, apply
+from stream_app.domain.profile.whereabouts import position_of
 from stream_app.domain.rules import baskets
 from stream_app.domain.rules.applying import (
     Listener,
@@ -26,6 +27,7 @@ from stream_app.domain.rules.applying import (
 from stream_app.domain.rules.changes import apply_change, may_open
 from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.person import TRAIT_EVENTS, zone_of
+from stream_app.domain.rules.places import apply_fix
 from stream_app.domain.rules.plan import Plan, skip
 from stream_app.domain.rules.state import (
     Instance,
@@ -35,12 +37,13 @@ from stream_app.domain.rules.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.domain.event import Event
     from stream_app.domain.rules.changes import Change
     from stream_app.domain.rules.person import Segments
     from stream_app.domain.rules.sending import SendingPolicy
+    from stream_app.domain.rules.surroundings import Surroundings
 
 _NEVER = -FOREVER
 
@@ -53,14 +56,14 @@ class Fold:
         rules: Sequence[Rule],
         fingerprint: str,
         policy: SendingPolicy,
-        prices: Mapping[str, float],
         segments: Segments,
+        surroundings: Surroundings,
     ) -> None:
         """Index the rules by the event types that they listen to."""
-        self.plans = {rule.id: Plan(rule, policy, prices, segments) for rule in rules}
+        self.plans = {rule.id: Plan(rule, policy, segments, surroundings) for rule in rules}
         self.watched: list[tuple[str, str]] = []
         """(kind, item) of reference data that events folded since this was emptied have made concern a customer."""
-        self._world = World(prices, segments, self.watched)
+        self._world = World(segments, self.watched, surroundings)
         self._policy = policy
         self._fingerprint = fingerprint
         self._with_baskets = any(rule.uses("cart") for rule in rules)
@@ -68,6 +71,7 @@ class Fold:
         self._by_profile = tuple(plan for plan in plans if plan.rule.opens.profile is not None)
         self._by_reference = tuple(plan for plan in plans if plan.rule.opens.reference is not None)
         self._references = [one for plan in plans if (one := plan.rule.opens.reference) is not None]
+        self._by_place = tuple(plan for plan in plans if plan.rule.near is not None)
         self._local = tuple(plan for plan in plans if plan.is_local)
         self._sees_customer = any(plan.sees_customer for plan in plans)
         types = set(baskets.EVENT_TYPES) if self._with_baskets else set()
@@ -109,6 +113,8 @@ class Fold:
                 step = Step(self._world, state, event, profile)
                 for listener in listeners:
                     apply_event(listener, step)
+        if self._by_place:
+            self._watch_place(state, event, profile)
         if self._by_profile:
             self._watch_profile(state, event, profile)
         state.time = time
@@ -167,6 +173,14 @@ class Fold:
             if not instances:
                 del state.open[rule_id]
         state.elapse_at = earliest
+
+    def _watch_place(self, state: RulesState, event: Event, profile: Profile | None) -> None:
+        """Look where she is."""
+        if position_of(event) is not None:
+            if state.judged >= event.time:
+                state.stale = True
+            for plan in self._by_place:
+                apply_fix(plan, Step(self._world, state, event, profile))
 
     def _watch_profile(self, state: RulesState, event: Event, profile: Profile | None) -> None:
         """Look at the conditions over the profile that the event may have changed."""

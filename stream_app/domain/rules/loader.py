@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.rules.located import Located, compose
-from stream_app.domain.rules.model import AtMost, DueAt, Opens, Pattern, Quiet, Reference, Rule
+from stream_app.domain.rules.model import AtMost, DueAt, Near, Opens, Pattern, Quiet, Reference, Rule
 from stream_app.domain.rules.times import WEEKDAYS, parse_local_time, parse_offset
 
 if TYPE_CHECKING:
@@ -29,22 +29,24 @@ FIELDS = frozenset(
         "instances",
     }
     | {"opens", "keeps_open", "closes", "after", "due_at", "repeat", "repeat_within", "then", "if", "at_most"}
-    | {"ignore_caps", "priority", "grace", "retract_within", "payload"},
+    | {"ignore_caps", "priority", "grace", "retract_within", "payload", "near"},
 )
-LATER_FIELDS = frozenset({"near"})
 OPENERS = ("event", "sequence", "profile", "reference")
 
 OF_EVENT = frozenset({"event", "event_type", "channel", "time", "cart", "customer"})
 OF_INSTANCE = frozenset({"opened", "last", "cart", "customer"})
 FIRST = frozenset({"first"})
+OF_PLACE = frozenset({"store"})
 OF_CHANGE = frozenset({"old", "new", "before"})
 OF_OPENING_CHANGE = OF_CHANGE | {"time", "cart", "customer"}
-LATER_VARIABLES = frozenset({"store", "stock", "weather", "season"})
-PAYLOAD = OF_INSTANCE | LATER_VARIABLES
+LATER_VARIABLES = frozenset({"stock", "weather", "season"})
+PAYLOAD = OF_INSTANCE | OF_PLACE | LATER_VARIABLES
 MAX_REPEATS = 1000
 """Of one instance, where `repeat_within` says how many there are."""
 MAX_STEPS = 16
 """Of a sequence."""
+MAX_METRES = 200_000
+"""From a store."""
 KINDS = frozenset({"product", "order", "store", "campaign"})
 """What there is reference data of."""
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -58,18 +60,21 @@ def load_rule(text: str, source: str = "rule") -> Rule:
         RuleError: With line, column and what to do.
     """
     whole = compose(text, source, "rule")
-    fields = whole.mapping(FIELDS, LATER_FIELDS)
-    for required in ("name", "opens"):
-        if required not in fields:
-            whole.fail(f"`{required}` is missing; a rule needs it")
-    openers = fields["opens"].names
+    fields = whole.mapping(FIELDS)
+    if "name" not in fields:
+        whole.fail("`name` is missing; a rule needs it")
+    if ("opens" in fields) is ("near" in fields):
+        whole.fail("`opens` is missing; a rule needs it, or `near` instead of it, and not both")
+    openers = fields["opens"].names if "opens" in fields else {"near"}
     also = frozenset[str]().union(*(_SHOWS[name] for name in _SHOWS if name in openers))
-    values: dict[str, Any] = {"version": 1}
+    values: dict[str, Any] = {"version": 1, "opens": Opens()}
     for name, at in fields.items():
         if name in _CONDITIONAL:
             values[_ATTRIBUTES.get(name, name)] = _CONDITIONAL[name](at, also)
         else:
             values[_ATTRIBUTES.get(name, name)] = _READ[name](at)
+    if "near" in fields:
+        values["near"], values["after"] = _near(fields["near"], values.get("after"))
     rule = Rule(**values)
     _check_together(rule, fields)
     return rule
@@ -143,8 +148,38 @@ _GOES_WITH = {
     "event_before": {"reference"},
     "match": {"reference"},
 }
-_SHOWS = {"sequence": FIRST, "reference": OF_CHANGE}
+_SHOWS = {"sequence": FIRST, "reference": OF_CHANGE, "near": OF_PLACE}
 """What can be seen of what opened an instance, beside `opened`."""
+
+
+def _near(at: Located, after: int | None) -> tuple[Near, int]:
+    """Read a place; return how long after the opening it is due, too: `for` of a stay is its `after`."""
+    fields = at.mapping(frozenset({"store", "radius_m", "on", "for", "accuracy_m"}))
+    if "radius_m" not in fields:
+        at.fail("near: `radius_m` is missing; say how far from the store, in metres")
+    on = fields["on"].text() if "on" in fields else "enter"
+    if on not in {"enter", "exit", "stay"}:
+        fields["on"].fail("on must be enter, exit or stay")
+    if ("for" in fields) is not (on == "stay"):
+        at.fail("near: `for` says how long a stay is: it goes with `on: stay`, and that needs it")
+    if on == "stay":
+        if after is not None:
+            fields["for"].fail("near: `for` is not together with `after`; take one of them out")
+        after = fields["for"].duration()
+    near = Near(
+        _metres(fields["radius_m"]),
+        on,
+        fields["store"].text() if "store" in fields else None,
+        _metres(fields["accuracy_m"]) if "accuracy_m" in fields else None,
+    )
+    return near, after or 0
+
+
+def _metres(at: Located) -> float:
+    value = at.number()
+    if not 0 < value <= MAX_METRES:
+        at.fail(f"{at.field} must be more than 0 and at most {MAX_METRES} metres")
+    return value
 
 
 def _reference(at: Located, fields: dict[str, Located]) -> Reference:
@@ -316,6 +351,7 @@ _READ: dict[str, Callable[[Located], Any]] = {
     "key": Located.texts,
     "instances": _per_event,
     "opens": _opens,
+    "near": lambda _: None,  # read when all else has been
     "after": Located.duration,
     "due_at": _due_at,
     "repeat": _longer_than_nothing,

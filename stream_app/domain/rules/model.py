@@ -48,6 +48,18 @@ class Reference(msgspec.Struct, frozen=True):
     condition: Condition | None = None
 
 
+class Near(msgspec.Struct, frozen=True):
+    """Near a store: `store`, or any (None), within `radius_m`, by fixes that are no worse than `accuracy_m`.
+
+    `on`: enter, exit, or stay: in there for as long as the rule's `after` says.
+    """
+
+    radius_m: float
+    on: str = "enter"
+    store: str | None = None
+    accuracy_m: float | None = None
+
+
 class Opens(msgspec.Struct, frozen=True):
     """What opens an instance.
 
@@ -104,6 +116,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: int
     opens: Opens
+    near: Near | None = None
     description: str = ""
     purpose: str = "marketing"
     channel: tuple[str, ...] = ()

@@ -58,6 +58,13 @@ class Revised(msgspec.Struct, array_like=True, gc=False, frozen=True):
         variables["old"], variables["new"], variables["before"] = self.old, self.new, self.before
 
 
+class Spot(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """Near which store a customer was when a fix opened an instance, and how far from it (m)."""
+
+    store: str
+    distance_m: float
+
+
 class Instance(msgspec.Struct, array_like=True, gc=False):
     """A rule that an event opened.
 
@@ -84,6 +91,7 @@ class Instance(msgspec.Struct, array_like=True, gc=False):
         then: the event that it waited for.
         held: due times that passed within quiet hours.
         revised: the change of reference data that opened it.
+        spot: the place that opened it.
     """
 
     key: list[Any]
@@ -108,6 +116,7 @@ class Instance(msgspec.Struct, array_like=True, gc=False):
     then: EventRef | None = None
     held: list[Occurrence] = msgspec.field(default_factory=list)
     revised: Revised | None = None
+    spot: Spot | None = None
 
 
 class Occurrence(msgspec.Struct, array_like=True, gc=False):
@@ -126,6 +135,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
         channels: those on which there is consent, in order of preference.
         zone: the customer's time zone.
         closed: a closing event that came after it was judged.
+        store: the store, if it goes along.
     """
 
     trigger_id: str
@@ -140,6 +150,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
     channels: list[str]
     zone: str
     closed: EventRef | None = None
+    store: dict[str, Any] | None = None
 
     @property
     def latest(self) -> int:
@@ -341,6 +352,7 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
         ledger: what was decided.
         before: the events by which changes of items concern the customer, by rule and item, the latest last.
         revised: place of the last change of reference data folded: its time, and what changed.
+        inside: the stores near which the customer is, by rule.
     """
 
     book: str
@@ -362,6 +374,7 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     before: dict[str, dict[str, Before]] = msgspec.field(default_factory=dict)
     revised: tuple[int, str] = (_NEVER, "")
+    inside: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 def merged(ledgers: Iterable[Ledger]) -> Ledger:

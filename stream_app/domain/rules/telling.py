@@ -94,6 +94,7 @@ def _payload(plan: Plan, one: Occurrence) -> dict[str, Any]:
         "last": instance.last,
         "first": instance.first,
         "cart": one.cart,
+        "store": one.store,
     }
     if instance.revised is not None:
         instance.revised.show(variables)

@@ -56,7 +56,7 @@ class Trace(NamedTuple):
 
 def trace(rule: Rule, book: RuleBook, events: Iterable[Event]) -> Trace:
     """Fold a timeline, ascending by `Event.order`, under one rule, with all else as in a book."""
-    book = RuleBook([rule], book.policy, book.prices, book.segments)
+    book = RuleBook([rule], book.policy, book.segments, book.surroundings)
     state, profile = book.new_state(), Profile()
     opening = rule.opens.event
     count = openers = 0
