@@ -2,7 +2,8 @@
 
 The question is asked for nearly every position of every customer, and nearly always the answer is none: it takes one
 look-up. A store stands in its own cell and in the six around it (five next to a pentagon), so that whoever is in any
-of these finds it; `grid_disk` knows where the sphere bends, where it ends and where 180 degrees are.
+of these finds it; `grid_disk` knows where the sphere bends, where it ends and where 180 degrees are. (Asked from
+the position outwards, `grid_disk` alone took 12 us at each, where the whole answer takes 2.)
 
 Complete, as no store within the radius is further away than a neighbouring cell. The proof:
 
