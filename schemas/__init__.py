@@ -17,6 +17,7 @@ SUBJECTS = (
     "identity_command",
     "reference_product",
     "reference_order",
+    "reference_store",
     "customer_timeline",
     "customer_profile",
     "customer_segment",

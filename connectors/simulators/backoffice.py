@@ -3,6 +3,7 @@
 None of it changes what shoppers do, so that a simulation is the same with it and without. Each day has a random stream
 of its own, and so has each order, by its id.
 
+- Shops: where they are, and when they are open.
 - Prices: some products are on offer for a day, from some hour on; the next morning they cost what they did.
 - Stock: what sells, sells; some products sell out, and most of these come in again a day later.
 - Orders from afar are paid, picked and shipped; some of the parcels wait in a parcel shop. What is collected in a shop
@@ -16,13 +17,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from connectors.planned import Planned
-from connectors.simulators.catalogue import CURRENCY, catalogue
+from connectors.simulators.catalogue import CURRENCY, TIMEZONE, catalogue
 from connectors.simulators.chances import DAY, HOUR, MINUTE, chance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from connectors.simulators.catalogue import Product
+    from connectors.simulators.catalogue import Product, Store
     from connectors.simulators.simulation import Simulation
 
 OFFERS = 0.08
@@ -35,7 +36,9 @@ SELLS = 0.3
 """Share of the products of which a few are sold on a day."""
 PARCEL_SHOPS = 0.15
 """Share of the parcels that wait in a parcel shop."""
-PRODUCTS, ORDERS = "reference.products", "reference.orders"
+HOURS = "Mo-Su 09:00-19:00"
+"""Of the shops, on their own clocks; shoppers go there between eight and six, UTC."""
+PRODUCTS, ORDERS, STORES = "reference.products", "reference.orders", "reference.stores"
 
 
 def with_backoffice(simulation: Simulation) -> Iterator[Planned]:
@@ -54,7 +57,8 @@ class Backoffice:
     def __init__(self, simulation: Simulation) -> None:
         """Begin with all products, at the simulation's start."""
         self._seed = simulation.seed
-        self._products = catalogue(simulation.seed).products
+        goods = catalogue(simulation.seed)
+        self._products = goods.products
         self._end = simulation.end
         self._day = simulation.start
         self._queue: list[tuple[int, int, Planned]] = []
@@ -63,6 +67,8 @@ class Backoffice:
         self._stock = {
             one.sku: 0 if chance(random, SELLS_OUT) else random.randint(5, 60) for one in self._products
         }
+        for store in goods.stores:
+            self._say_store(self._day, store)
         for product in self._products:
             self._say_product(self._day, product, stock=self._stock[product.sku], price=product.price)
 
@@ -131,6 +137,19 @@ class Backoffice:
         # What doesn't change goes along, but for price and stock: two systems say these, and neither knows the other's.
         row = {"sku": product.sku, "time": at, **_described(product), **changed}
         self._say(PRODUCTS, at, product.sku, row)
+
+    def _say_store(self, at: int, store: Store) -> None:
+        position = store.context.position
+        if position is not None:
+            row = {
+                "store_id": store.store_id,
+                "time": at,
+                "name": store.city,
+                "city": store.city,
+                "country": "FR",
+            }
+            where = {"latitude": position.latitude, "longitude": position.longitude}
+            self._say(STORES, at, store.store_id, row | where | {"hours": HOURS, "timezone": TIMEZONE})
 
     def _say_order(
         self, at: int, order: Any, *, state: str, store_id: Any = None, time: int | None = None

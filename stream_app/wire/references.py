@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastavro import schemaless_writer
 
-from stream_app.domain.reference import Said
+from stream_app.domain.places import StoreError, read_store
+from stream_app.domain.reference import STORE, Said
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.domain.rules.applying import token_of
 from stream_app.wire.documents import Documents
@@ -63,6 +64,8 @@ class ReferenceDecoder:
             if found is not None and name:
                 fields.setdefault(name, found)
         fields.pop("", None)
+        if self._feed.kind == STORE:
+            _check_store(item, fields)
         return Said(self._feed.kind, item, time, fields)
 
     def _item(self, value: object, field: str) -> str:
@@ -100,6 +103,14 @@ def encode_reference(feed: ReferenceFeed, row: Mapping[str, Any]) -> bytes:
     stream.write(known.mark)
     schemaless_writer(stream, known.parsed, dict(row), strict=False)
     return stream.getvalue()
+
+
+def _check_store(item: str, fields: dict[str, Any]) -> None:
+    """Refuse a row that is no store: it would be near nobody, and nobody would know why."""
+    try:
+        read_store({**fields, "id": item})
+    except StoreError as error:
+        raise Refused(Reason.INVALID_FIELD, str(error)) from None
 
 
 def _text(key: bytes | None) -> str | None:

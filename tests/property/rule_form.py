@@ -25,9 +25,9 @@ FIELDS = frozenset(
         "instances",
     }
     | {"opens", "keeps_open", "closes", "after", "due_at", "repeat", "repeat_within", "then", "if", "at_most"}
-    | {"ignore_caps", "priority", "grace", "retract_within", "payload"},
+    | {"ignore_caps", "priority", "grace", "retract_within", "payload", "near"},
 )
-"""Every field of the table but `near`."""
+"""Every field of the table."""
 ALONE = frozenset({"event", "event_type", "channel", "time", "customer", "cart"})
 """What a pattern sees that has no open instance yet."""
 WITH_INSTANCE = ALONE | {"opened", "first", "last"}
@@ -51,11 +51,11 @@ def faults(rule: Raw) -> list[str]:
 
 def _faults(rule: Raw) -> Iterator[str]:
     yield from _known(rule, FIELDS, "rule")
-    if not rule.get("name") or "opens" not in rule:
-        yield "rule: name and opens are needed"
+    if not rule.get("name") or ("opens" in rule) is ("near" in rule):
+        yield "rule: name, and opens or near, are needed"
         return
-    yield from _opens(rule["opens"])
-    change = CHANGE if "reference" in rule["opens"] else set()
+    yield from _opens(rule["opens"]) if "opens" in rule else _near(rule["near"])
+    change = {"store"} if "near" in rule else CHANGE if "reference" in rule["opens"] else set()
     for place in ("keeps_open", "closes", "then"):
         if place in rule:
             extra = {"match"} if place == "closes" else set()
@@ -100,6 +100,15 @@ def _opens(opens: Raw) -> Iterator[str]:
         yield from _duration(opens.get("within"), "opens.within")
         for step in opens["sequence"]:
             yield from _pattern(step, "opens.sequence", ALONE, set())
+
+
+def _near(near: Raw) -> Iterator[str]:
+    yield from _known(near, {"store", "radius_m", "on", "for", "accuracy_m"}, "near")
+    if near.get("on", "enter") not in {"enter", "exit", "stay"} or "radius_m" not in near:
+        yield "near: radius_m, and enter, exit or stay"
+    if ("for" in near) is not (near.get("on") == "stay"):
+        yield "near: for goes with stay"
+    yield from _duration(near.get("for"), "near.for")
 
 
 def _due_at(rule: Raw) -> Iterator[str]:
