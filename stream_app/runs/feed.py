@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MARKER_EVERY = 1_000
 """Records between two rounds of clock markers."""
 
+MARKER_KEY = b"\0clock"
+"""Of markers: a compacted topic takes no record without a key. No item has this name."""
 _MARKER_SECONDS = 0.25
 _LONGEST_SLEEP = 0.02
 
@@ -138,12 +140,12 @@ class Feed:
         return clock
 
     def mark(self, clock: int) -> None:
-        """Tell every partition of every channel that the replay's clock stands at `clock` (ms)."""
+        """Tell every partition of every channel and feed that the replay's clock stands at `clock` (ms)."""
         value = encode_marker(clock)
         headers: list[tuple[str, str | bytes | None]] = [(WATERMARK_HEADER, b"1")]
         for topic in self._channels.values():
             for partition in range(self._partitions):
-                self._produce(topic, value, None, headers, partition)
+                self._produce(topic, value, MARKER_KEY, headers, partition)
 
     def flush(self) -> None:
         """Wait until the broker has everything.
