@@ -70,7 +70,7 @@ def apply_change(
     reference, before = plan.rule.opens.reference, state.before.get(plan.id, {}).get(change.item)
     if reference is None or before is None or not looks_at(reference, change):
         return
-    step = Step(world, state, _as_event(reference, change, before), profile)
+    step = Step(world, state, as_event(reference, change, before), profile)
     seen: dict[str, Any] = {}
     if reference.condition is not None and not _fits(reference.condition, step, change, before, seen):
         return
@@ -82,7 +82,7 @@ def apply_change(
         open_instance(plan, step, Opening(group, key, seen, steps, evidence, revised), _NONE)
 
 
-def _as_event(reference: Reference, change: Change, before: Before) -> Event:
+def as_event(reference: Reference, change: Change, before: Before) -> Event:
     """Return a change as if it were the customer's event: whose the event before it is, it is whose the trigger is."""
     properties = {**change.new, reference.match: change.item}
     what = f"{change.kind}.{reference.field}"
