@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from stream_app.domain.messages import Spread, Topic
@@ -62,7 +63,8 @@ class Spreading:
     def _spread(self, kind: str, item: str, changes: list[Change], after: bytes, stamp: int) -> None:
         """Take an item's changes, all there are from a time on, to whom they concern."""
         references = self._references
-        for label, slot, place in references.concerned(kind, item, after):
+        # A list: rows may be taken out of the index on the way.
+        for label, slot, place in list(islice(references.concerned(kind, item, after), self._left + 1)):
             if self._left <= 0:
                 left = Spread(label, kind, item, changes[0].time, after, stamp)
                 self._customers.effects.send(Topic.COMPONENTS, label, left)
