@@ -39,6 +39,16 @@ class Happening:
         """Events at equal times are ordered by event id."""
         return (self.time, self.event_id)
 
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What a trigger that rests on it is told by."""
+        return (self.event_id,)
+
+    @property
+    def shown(self) -> Raw:
+        """What patterns and conditions see of it once it has opened."""
+        return {"opened": dict(self.properties)}
+
 
 def instant(text: str) -> int:
     """Return an ISO 8601 time in ms; without an offset it is UTC."""
