@@ -81,17 +81,16 @@ def _opens(opens: Raw) -> Iterator[str]:
     if len(kinds) != 1:
         yield "opens: one of event, sequence, profile, reference"
     elif kinds == {"reference"}:
-        yield from _known(opens, {"reference", "event_before", "match", "if"}, "opens")
+        yield from _known(opens, {"reference", "event_before", "match", "if", "quiet_before"}, "opens")
         before = opens["event_before"]
         yield from _pattern(
             before if isinstance(before, dict) else {"event": before}, "event_before", ALONE, set()
         )
         yield from _condition(opens.get("if"), "opens.if", CHANGE | {"cart", "customer", "time"})
+        yield from _quiet_before(opens)
     elif kinds == {"event"}:
         yield from _pattern(opens, "opens", ALONE, {"quiet_before", "first"})
-        if "quiet_before" in opens:
-            yield from _pattern(opens["quiet_before"], "quiet_before", ALONE, {"for", "and_before"})
-            yield from _duration(opens["quiet_before"].get("for", ""), "quiet_before.for")
+        yield from _quiet_before(opens)
     elif kinds == {"profile"}:
         yield from _known(opens, {"profile"}, "opens")
         yield from _condition(opens["profile"], "opens.profile", {"customer"})
@@ -109,6 +108,12 @@ def _near(near: Raw) -> Iterator[str]:
     if ("for" in near) is not (near.get("on") == "stay"):
         yield "near: for goes with stay"
     yield from _duration(near.get("for"), "near.for")
+
+
+def _quiet_before(opens: Raw) -> Iterator[str]:
+    if "quiet_before" in opens:
+        yield from _pattern(opens["quiet_before"], "quiet_before", ALONE, {"for", "and_before"})
+        yield from _duration(opens["quiet_before"].get("for", ""), "quiet_before.for")
 
 
 def _due_at(rule: Raw) -> Iterator[str]:

@@ -91,9 +91,7 @@ class Folder:
     prices: Mapping[str, float]
     horizon: int
 
-    def fold(
-        self, rule: Raw, timeline: Sequence[Happening], changed: Sequence[Changed] = ()
-    ) -> list[Firing]:
+    def fold(self, rule: Raw, timeline: Sequence[Happening], changed: Sequence[Changed] = ()) -> list[Firing]:
         """Return all that a rule wants to send up to the horizon, were nothing held back."""
         changes = opening_changes(rule, timeline, changed, self.prices)
         run = _Run(self, rule, timeline, _openings(rule, timeline, changes))

@@ -5,8 +5,8 @@ All that was said is gone through from the beginning, every time. Where RULES is
 1. A change is an item's row before and after all that was said of it at one time; of two words at a time the one that
    arrives later counts. It is told from others by item and time, not by the values: another word before it doesn't make
    another change of it.
-2. "A first or unchanged value is no change": a value that is there again after it was gone is a first one; a value
-   that is there no more has changed.
+2. "A first or unchanged value is no change": a value that is there again after it was gone is a first one; one that is
+   there no more is no other value either.
 3. Behind all events of its time, and of the changes of a time by what they are of.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.property.rules_oracle_texts import (
     Happening,
@@ -156,8 +156,8 @@ def opening_changes(
 
 def _differs(changed: Changed, field: str) -> bool:
     """Tell whether a field has changed: "a first or unchanged value is no change"."""
-    old: Any = changed.old.get(field)
-    return old is not None and changed.new.get(field) != old
+    old, new = changed.old.get(field), changed.new.get(field)
+    return old is not None and new is not None and old != new
 
 
 def _latest_before(opens: Raw, timeline: Sequence[Happening], changed: Changed) -> Happening | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_app.domain.rules import Action
 from stream_app.domain.rules.fold import Fold
@@ -33,7 +34,7 @@ def played(world: World) -> list[Outcome]:
 
 
 def told(world: World) -> Answer:
-    return answer(world["rules"], world["events"], world["until"], world["policy"])
+    return answer(world["rules"], world["events"], world["until"], world["policy"], world["reference"])
 
 
 def check_on_time(world: World) -> None:
@@ -65,9 +66,13 @@ def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -
     check_on_time(world)
 
 
-@examples(200)
-@given(worlds(late=True, plain=True))
-def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> None:
+@examples(600)
+@given(worlds(reference=True))
+def test_on_time_what_reference_data_open_is_the_oracles_too(world: World) -> None:
+    check_on_time(world)
+
+
+def check_what_is_left(world: World) -> None:
     last = {
         one.decision.trigger_id: one.decision
         for one in played(world)
@@ -79,8 +84,20 @@ def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> No
     )
 
 
+@examples(200)
+@given(worlds(late=True, plain=True))
+def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> None:
+    check_what_is_left(world)
+
+
+@examples(600)
+@given(worlds(late=True, plain=True, reference=True))
+def test_in_any_order_what_is_left_of_what_reference_data_open_is_the_oracles_too(world: World) -> None:
+    check_what_is_left(world)
+
+
 @examples(150)
-@given(worlds(late=True))
+@given(st.one_of(worlds(late=True), worlds(late=True, reference=True)))
 def test_messages_alternate_and_no_reason_is_told_twice(world: World) -> None:
     said: dict[str, str] = {}
     reasons: list[Any] = []
