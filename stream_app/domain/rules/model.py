@@ -149,9 +149,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         """How long (ms) after its due time a trigger can still be sent or taken back, but for quiet hours.
 
         A trigger found late is sent up to `grace` after its due time, and retracted until `retract_within`
-        after that.
+        after that, both inclusive: only a millisecond later it is history.
         """
-        return self.grace + max(self.grace, self.retract_within)
+        return self.grace + max(self.grace, self.retract_within) + 1
 
     @property
     def horizon(self) -> int:
