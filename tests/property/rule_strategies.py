@@ -81,11 +81,11 @@ def reference_openings(draw: st.DrawFn, *, keyed: bool) -> Raw:
     """Draw `opens` of a rule that opens on reference data: items are named by `k`, what is looked at is `n`."""
     before = draw(patterns())
     opens: Raw = {
-        "reference": draw(st.sampled_from(("product.n", "product.n", "product.m"))),
+        "reference": draw(st.sampled_from(("product.n", "product.n", "product.n", "product.m"))),
         "event_before": before if "if" in before or draw(st.booleans()) else before["event"],
         "match": "k",
     }
-    if draw(st.booleans()):
+    if _sometimes(draw):
         opens["if"] = draw(st.sampled_from(CHANGE_CONDITIONS))
     if not keyed and _sometimes(draw):
         opens["quiet_before"] = draw(patterns()) | {"for": "90s", "and_before": draw(st.booleans())}
@@ -188,17 +188,22 @@ def caps(draw: st.DrawFn) -> Raw:
 
 
 @st.composite
-def events(draw: st.DrawFn, number: int) -> Raw:
-    """Draw an event; its id has a place of its own among those of equal times."""
+def events(draw: st.DrawFn, number: int, before: tuple[str, ...] = ()) -> Raw:
+    """Draw an event; its id has a place of its own among those of equal times.
+
+    Most are of the types `before`, if there are any, and rather early; all of these name an item.
+    """
     minute = draw(MINUTE)
-    kind = draw(st.sampled_from((*TYPES, *TYPES, "Identify", "Consent Changed")))
+    kind = draw(st.sampled_from((*before * 4, *TYPES, *TYPES, "Identify", "Consent Changed")))
+    if kind in before and draw(st.booleans()):
+        minute //= 3
     properties: Raw = {}
     if kind == "Consent Changed":
         properties["consent"] = draw(st.booleans())
         properties |= draw(st.sampled_from(({}, {"purpose": "marketing"}, {"channel": "email"})))
     elif kind == "Identify" or draw(st.booleans()):
         properties["n"] = draw(st.integers(0, 2))
-    if kind in TYPES and draw(st.booleans()):
+    if kind in before or (kind in TYPES and draw(st.booleans())):
         properties["k"] = draw(st.sampled_from(KEYS))
     if kind in TYPES and draw(st.booleans()):
         properties["at"] = timestamp(minute + draw(st.integers(-1, 5)))
@@ -213,19 +218,28 @@ def events(draw: st.DrawFn, number: int) -> Raw:
 
 
 def rows() -> st.SearchStrategy[Raw]:
-    """Draw fields of an item: what rules look at, what they don't, a time to be due at."""
+    """Draw fields of an item: what most rules look at, what few do, a time to be due at."""
     at = st.integers(-1, MINUTES + 5).map(timestamp)
-    return st.fixed_dictionaries({}, optional={"n": NUMBER, "m": NUMBER, "at": at})
+    return st.fixed_dictionaries({"n": NUMBER}, optional={"m": NUMBER, "at": at})
 
 
 @st.composite
 def reference_changes(draw: st.DrawFn) -> Raw:
     """Draw a word about an item: some of its fields, or that it is gone."""
-    said = {"gone": True} if _sometimes(draw, 8) else {"n": draw(NUMBER)} | draw(rows())
+    said = {"gone": True} if _sometimes(draw, 8) else draw(rows())
+    if _sometimes(draw, 6):
+        said.pop("n", None)  # nothing is said of it: it stays
     return {
         "time": timestamp(draw(MINUTE)),
         "reference_change": {"product": draw(st.sampled_from(KEYS))} | said,
     }
+
+
+def _types_before(rule: Raw) -> list[str]:
+    """List the types of the events by which reference data concern a customer."""
+    before = rule["opens"].get("event_before", [])
+    found = before["event"] if isinstance(before, dict) else before
+    return [found] if isinstance(found, str) else found
 
 
 def is_change(arrival: Raw) -> bool:
@@ -245,13 +259,14 @@ def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False, referenc
         for name, priority in (("r", 1), ("s", 2))[: draw(st.integers(1, 2))]
     ]
     world: World = {"rules": drawn, "policy": {} if plain else draw(policies()), "reference": {}}
-    count = draw(st.integers(1, 9))
+    count = draw(st.integers(4 if reference else 1, 9))
     numbers = draw(st.permutations(range(count)))
-    happened = [draw(events(number)) for number in numbers]
+    before = tuple(kind for rule in drawn for kind in _types_before(rule))
+    happened = [draw(events(number, before)) for number in numbers]
     if reference:
-        known = draw(st.lists(st.sampled_from(KEYS), unique=True, max_size=len(KEYS)))
+        known = draw(st.sampled_from((KEYS, KEYS, KEYS, ("k",), ())))
         world["reference"] = {"products": [{"sku": item} | draw(rows()) for item in known]}
-        for change in draw(st.lists(reference_changes(), min_size=1, max_size=6)):
+        for change in draw(st.lists(reference_changes(), min_size=3, max_size=8)):
             happened.insert(draw(st.integers(0, len(happened))), change)
     if not late:
         early = draw(st.booleans())  # changes before the events of their time, or behind them
