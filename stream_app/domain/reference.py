@@ -12,6 +12,7 @@ Every partition has all of it (products, orders, ...): a change goes to each, an
 
 from __future__ import annotations
 
+from enum import Enum
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,14 @@ def item_key(kind: str, item: str) -> bytes:
     return label_key(kind) + label_key(item)
 
 
+class Taken(Enum):
+    """What a word about an item adds: nothing, something new, or another word about a time of which there was one."""
+
+    NOTHING = 0
+    NEWS = 1
+    CORRECTION = 2
+
+
 class References:
     """The reference data of one partition."""
 
@@ -63,25 +72,25 @@ class References:
         self._concerned = tables.concerned
         self._places: Places | None = None
 
-    def take(self, said: Said) -> bool:
-        """Note what is said of an item; return whether it says anything new."""
+    def take(self, said: Said) -> Taken:
+        """Note what is said of an item; return what that adds to what was known."""
         prefix = item_key(said.kind, said.item)
         rows = list(self._said.scan(prefix))
         latest = place_of(prefix, rows[-1][0])[0] if rows else said.time
         if said.time < latest - KEPT_MS:
-            return False  # nobody's decisions rest on it any more
+            return Taken.NOTHING  # nobody's decisions rest on it any more
         key = timeline_key(prefix, said.time, "")
         known = next((row for at, row in rows if at == key), None)
         row = GONE if said.fields is None else said.fields
         if known is not None:
             row = row if _GONE in row else known | row
         if row == known:
-            return False
+            return Taken.NOTHING
         self._said.put(key, row)
         self._forget(prefix, rows, max(said.time, latest))
         if said.kind == STORE and self._places is not None:
             self._places.put(said.item, self._versions(said.item))
-        return True
+        return Taken.NEWS if known is None else Taken.CORRECTION
 
     def changes(self, kind: str, item: str, since: int) -> list[Change]:
         """Return an item's changes from a time (ms) on, ascending."""

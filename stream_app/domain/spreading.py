@@ -2,6 +2,7 @@
 
 1. What is said is noted first. Whom it concerns is looked up in the index by item; nobody else is looked at.
 2. Most changes can open nothing for anybody (stock goes from 57 to 56), which is found out once, and spread no further.
+   Not so a correction: what was said of that very time before may have opened something.
 3. For a settled customer whose fold has nothing behind it a change is one step, as an event in order is. Whatever else
    (a fold under way, a change that came late) folds her again from the change's time on, and finds it among what was
    said.
@@ -15,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stream_app.domain.messages import Spread, Topic
+from stream_app.domain.reference import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +52,12 @@ class Spreading:
     def take(self, message: ReferenceRows) -> None:
         """Note what is said, and take it to whom it concerns."""
         for said in message.said:
-            if self._references.take(said):
-                found = self._references.changes(said.kind, said.item, said.time)
-                if len(found) > 1 or self._customers.rules.matters(found[0]):
-                    self._spread(said.kind, said.item, found, b"", message.stamp)
+            taken = self._references.take(said)
+            if taken is Taken.NOTHING:
+                continue
+            found = self._references.changes(said.kind, said.item, said.time)
+            if taken is Taken.CORRECTION or len(found) > 1 or self._customers.rules.matters(found[0]):
+                self._spread(said.kind, said.item, found, b"", message.stamp)
 
     def go_on(self, message: Spread) -> None:
         """Take the changes of an item further."""
