@@ -285,7 +285,9 @@ class _World:
     def _turn(self, identity: Identity) -> tuple[Any, ...]:
         """Order what is due together; beyond the priority the texts leave it open."""
         firing = self.wanted[identity][1]
-        return (-firing.rule.get("priority", 0), firing.rule["name"], firing.opened.order, firing.number)
+        opened = firing.opened  # of two changes of a time, the one whose event before has the lesser id
+        priority, name = -firing.rule.get("priority", 0), firing.rule["name"]
+        return (priority, name, opened.time, opened.event_id, firing.number)
 
     def _judge(self, customer: Customer, firing: Firing, now: int, before: Sequence[Send]) -> None:
         """Judge one: "still justified -> consent -> suppression list -> quiet hours -> caps -> priority"."""
