@@ -98,9 +98,10 @@ def acts(names: list[str]) -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]
         if rule.opens.reference is not None and rule.uses("cart"):
             kinds += ["Product Removed", "Product Removed from Wishlist", "Cart Emptied", "Order Completed"]
     fields = {field for name in names for field in NAMED[name]}
+    surely = SURELY | {REFERENCE[name].match for name in names if name in REFERENCE}
     properties = st.fixed_dictionaries(
-        {field: VALUES[field] for field in sorted(fields & SURELY)},
-        optional={field: VALUES[field] for field in sorted({*fields, "timezone", "consent"} - SURELY)},
+        {field: VALUES[field] for field in sorted(fields & surely)},
+        optional={field: VALUES[field] for field in sorted({*fields, "timezone", "consent"} - surely)},
     )
     common = ("Identify", "Consent Changed", "Signed In")
     kind = st.sampled_from((*kinds, *kinds, *common))
