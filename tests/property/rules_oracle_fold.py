@@ -16,6 +16,7 @@ from tests.property.rules_oracle_texts import (
     Raw,
     as_key,
     cart,
+    customer,
     duration,
     fits,
     holds,
@@ -106,7 +107,7 @@ class Folder:
         opened = firing.opened
         variables: dict[str, Any] = opened.shown | {
             "first": dict(firing.evidence[0].properties),
-            "customer": traits(known),
+            "customer": customer(known),
             "cart": cart(known, opened.properties.get("cart_id"), self.prices),
         }
         if firing.last is not None:

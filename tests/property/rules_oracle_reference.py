@@ -22,11 +22,11 @@ from tests.property.rules_oracle_texts import (
     Raw,
     as_key,
     cart,
+    customer,
     fits,
     holds,
     instant,
     listed,
-    traits,
 )
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def opening_changes(
         known = [event for event in timeline if event.time <= one.time]
         variables = rows_and_before(one, before) | {
             "time": one.time,
-            "customer": traits(known),
+            "customer": customer(known),
             "cart": cart(known, None, prices),
         }
         if holds(opens.get("if"), variables):
