@@ -22,6 +22,7 @@ from stream_app.domain.customer import Customer, Customers
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits, Folds
 from stream_app.domain.profile import END, Profile, apply
+from stream_app.domain.reference import Ahead
 from stream_app.domain.rules import RulesState
 from stream_app.domain.rules.changes import Change
 from stream_app.domain.rules.state import merged
@@ -176,3 +177,21 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
     finds_fault(check)
+
+
+def folds_again_without_what_changed(patch: pytest.MonkeyPatch) -> None:
+    """Fold again, and forget what was said of reference data."""
+    patch.setattr(Ahead, "watch", lambda *_: None)
+
+
+def goes_on_without_what_changed(patch: pytest.MonkeyPatch) -> None:
+    """Go on from a checkpoint, and forget what was said of reference data since."""
+    patch.setattr(Ahead, "resume", lambda *_: None)
+
+
+@pytest.mark.parametrize("plant", [folds_again_without_what_changed, goes_on_without_what_changed])
+def test_a_planted_bug_of_reference_data_is_caught(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finds_fault(check, "back_in_stock")
