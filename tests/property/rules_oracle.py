@@ -50,6 +50,7 @@ class Account:
         held: the end of the quiet hours that it waits for, if it does.
         reason: why it wasn't sent, if it was decided so.
         late: whether it was found late.
+        judged: the time as of which its `if` was judged, where it wasn't the due time: the end of a hold.
     """
 
     due: int
@@ -57,6 +58,7 @@ class Account:
     held: int | None = None
     reason: str | None = None
     late: bool = False
+    judged: int | None = None
 
 
 @dataclass
@@ -271,7 +273,8 @@ class _World:
         if account.send is not None or account.held is not None:
             return False
         if account.due == firing.due and account.reason == "condition":
-            return self.folder.judged(firing, self.timelines[customer], firing.due)
+            as_of = firing.due if account.judged is None else account.judged
+            return self.folder.judged(firing, self.timelines[customer], as_of)
         return account.due != firing.due
 
     def _judge_all(self, identities: Iterable[Identity], now: int) -> None:
@@ -298,6 +301,8 @@ class _World:
             return
         if not self.folder.judged(firing, timeline, now):
             self._hold_back(firing, "condition", now)
+            if not late:
+                self.accounts[firing.identity].judged = now
             return
         judge = Judge(self.policy, customer, upto(timeline, now), firing, now)
         reason = judge.refusal()
