@@ -54,6 +54,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "coupon": st.just("TEN"),
     "consent": st.booleans(),
     "timezone": st.sampled_from(("Europe/Paris", "America/New_York", "Pacific/Auckland")),
+    "latitude": st.sampled_from((45.7650, 45.7650, 45.8)),
+    "longitude": st.just(4.8357),
+    "store_id": st.sampled_from(("s1", "s2")),
+    "till_id": st.just("t1"),
 }
 NAMED: dict[str, tuple[str, ...]] = {
     "abandoned_browse": ("sku", "cart_id", "price"),
@@ -64,6 +68,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "click_and_collect_ready": ("order_id",),
     "click_and_collect_waiting": ("order_id",),
     "loyalty_tier_reached": ("tier", "change"),
+    "near_store_offer": ("latitude", "longitude", "store_id", "till_id", "sku", "cart_id"),
     "post_purchase_follow_up": ("order_id",),
     "price_drop": ("sku", "cart_id"),
     "service_recovery": ("case_id", "rating"),
@@ -75,7 +80,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "wishlist_reminder": ("sku", "products"),
 }
 """What each rule asks of its events."""
-SURELY = frozenset({"change", "sku", "products", "price", "birthday"})
+SURELY = frozenset({"change", "sku", "products", "price", "birthday", "latitude", "longitude"})
 """Without these few rules have anything to do."""
 ANYWHERE = ("web", "store", "app")
 CHANNELS = {"Order Completed": ("store", "store", "web"), "Product Viewed": ("web", "web", "app")}
@@ -92,6 +97,8 @@ def acts(names: list[str]) -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]
         opening = [kind for pattern in rule.opens.patterns for kind in sorted(pattern.event)]
         if rule.opens.reference is not None:
             opening = sorted(rule.opens.reference.before.event)
+        if rule.near is not None:
+            opening = ["Screen Viewed", "Product Added to Wishlist"]
         closing = sorted(rule.closes.event) if rule.closes is not None else []
         kinds += 3 * (opening or ["Identify"]) + 2 * closing
         kinds += sorted({kind for pattern in rule.patterns() for kind in pattern.event})
@@ -115,7 +122,8 @@ def shipped_lives(draw: st.DrawFn, about: str | None = None) -> list[Input]:
     some = st.lists(st.sampled_from(sorted(RULES)), min_size=1, max_size=2, unique=True)
     names = draw(some) if about is None else [about]
     if REFERENCE.keys().isdisjoint(names):
-        return draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14))
+        life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14))
+        return [*KNOWN, *life] if any(RULES[name].near for name in names) else life
     changes = st.one_of([words(name) for name in names if name in REFERENCE])
     life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14, changes=changes))
     return [*KNOWN, *life]
@@ -178,6 +186,7 @@ KNOWN = [
         ("product", "B", {"price": 20.0, "stock": 3}),
         ("order", "o1", {"state": "paid"}),
         ("order", "o2", {"state": "paid"}),
+        ("store", "s1", {"latitude": 45.764, "longitude": 4.8357, "hours": "24/7"}),
     )
 ]
 """What is there before a life begins."""
@@ -220,7 +229,14 @@ def _put_right(opened: Event, event: Event) -> bool:
 
 
 _COLLECTED = _matching("order_id", "Order Collected", "Order Cancelled", "Order Refunded")
+
+
+def _in_the_shop(_: Event, event: Event) -> bool:
+    return event.type in {"Order Completed", "Till Opened"} and event.properties.get("store_id", "s1") == "s1"
+
+
 CLOSES: dict[str, Callable[[Event, Event], bool]] = {
+    "near_store_offer": _in_the_shop,
     "back_in_stock": _any(),
     "price_drop": _any(),
     "store_pickup_ready": _matching(

@@ -47,6 +47,8 @@ def has_its_reason(one: Made) -> None:
         else:
             assert (event.time, event.type) == (ref.time, ref.type)
     assert opened.event_id == decision.opened_by
+    if rule.near is not None:
+        is_where_she_came(one, opened.event_id)
     steps = [ref.type for ref in refs if ref.role == "step"] + [opened.type]
     for kind, pattern in zip(steps, rule.opens.patterns, strict=False):
         assert kind in pattern.event
@@ -72,6 +74,16 @@ def is_opened_by_a_change(one: Made, time: int) -> None:
     assert decision.opened_by == before[-1]
     if wanted.kind == "product":
         assert item in wishes_and_baskets(event for event in one.known if event.time <= decision.sent)
+
+
+def is_where_she_came(one: Made, event_id: str) -> None:
+    """The event is a fix inside, reported by no till, and the fix before it, if there is one, is outside."""
+    fixes = [event for event in one.known if "latitude" in event.properties]
+    place = [event.event_id for event in fixes].index(event_id)
+    inside = [event.properties["latitude"] == 45.7650 for event in fixes]
+    assert inside[place]
+    assert not (place and inside[place - 1])
+    assert fixes[place].properties.keys().isdisjoint({"till_id", "order_id"})
 
 
 def wishes_and_baskets(events: Iterable[Event]) -> set[str]:
