@@ -14,7 +14,7 @@ SCALE ?=
 CHAOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-peers bench-rules bench-scale bench-takeover kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-peers bench-positions bench-rules bench-scale bench-takeover kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ bench-monetary: setup ## replay a year of a grocer's tills and compare with pand
 
 bench-peers: setup ## measure Raccord beside Kafka Streams, Quix Streams and stock Faust, in one run; it takes long
 	@$(BIN)/python -m tests.benchmarks.peers
+
+bench-positions: setup ## measure what it costs to find the stores near a position, against brute force; no Kafka needed
+	@$(BIN)/python -m tests.benchmarks.positions
 
 bench-rules: setup ## measure what rules, a million pending timers and late events cost
 	@$(BIN)/python -m tests.benchmarks.rules_cost

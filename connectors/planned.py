@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,7 +19,9 @@ class Planned(msgspec.Struct, kw_only=True):
         channel: name of the channel, so the topic is `channel.<channel>`.
         at: when it is produced, ms since the epoch: the Kafka timestamp. Records are ordered by it.
         event: what to encode as `encoding` says; None for a record that is given as it stands.
-        raw: the value's bytes where `event` is None. Both None: a record without a value (a tombstone).
+        raw: the value's bytes where `event` is None. All None: a record without a value (a tombstone).
+        row: a row of reference data, by its schema's field names, for the topic `reference.<feed>`; `channel` is
+            "reference.<feed>" then.
         headers: the complete headers of a raw record; for an event, headers beside those of its encoding.
         encoding: how the event is to be written; what a raw record pretends to be.
         key: the Kafka key that such a producer uses: its browser, app, or till.
@@ -31,6 +33,7 @@ class Planned(msgspec.Struct, kw_only=True):
     at: int
     event: ChannelEvent | None = None
     raw: bytes | None = None
+    row: dict[str, Any] | None = None
     headers: list[tuple[str, bytes]] = msgspec.field(default_factory=list)
     encoding: Encoding = "single_object"
     key: bytes | None = None

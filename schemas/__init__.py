@@ -15,6 +15,9 @@ import yaml
 SUBJECTS = (
     "channel_event",
     "identity_command",
+    "reference_product",
+    "reference_order",
+    "reference_store",
     "customer_timeline",
     "customer_profile",
     "customer_segment",
@@ -63,6 +66,19 @@ def history(subject: str) -> list[str]:
     """Return every published version of a subject's schema, the first one first; the last is current."""
     paths = files(f"avro/history/{subject}", ".avsc")
     return [read_text(path) for path in sorted(paths, key=_version)]
+
+
+class ReferenceFeed(msgspec.Struct, frozen=True):
+    """A feed of reference data: what its items are, the field that names one, and its Avro schema's subject."""
+
+    kind: str
+    named_by: str
+    subject: str
+
+
+def references() -> dict[str, ReferenceFeed]:
+    """Return the feeds of reference data by name."""
+    return msgspec.convert(read_yaml("references.yaml")["references"], dict[str, ReferenceFeed])
 
 
 def event_types() -> dict[str, EventType]:

@@ -15,6 +15,7 @@ from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
 from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
+from stream_app.agents.references import References
 from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
@@ -43,6 +44,7 @@ from stream_app.wire import (
     Intake,
     Limits,
     Output,
+    ReferenceDecoder,
     RegistryUnavailable,
     open_registry,
     subject_of,
@@ -298,7 +300,23 @@ def _stages(
 
     intake = Intake(decoder, identifier, labels)
 
-    def ingest(task: Task) -> Ingest | Commands:
+    feeds = schemas.references()
+    reading = {
+        topic: (name, ReferenceDecoder(feeds[name], registry, limits))
+        for name, topic in topics.references.items()
+    }
+
+    def ingest(task: Task) -> Ingest | Commands | References:
+        if task.tp.topic in reading:
+            name, rows = reading[task.tp.topic]
+            return References(
+                task,
+                feed=name,
+                components=topics.components,
+                partitions=settings.partitions,
+                decoder=rows,
+                dead_letters=dead_letters,
+            )
         if task.tp.topic == topics.commands:
             return Commands(
                 task,
@@ -331,11 +349,11 @@ def _stages(
             folding=folding,
         )
 
-    channels = tuple(topics.channels.values())
+    told = tuple(topics.inputs.values())
     return (
         Stage(
             "ingest",
-            (*channels, topics.commands),
+            (*told, topics.commands),
             topics.changelogs["ingest"],
             ingest,
             watermarks_to=topics.lookup,
@@ -346,7 +364,7 @@ def _stages(
             topics.changelogs["resolve"],
             resolve,
             with_prefixes(RESOLVER_TABLES),
-            upstream=channels,  # without the commands: they come seldom, and would hold a replay's time back
+            upstream=told,  # without the commands: they come seldom, and would hold a replay's time back
             watermarks_to=topics.components,
             form=form,
             loops=True,
@@ -369,6 +387,9 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
     if registry is not None:
         for topic in topics.channels.values():
             registry.register(subject_of(topic), schemas.avro("channel_event"))
+        feeds = schemas.references()
+        for name, topic in topics.references.items():
+            registry.register(subject_of(topic), schemas.avro(feeds[name].subject))
         registry.register(subject_of(topics.commands), schemas.avro("identity_command"))
     names = {
         Output.TIMELINE: [topics.timeline],

@@ -28,6 +28,12 @@ EVENTS = Counter(
     ["channel", "outcome"],
     registry=REGISTRY,
 )
+REFERENCES = Counter(
+    "raccord_references",
+    "Rows of reference data by feed and outcome: applied, dead_lettered",
+    ["feed", "outcome"],
+    registry=REGISTRY,
+)
 DEAD_LETTERS = Counter(
     "raccord_dead_letters", "Records sent to the dead letters", ["reason"], registry=REGISTRY
 )
@@ -161,6 +167,7 @@ INFO = Gauge("raccord_info", "Always 1; the labels say what runs", ["version", "
 
 COUNTERS = {
     "events": EVENTS,
+    "references": REFERENCES,
     "dead_letters": DEAD_LETTERS,
     "rejected_identifiers": REJECTED_IDENTIFIERS,
     "identity_changes": IDENTITY_CHANGES,

@@ -31,6 +31,10 @@ def _channels() -> tuple[str, ...]:
     return tuple(schemas.read_yaml("channels.yaml")["channels"])
 
 
+def _references() -> tuple[str, ...]:
+    return tuple(schemas.references())
+
+
 class Settings(BaseSettings):
     """All settings, with the defaults of a small deployment. Times are in the unit that the name says."""
 
@@ -51,6 +55,10 @@ class Settings(BaseSettings):
     )
     channels: Annotated[tuple[str, ...], NoDecode] = Field(
         default_factory=_channels, description="channels, each with its topic channel.<name>; commas between"
+    )
+    references: Annotated[tuple[str, ...], NoDecode] = Field(
+        default_factory=_references,
+        description="feeds of reference data, each with its topic reference.<name>; may be empty",
     )
     partitions: int = Field(4, ge=1, le=1024, description="partitions of every topic on the road")
     replicas: int = Field(
@@ -127,7 +135,7 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
-    @field_validator("channels", "stages", mode="before")
+    @field_validator("channels", "references", "stages", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -141,6 +149,15 @@ class Settings(BaseSettings):
     def _check_channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value) or not all(_CHANNEL.fullmatch(name) for name in value):
             msg = "name each channel once, in small letters, digits and underscores, with commas between"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("references")
+    @classmethod
+    def _check_references(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = _references()
+        if len(set(value)) != len(value) or not set(value) <= set(known):
+            msg = f"the feeds are {', '.join(known)}; name each once, with commas between"
             raise ValueError(msg)
         return value
 

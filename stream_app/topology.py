@@ -2,7 +2,8 @@
 
     channel.<name>  ->  ingest  ->  identity.lookup  ->  resolve  ->  identity.components  ->  customer  ->  outputs
 
-`ingest` also reads what operators say (`identity.commands`). `resolve` and `customer` also write to each other's
+`ingest` also reads what operators say (`identity.commands`), and reference data (`reference.<name>`), which go to every
+partition of `customer` at once. `resolve` and `customer` also write to each other's
 input: that is the resolver protocol (`domain.resolver`).
 """
 
@@ -21,6 +22,8 @@ DAY_MS = 24 * 3600 * 1000
 INTERNAL_RETENTION_MS = 2 * DAY_MS
 TAKEN = frozenset({"decisions", "shadow"})
 """Names that no rule may have: triggers.<name> is a topic of its own."""
+VERSIONS_MS = 35 * DAY_MS
+"""How long all versions of a row of reference data are kept: a replay learns from them what a price was when."""
 FOREVER_MS = -1
 """Commands are evidence: without them a replay would not arrive at the same customers."""
 
@@ -30,6 +33,7 @@ class Topics:
     """Every topic's name, with the deployment's prefix."""
 
     channels: dict[str, str]
+    references: dict[str, str]
     commands: str
     lookup: str
     components: str
@@ -49,6 +53,7 @@ class Topics:
         p = settings.prefix
         return cls(
             channels={name: f"{p}channel.{name}" for name in settings.channels},
+            references={name: f"{p}reference.{name}" for name in settings.references},
             commands=f"{p}identity.commands",
             lookup=f"{p}identity.lookup",
             components=f"{p}identity.components",
@@ -65,6 +70,11 @@ class Topics:
             },
         )
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What producers write to, and a replay's clock markers go to: channels by name, feeds as reference.<name>."""
+        return {**self.channels, **{f"reference.{name}": topic for name, topic in self.references.items()}}
+
     def specs(self, settings: Settings) -> list[TopicSpec]:
         """Return every topic as it must be."""
         n, size = settings.partitions, settings.topic_max_bytes
@@ -72,8 +82,10 @@ class Topics:
         # Live, the broker says when a record came. A replay reads copies: theirs is the time that they came with.
         clock = "LogAppendTime" if settings.time is TimeMode.WALL else "CreateTime"
         dated = {"message.timestamp.type": clock}
+        versions = {**table_topic(size), "min.compaction.lag.ms": str(VERSIONS_MS)}
         return [
             *(TopicSpec(t, n, {**kept, **dated}) for t in self.channels.values()),
+            *(TopicSpec(t, n, {**versions, **dated}) for t in self.references.values()),
             TopicSpec(self.commands, n, {**log_topic(FOREVER_MS, size), **dated}),
             *(
                 TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True))

@@ -91,6 +91,7 @@ class Pipeline:
             "RACCORD_PREFIX": prefix,
             "RACCORD_DATA": str(folder / "state"),
             "RACCORD_PARTITIONS": "2",
+            "RACCORD_REFERENCES": "",
             "RACCORD_TIME": "events",
             "RACCORD_SENDING_POLICY": "none",
             "RACCORD_METRICS_PORT": "0",
@@ -103,7 +104,7 @@ class Pipeline:
         self.sent = 0
         if create:
             kafka_topics.create(bootstrap, self.topics.specs(self.settings))
-        self._feed = Feed(bootstrap, self.topics.channels, self.settings.partitions)
+        self._feed = Feed(bootstrap, self.topics.inputs, self.settings.partitions)
         self._watcher = Watcher(bootstrap, f"{prefix}raccord", self.settings.partitions)
 
     def __enter__(self) -> Self:
@@ -148,7 +149,7 @@ class Pipeline:
         """Wait until the workers have nothing left to do; `supervised`: start them again when they end."""
         topics = self.topics
         self._watcher.wait(
-            [*topics.channels.values(), topics.commands, topics.lookup, topics.components],
+            [*topics.inputs.values(), topics.commands, topics.lookup, topics.components],
             [
                 topics.timeline,
                 topics.segments,
@@ -230,8 +231,8 @@ class Pipeline:
 
     def copy_inputs_from(self, other: Pipeline) -> None:
         """Write what another deployment was told, clock markers and commands too, partition by partition, in order."""
-        for channel, topic in other.topics.channels.items():
-            self.copy_from(other, topic, self.topics.channels[channel])
+        for name, topic in other.topics.inputs.items():
+            self.copy_from(other, topic, self.topics.inputs[name])
         self.copy_from(other, other.topics.commands, self.topics.commands)
 
     def copy_from(self, other: Pipeline, topic: str, target: str) -> None:

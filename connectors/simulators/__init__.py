@@ -7,6 +7,7 @@ simulation.truth.components
 """
 
 from connectors.planned import Encoding, Planned
+from connectors.simulators.backoffice import with_backoffice
 from connectors.simulators.files import read_jsonl, read_truth, truth_path, write_jsonl
 from connectors.simulators.settings import QUIET, Habits, IdentityNoise, Noise
 from connectors.simulators.simulation import DEFAULT_START, Simulation
@@ -28,5 +29,6 @@ __all__ = [
     "read_jsonl",
     "read_truth",
     "truth_path",
+    "with_backoffice",
     "write_jsonl",
 ]

@@ -1,7 +1,8 @@
-"""What shoppers said about advertising when they opened their accounts, long before the simulation begins.
+"""What shoppers said about advertising, and about being told by where they are, when they opened their accounts.
 
-The shop passes it on once, when it first sees the account: without it, nobody could be sent anything under a policy
-that asks for a yes. What she changes her mind about later, on a form, is in visits.py.
+That was long before the simulation begins. The shop passes it on once, when it first sees the account: without it,
+nobody could be sent anything under a policy that asks for a yes. What she changes her mind about later, on a form, is
+in visits.py.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ def pass_on(diary: Diary, habits: Habits) -> None:
     said = {"purpose": "marketing", "consent": chance(random, habits.agrees)}
     apart.note(
         first.time, first.channel, "Consent Changed", (account,), said, key=first.key, context=first.context
+    )
+    followed = {"purpose": "location", "consent": chance(random, habits.lets_follow)}
+    apart.note(
+        first.time,
+        first.channel,
+        "Consent Changed",
+        (account,),
+        followed,
+        key=first.key,
+        context=first.context,
     )
     diary.acts += apart.acts
     shopper.answers = None

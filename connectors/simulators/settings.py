@@ -22,6 +22,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a known shopper's abandoned baskets that are bought on another of her devices afterwards."""
     agrees: float = 0.6
     """Share of account holders who agreed to advertising when they opened the account; the others said no."""
+    lets_follow: float = 0.4
+    """Share of account holders who agreed to be told by where they are; the others said no."""
     families: float = 0.3
     """Share of households with several shoppers (two to four)."""
     newcomers: float = 0.05

@@ -21,6 +21,7 @@ from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import membership_of, timer_key, timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode, is_awaited
 from stream_app.domain.ports import ComponentTables
+from stream_app.domain.reference import References
 from stream_app.wire import encode_payload, format_timestamp, frame_single_object
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class CustomerStage:
         folding: FoldLimits,
     ) -> None:
         self.task = task
+        tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
+        self._references = References(tables)
         terms = in_force.terms
         self.output = Outputs(task, terms.topics, terms.encoder, dead_letters)
         self.segments = Segments(task, segments, self.output.crossing)
@@ -71,14 +74,23 @@ class CustomerStage:
         self._hashed = policy.hashed
         self._addresses: dict[str, str] = {}
         in_force.follow(self)
-        tables = ComponentTables(*(task.table(name) for name in ComponentTables._fields))
         self.components = Components(
-            policy, key, tables, self.output, labels, self.rules, folding=folding, clock=StageClock(task)
+            policy,
+            key,
+            tables,
+            self.output,
+            labels,
+            self.rules,
+            folding=folding,
+            clock=StageClock(task),
+            references=self._references,
         )
 
     def adopt(self, terms: Terms) -> None:
         """Go by other rules from now on; between two epochs."""
-        self.rules.book, self.rules.shadow = terms.written
+        book, shadow = terms.written
+        self.rules.book = book.among(self._references)
+        self.rules.shadow = None if shadow is None else shadow.beside(self.rules.book)
         self.output.adopt(terms.topics, terms.encoder)
         reached = terms.written.book.policy.addresses
         reached = ADDRESSES if reached is None else reached

@@ -16,6 +16,7 @@ import msgspec
 
 from stream_app.domain.keys import timer_key
 from stream_app.domain.profile import BEGINNING, END
+from stream_app.domain.reference import Ahead
 from stream_app.domain.rules import RulesState, ShadowState  # noqa: TC001 - msgspec reads them at run time
 from stream_app.domain.rules.model import FOREVER
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rules import Decision, Difference, Ledger, RuleBook, Shadow
+    from stream_app.domain.rules.changes import Change
 
 
 class ShadowRow(msgspec.Struct, array_like=True, gc=False):
@@ -65,10 +67,11 @@ BOTH = b"\xc1"
 
 
 class FoldPair(NamedTuple):
-    """The fold of the live rules, and that of the shadow rules, if there are any."""
+    """The fold of the live rules, that of the shadow rules, if there are any, and what they have yet to come to."""
 
     live: RulesState
     beside: ShadowState | None
+    ahead: Ahead
 
 
 class Timers(Protocol):
@@ -139,10 +142,18 @@ class Rules:
         row = self._row(customer)
         if not self._fits(row):
             return False
+        if event.time <= row.state.revised[0]:
+            return False  # a change of reference data is behind it
         self.book.step(row.state, event, customer.profile)
         if self.shadow is not None and row.shadow is not None:
             self.shadow.book.step(row.shadow.side.state, event, customer.profile)
+        if self.book.watched or (self.shadow is not None and self.shadow.book.watched):
+            self._watch(customer, row, event.time)
         return True
+
+    def void(self, customer: Customer, event: Event) -> Place:
+        """Return from where on the fold must be made anew, where `on_event` returned False."""
+        return event.order if self._fits(self._row(customer)) else BEGINNING
 
     def decide(self, customer: Customer, stamp: int) -> None:
         """Decide what follows from the events that were taken in: after most of them, nothing."""
@@ -159,25 +170,87 @@ class Rules:
                 return  # there is nothing to decide, and the timer is early enough
         self._settle(customer, row, stamp, stamp)
 
+    # -- reference data ---------------------------------------------------------------------------------
+
+    def matters(self, change: Change) -> bool:
+        """Tell whether a change may open anything for anybody."""
+        return self.book.matters(change) or (self.shadow is not None and self.shadow.book.matters(change))
+
+    def concerns(self, customer: Customer, change: Change) -> bool:
+        """Tell whether a change concerns a customer, as far as her fold says; True if other rules made that."""
+        row = self._row(customer)
+        if not self._fits(row):
+            return True
+        return any(book.concerns(state, change) for book, state in self._folded(row))
+
+    def on_change(self, customer: Customer, change: Change) -> bool:
+        """Take in a change that nothing of the customer's is behind; False: something is, or other rules folded."""
+        row = self._row(customer)
+        state = row.state
+        if not self._fits(row) or change.time < state.time or change.place <= state.revised:
+            return False
+        self._revise(row.state, None if row.shadow is None else row.shadow.side, change, customer.profile)
+        return True
+
+    def _revise(self, live: RulesState, beside: ShadowState | None, change: Change, profile: Profile) -> None:
+        """Fold a change on both sides."""
+        self.book.revise(live, change, profile)
+        if self.shadow is not None and beside is not None:
+            self.shadow.book.revise(beside.state, change, profile)
+
+    def _watch(self, customer: Customer, row: RulesRow, since: int) -> None:
+        """Note what has begun to concern a customer with an event, and take in how it has changed since."""
+        ahead = Ahead(customer.references)
+        for kind, item in self._taken():
+            customer.references.concern(kind, item, *customer.key)
+            ahead.watch(kind, item, since)
+        beside = None if row.shadow is None else row.shadow.side
+        for change in ahead.before(FOREVER):
+            self._revise(row.state, beside, change, customer.profile)
+
+    def _folded(self, row: RulesRow) -> list[tuple[RuleBook, RulesState]]:
+        """Return the book and the state of each side."""
+        sides = [(self.book, row.state)]
+        if self.shadow is not None and row.shadow is not None:
+            sides.append((self.shadow.book, row.shadow.side.state))
+        return sides
+
+    def _taken(self) -> list[tuple[str, str]]:
+        """Return (kind, item) of what has begun to concern the customer at hand, each once; once only."""
+        found = sorted({*self.book.watched, *(() if self.shadow is None else self.shadow.book.watched)})
+        self.book.watched.clear()
+        if self.shadow is not None:
+            self.shadow.book.watched.clear()
+        return found
+
     # -- folding again ----------------------------------------------------------------------------------
 
-    def begin(self, customer: Customer, kept: bytes | None) -> FoldPair | None:
+    def begin(self, customer: Customer, kept: bytes | None, since: Place) -> FoldPair | None:
         """Return folds to go on with, and the ledgers with them; both, or None: they are folded side by side."""
         row = self._row(customer)
-        ledgers = (row.state.ledger,)
+        ledgers, ahead = (row.state.ledger,), Ahead(customer.references)
         if kept is None:
             beside = None if self.shadow is None else self.shadow.refold((), _parts(row))
-            return FoldPair(self.book.refold((), ledgers), beside)
+            return FoldPair(self.book.refold((), ledgers), beside, ahead)
         lives, shadows = _decode_kept(kept[len(BOTH) :]) if kept.startswith(BOTH) else (kept, None)
         live = self.book.resume(lives, ledgers)
-        if live is None or self.shadow is None:
-            return None if live is None else FoldPair(live, None)
-        beside = None if shadows is None else self.shadow.resume(shadows, _parts(row))
-        return None if beside is None else FoldPair(live, beside)
+        if live is None or live.revised[0] >= since[0]:
+            return None
+        beside = None
+        if self.shadow is not None:
+            beside = None if shadows is None else self.shadow.resume(shadows, _parts(row))
+            if beside is None:
+                return None
+            ahead.resume(self.shadow.book.concerning(beside.state), beside.state.revised)
+        ahead.resume(self.book.concerning(live), live.revised)
+        return FoldPair(live, beside, ahead)
 
     def before_step(self, fold: FoldPair, event: Event, profile: Profile) -> None:
-        """Judge what is due before the next event."""
-        live, beside = fold
+        """Fold what changed before the next event, and judge what is due before it."""
+        live, beside, ahead = fold
+        if ahead:
+            for change in ahead.before(event.time):
+                self._revise(live, beside, change, profile)
         if live.elapse_at < event.time:
             self.book.elapse(live, event.time, profile)
         if self.shadow is not None and beside is not None:
@@ -188,6 +261,9 @@ class Rules:
         self.book.step(fold.live, event, profile)
         if self.shadow is not None and fold.beside is not None:
             self.shadow.book.step(fold.beside.state, event, profile)
+        if self.book.watched or (self.shadow is not None and self.shadow.book.watched):
+            for kind, item in self._taken():
+                fold.ahead.watch(kind, item, event.time)
 
     def keep(self, fold: FoldPair) -> bytes:
         """Return folds as bytes, without the ledgers."""
@@ -199,13 +275,20 @@ class Rules:
     def current(self, customer: Customer) -> FoldPair:
         """Return the folds of a settled customer."""
         row = self._row(customer)
-        return FoldPair(row.state, None if row.shadow is None else row.shadow.side)
+        return FoldPair(
+            row.state, None if row.shadow is None else row.shadow.side, Ahead(customer.references)
+        )
 
     def finish(self, customer: Customer, fold: FoldPair, stamp: int) -> None:
-        """Take whole folds, and decide what follows from them."""
+        """Take whole folds, with all that has changed since the last event, and decide what follows from them."""
         row = self._row(customer)
+        for change in fold.ahead.before(FOREVER):
+            self._revise(fold.live, fold.beside, change, customer.profile)
         row.state = fold.live
         self._put_beside(customer, row, fold.beside)
+        for book, state in self._folded(row):
+            for kind, item, _ in book.concerning(state):
+                customer.references.concern(kind, item, *customer.key)
         self._settle(customer, row, stamp, stamp)
 
     # -- customers that move ----------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def replay(
         raise UserError("say which: an ID, --reason REASON, or --all")
     settings = read_settings()
     topics = topics_of(settings)
-    inputs = {*topics.channels.values(), topics.commands}
+    inputs = {*topics.inputs.values(), topics.commands}
     failed: list[object] = []
     producer = Producer(
         {

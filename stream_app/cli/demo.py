@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from connectors.simulators import Simulation
+from connectors.simulators import Simulation, with_backoffice
 from stream_app.app import load_policy
 from stream_app.errors import Exit
 from stream_app.runs import report
@@ -38,7 +38,7 @@ def demo(
     show = Show()
     with show.step(f"simulating {shoppers:,} shoppers for {days} days, seed {seed}"):
         simulation = Simulation(seed, shoppers=shoppers, days=days)
-        records = list(simulation.records())
+        records = list(with_backoffice(simulation))
         truth = simulation.truth
     with Session(Options("demo", folder, workers=workers, keep=keep), show) as session:
         # Paced, so that the clock moves as it would in a shop: a till that reports late reports after the trigger.

@@ -83,7 +83,7 @@ def why_not(
         return decision["customer_id"] == holder.id or decision["opened_by"] in ids
 
     decisions = decisions_of(wanted.name, concerns, settings, topics, _reader(settings))
-    seen = trace(wanted, book, holder.events)
+    seen = trace(wanted, book, holder.events, holder.references)
     if as_json:
         said = {"customer_id": holder.id, "rule": wanted.name, "version": wanted.version}
         said |= {"complete": holder.complete, "decisions": decisions, "sees": trace_object(seen)}

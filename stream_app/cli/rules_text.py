@@ -97,7 +97,7 @@ def trace_lines(found: Trace) -> list[str]:
         )
     if not lines:
         lines.append(
-            f"nothing ever opened it: of {found.events} events {found.openers} are of a type that can"
+            f"nothing ever opened it: of {found.events} events, and what changed around them, {found.openers} can"
         )
     return lines
 

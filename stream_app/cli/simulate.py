@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from connectors.simulators import Simulation, write_jsonl
+from connectors.simulators import Simulation, with_backoffice, write_jsonl
 from stream_app.app import topics_of
 from stream_app.cli.worker import reach, read_settings
 from stream_app.errors import UserError
@@ -36,11 +36,11 @@ def simulate(
         typer.echo(f"{truth.records} records in {to}, the truth beside it")
         return
     settings = read_settings()
-    channels = topics_of(settings).channels
+    channels = topics_of(settings).inputs
     reach(settings, list(channels.values()))
     feed = Feed(settings.bootstrap_servers, channels, settings.partitions)
     with Show().playing(None) as playing:
-        clock = feed.play(simulation.records(), pace, markers=markers, progress=playing.sent)
+        clock = feed.play(with_backoffice(simulation), pace, markers=markers, progress=playing.sent)
     if markers:
         feed.mark(clock)
         feed.flush()

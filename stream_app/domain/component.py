@@ -23,6 +23,9 @@ DRAIN      loser      send the next MERGE         -
 REPAIR     component  -                           move the next rows to whose they are now
 FOLD       component  -                           fold a customer's next events again
 
+REFERENCE  (at every partition)                   note it, and take it to whom it concerns (see `spreading`)
+SPREAD     (at a partition, from itself)          take it to further customers
+
 OFFER is what the cap on identifiers costs: only the winner knows its own size, and a loser that has been
 redirected can't come back. Components may pass the cap by events that name new identifiers, never by unions.
 """
@@ -49,8 +52,10 @@ from stream_app.domain.messages import (
     Fold,
     Merge,
     Offer,
+    ReferenceRows,
     Repair,
     Repoint,
+    Spread,
     Topic,
     Union,
     addressee,
@@ -61,6 +66,7 @@ from stream_app.domain.operators import Operators
 from stream_app.domain.repair import Limits, Repairs
 from stream_app.domain.rows import Header
 from stream_app.domain.rule_fold import NoRules
+from stream_app.domain.spreading import Spreading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -75,6 +81,7 @@ if TYPE_CHECKING:
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.ports import Clock, ComponentTables
     from stream_app.domain.profile import Place
+    from stream_app.domain.reference import References
     from stream_app.domain.rule_fold import RuleFold
 
 
@@ -104,6 +111,7 @@ class Components:
         limits: Limits | None = None,
         folding: FoldLimits | None = None,
         clock: Clock | None = None,
+        references: References | None = None,
     ) -> None:
         """Serve `tables`. `key` is the secret of the customer ids; where there is no clock, nothing waits for it."""
         limits = Limits() if limits is None else limits
@@ -111,7 +119,15 @@ class Components:
         self._headers = tables.components
         self._effects = effects
         self._customers = Customers(
-            policy, key, tables, effects, rules or NoRules(), labels, folding or FoldLimits(), clock
+            policy,
+            key,
+            tables,
+            effects,
+            rules or NoRules(),
+            labels,
+            folding or FoldLimits(),
+            clock,
+            references,
         )
         self._usual = None if chosen.usual_events is None else chosen.usual_events(self._customers)
         self._repairs = Repairs(self._customers, limits)
@@ -119,6 +135,7 @@ class Components:
         self._operators = Operators(self._customers)
         self._erasing = Erasing(policy, self._customers, clock)
         self._repairs.rested = self._erasing.rested
+        self._spreading = Spreading(self._customers, self.customer)
         self._transitions: dict[type, Callable[[Any], None]] = {
             CommandTo: self._command,
             Union: self._union,
@@ -127,6 +144,8 @@ class Components:
             Drain: self._drain,
             Repair: self._repair,
             Fold: self._fold,
+            ReferenceRows: self._spreading.take,
+            Spread: self._spreading.go_on,
         }
 
     def handle(self, message: ComponentMessage) -> None:
@@ -146,7 +165,9 @@ class Components:
         while place < len(batch):
             message = batch[place]
             if waiting:
-                self._events(waiting.pop(addressee(message), []))
+                label = addressee(message)
+                for one in [label] if label else list(waiting):
+                    self._events(waiting.pop(one, []))
             self._transitions[type(message)](message)
             place = gather(batch, place + 1, waiting)
         for events in waiting.values():
@@ -155,6 +176,7 @@ class Components:
     def flush(self) -> None:
         """End an epoch: fold again whoever must be, as far as an epoch goes."""
         self._customers.folds.flush(self.customer)
+        self._spreading.flush()
 
     def wake(self, label: str) -> None:
         """Take a timer that was set by the clock's `wake`; a component that has joined another has sent on all."""
@@ -166,6 +188,8 @@ class Components:
         """Forget what is in memory: the rows were rolled back."""
         self._customers.evidence.reset()
         self._customers.folds.reset()
+        self._spreading.reset()
+        self._customers.references.reset()
 
     # -- what others may ask ----------------------------------------------------------------------------
 
@@ -209,10 +233,7 @@ class Components:
 
     def fold_again(self, customer: Customer, since: Place, stamp: int) -> None:
         """Have a customer folded again from a place on, and so its rules decide; when its rows are at rest."""
-        if customer.whole:
-            self._customers.folds.again(customer, since, stamp)
-        else:
-            self._customers.touch(customer.at, customer.slot, stamp, since)
+        self._customers.fold_again(customer, since, stamp)
 
     # -- transitions ------------------------------------------------------------------------------------
 

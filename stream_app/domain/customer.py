@@ -25,6 +25,7 @@ from stream_app.domain.messages import decode_event, encode
 from stream_app.domain.newcomers import Newcomers
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.profile import BEGINNING, apply
+from stream_app.domain.reference import References
 from stream_app.domain.rows import CustomerRow, RepairRow, TimelineRow
 from stream_app.domain.timeline import ERASED, Timelines, bare
 from stream_app.domain.verdicts import Verdicts
@@ -135,6 +136,11 @@ class Customer:
         header = self.at.header
         return not header.incoming and not (header.repairing and self._tables.repairs.get(self.prefix))
 
+    @property
+    def references(self) -> References:
+        """The reference data of the customer's partition."""
+        return self._folds.references
+
     def identifiers(self) -> Iterator[str]:
         """Yield the customer's identifiers."""
         for key, _ in self._tables.members.scan(self.prefix):
@@ -179,6 +185,7 @@ class Customers:
         labels: Labels,
         limits: FoldLimits,
         clock: Clock | None = None,
+        references: References | None = None,
     ) -> None:
         """Serve `tables`; `key` is the secret of the customer ids; without a clock, stamps alone say how late it is."""
         self.policy = policy
@@ -187,6 +194,7 @@ class Customers:
         self.evidence = Evidence(LinkRules(policy), tables, self.erasures, policy.digest)
         self.timelines = Timelines(tables.events, tables.timeline)
         self.tables = tables
+        self.references = References(tables) if references is None else references
         self.effects = effects
         self.rules = rules
         self.labels = labels
@@ -329,7 +337,7 @@ class Customers:
         self.rules.before(customer, event)
         apply(row.profile, event)
         if not self.rules.on_event(customer, event):
-            folds.again(customer, BEGINNING, stamp)
+            folds.again(customer, self.rules.void(customer, event), stamp)
         else:
             # Time has passed it: what it opens may be due already, and what closes that may be the next message.
             passed = self.clock is not None and event.time < self.clock.now
@@ -340,6 +348,13 @@ class Customers:
             if row.profile.events % folds.every == 0:
                 folds.keep(customer)
         self.save(customer)
+
+    def fold_again(self, customer: Customer, since: Place, stamp: int) -> None:
+        """Have a customer folded again from a place on, and so its rules decide; when its rows are at rest."""
+        if customer.whole:
+            self.folds.again(customer, since, stamp)
+        else:
+            self.touch(customer.at, customer.slot, stamp, since)
 
     def receive(self, at: At, slot: int, event: Event, row: TimelineRow, *, another: bool = False) -> None:
         """Put a row that was somewhere else where it belongs; its customer is touched by the caller.

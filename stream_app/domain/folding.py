@@ -109,6 +109,8 @@ class Folds:
         """By the prefix of a customer's rows: whom this epoch will fold again."""
         self.undecided: dict[bytes, Undecided] = {}
         """By the same: about whom this epoch's end has something to decide, though the fold is whole."""
+        self.references = customers.references
+        """The partition's."""
         self.came_in = 0
         """Events that this epoch has put on timelines."""
         self.every = limits.every
@@ -256,13 +258,13 @@ class Folds:
         turn.kept = self._checkpoints(customer)
         while turn.kept:
             key, row = turn.kept[-1]
-            found = rules.begin(customer, row.rules) if key < void else None
+            found = rules.begin(customer, row.rules, turn.fold.since) if key < void else None
             if found is not None:
                 turn.key, turn.profile, turn.rules = key, _profile(row.profile), found
                 return self._customers.timelines.rows(customer.prefix, key + b"\0")
             self._rows.delete(key)
             turn.kept.pop()
-        turn.key, turn.profile, turn.rules = b"", Profile(), rules.begin(customer, None)
+        turn.key, turn.profile, turn.rules = b"", Profile(), rules.begin(customer, None, turn.fold.since)
         return self._customers.timelines.rows(customer.prefix)
 
     def _finish(self, turn: Turn) -> None:

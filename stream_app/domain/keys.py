@@ -27,6 +27,12 @@ def label_key(label: str) -> bytes:
     return _LENGTH(len(text)) + text
 
 
+def label_of(key: bytes, at: int) -> str:
+    """Return the label that a `label_key` at a place in a key holds."""
+    end = at + 2 + int.from_bytes(key[at : at + 2], "big")
+    return key[at + 2 : end].decode()
+
+
 def slot_key(prefix: bytes, slot: int) -> bytes:
     """Return the key of a customer's row, and the prefix of its other rows."""
     return prefix + _SLOT.pack(slot)

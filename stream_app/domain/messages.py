@@ -16,6 +16,7 @@ import msgspec
 
 from stream_app.domain.commands import Command, Verdict  # noqa: TC001 - msgspec reads it at run time
 from stream_app.domain.event import Brief, Event
+from stream_app.domain.reference import Said  # noqa: TC001 - msgspec reads it at run time
 from stream_app.domain.rows import SightingRow  # noqa: TC001 - msgspec reads it at run time
 
 FAR = 2**62
@@ -215,13 +216,38 @@ class Fold(msgspec.Struct, frozen=True, array_like=True, tag=18, gc=False):
     step: int
 
 
+class ReferenceRows(msgspec.Struct, frozen=True, array_like=True, tag=19, gc=False):
+    """REFERENCE, at every partition: what was said of items of reference data, in the order in which it was said."""
+
+    said: tuple[Said, ...]
+    stamp: int
+
+
+class Spread(msgspec.Struct, frozen=True, array_like=True, tag=20, gc=False):
+    """At a partition, from itself: go on taking to whom they concern the changes of an item from a time (ms) on.
+
+    `after` is the place in the index to go on behind; `label` is the next customer's, and leads here.
+    """
+
+    label: str
+    kind: str
+    item: str
+    since: int
+    after: bytes
+    stamp: int
+
+
 LookupMessage = EventAt | Link | Linked | Repoint | CommandAt
-ComponentMessage = EventTo | Union | Offer | Merge | Drain | Repair | Fold | CommandTo
+ComponentMessage = (
+    EventTo | Union | Offer | Merge | Drain | Repair | Fold | CommandTo | ReferenceRows | Spread
+)
 Message = LookupMessage | ComponentMessage
 
 
 def addressee(message: ComponentMessage) -> str:
-    """Return the label of the component that a message is for."""
+    """Return the label of the component that a message is for; "": it is for the whole partition."""
+    if isinstance(message, (ReferenceRows, Spread)):
+        return ""
     if isinstance(message, Union):
         return message.loser
     return message.winner if isinstance(message, (Offer, Merge)) else message.label

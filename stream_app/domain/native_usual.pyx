@@ -24,7 +24,7 @@ from stream_app.slots cimport place_of, slot
 from stream_app.domain.customer import At, Customer
 from stream_app.domain.event import Event
 from stream_app.domain.messages import EventTo, decode_event
-from stream_app.domain.profile import BEGINNING, apply
+from stream_app.domain.profile import apply
 from stream_app.domain.rows import SAMPLE, EventPlace, TimelineRow
 
 cdef object _names = msgspec.msgpack.Encoder().encode
@@ -35,7 +35,6 @@ cdef object _customer = Customer
 cdef object _place = EventPlace
 cdef object _row = TimelineRow
 cdef object _apply = apply
-cdef object _beginning = BEGINNING
 cdef Py_ssize_t _sample = SAMPLE
 
 cdef Py_ssize_t EVENT_ID = place_of(Event, "event_id")
@@ -105,7 +104,7 @@ cdef class UsualEvents:
 
     cdef object _customers, _digest, _clock, _evidence, _effects, _rules, _folds, _queue
     cdef object _get_header, _get_event, _put_event, _get_sighting, _put_sighting, _get_customer, _put_customer
-    cdef object _put_row, _homes, _applied, _moved, _profile, _before, _on_event, _decide
+    cdef object _put_row, _homes, _applied, _moved, _profile, _before, _on_event, _void, _decide
     cdef object _timelines, _tables
     cdef dict _undecided, _opened
     cdef int64_t _every
@@ -132,6 +131,7 @@ cdef class UsualEvents:
         effects, rules = customers.effects, customers.rules
         self._applied, self._moved, self._profile = effects.applied, effects.moved, effects.profile
         self._before, self._on_event, self._decide = rules.before, rules.on_event, rules.decide
+        self._void = rules.void
 
     def gather(self, list messages, Py_ssize_t start, dict waiting) -> int:
         """Add events to those that wait, by component; return the place of the first message that is none."""
@@ -236,7 +236,7 @@ cdef class UsualEvents:
         self._before(customer, event)
         _apply(profile, event)
         if not self._on_event(customer, event):
-            folds.again(customer, _beginning, message.stamp)
+            folds.again(customer, self._void(customer, event), message.stamp)
             self._customers.save(customer)
             return True
         if (now is not None and time < now) or key in self._undecided:

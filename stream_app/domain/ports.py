@@ -68,3 +68,5 @@ class ComponentTables(NamedTuple):
     checkpoints: Table[CheckpointRow]
     waiting: Table[WaitingRow]
     going: Table[bool]
+    references: Table[dict[str, Any]]
+    concerned: Table[bool]

@@ -275,6 +275,10 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
         ),  # label, slot, event time, event id: of the last event in it
         table_spec("waiting", WaitingRow),  # label, the command's time, its id
         table_spec("going", bool),  # label, event id: it goes with who was erased, though others share it
+        table_spec(
+            "references", dict[str, Any], read_again=False
+        ),  # kind, item, time -> what was said of it then
+        table_spec("concerned", bool, read_again=False),  # kind, item, slot, label: see `reference`
     )
 
 

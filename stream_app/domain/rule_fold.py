@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stream_app.domain.profile import END
+from stream_app.domain.profile import BEGINNING, END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
     from stream_app.domain.profile import Place, Profile
+    from stream_app.domain.rules.changes import Change
 
 
 class RuleFold(Protocol):
@@ -28,11 +29,26 @@ class RuleFold(Protocol):
     def on_event(self, customer: Customer, event: Event) -> bool:
         """Take in the timeline's new last event; return False if other rules made the fold: it must be made anew."""
 
+    def void(self, customer: Customer, event: Event) -> Place:
+        """Return from where on the fold must be made anew, where `on_event` returned False."""
+
     def decide(self, customer: Customer, stamp: int) -> None:
         """Decide what follows from what was taken in; `stamp` (ms) is where the clock stood at the source."""
 
-    def begin(self, customer: Customer, kept: bytes | None) -> Any:
-        """Return a fold to go on with: of no event, or what `keep` gave; None if other rules gave that."""
+    def matters(self, change: Change) -> bool:
+        """Tell whether a change of reference data can follow anything for anybody."""
+
+    def concerns(self, customer: Customer, change: Change) -> bool:
+        """Tell whether a change concerns a settled customer, as far as her fold says; True if other rules made that."""
+
+    def on_change(self, customer: Customer, change: Change) -> bool:
+        """Take in a change of reference data that concerns a settled customer; False: the fold must be made anew."""
+
+    def begin(self, customer: Customer, kept: bytes | None, since: Place) -> Any:
+        """Return a fold to go on with: of no event, or what `keep` gave; None if other rules gave that.
+
+        `since` is the place from which on the fold is void; None, too, if what was kept has something from there on.
+        """
 
     def before_step(self, fold: Any, event: Event, profile: Profile) -> None:
         """The next event of the timeline is about to be folded: the profile, folded beside, is without it."""
@@ -73,10 +89,26 @@ class NoRules:
         """Do nothing."""
         return True
 
+    def void(self, customer: Customer, event: Event) -> Place:  # noqa: ARG002
+        """Return the beginning."""
+        return BEGINNING
+
+    def matters(self, change: Change) -> bool:  # noqa: ARG002
+        """Nothing follows."""
+        return False
+
+    def concerns(self, customer: Customer, change: Change) -> bool:  # noqa: ARG002
+        """It doesn't."""
+        return False
+
+    def on_change(self, customer: Customer, change: Change) -> bool:  # noqa: ARG002
+        """Do nothing."""
+        return True
+
     def decide(self, customer: Customer, stamp: int) -> None:
         """Do nothing."""
 
-    def begin(self, customer: Customer, kept: bytes | None) -> Any:  # noqa: ARG002
+    def begin(self, customer: Customer, kept: bytes | None, since: Place) -> Any:  # noqa: ARG002
         """Return a fold of nothing."""
         return b""
 

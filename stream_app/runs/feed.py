@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, Producer
 
+import schemas
 from stream_app.engine.codec import WATERMARK_HEADER, encode_marker
 from stream_app.errors import EnvironmentMissing, UserError
-from stream_app.wire import encode_cloudevent_binary, encode_cloudevent_structured, encode_single_object
+from stream_app.wire import (
+    encode_cloudevent_binary,
+    encode_cloudevent_structured,
+    encode_reference,
+    encode_single_object,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 MARKER_EVERY = 1_000
 """Records between two rounds of clock markers."""
 
+MARKER_KEY = b"\0clock"
+"""Of markers: a compacted topic takes no record without a key. No item has this name."""
 _MARKER_SECONDS = 0.25
 _LONGEST_SLEEP = 0.02
 
@@ -58,7 +66,7 @@ class Feed:
 
     Args:
         bootstrap_servers: "host:port", several with commas.
-        channels: channel -> topic.
+        channels: channel -> topic; feeds of reference data as "reference.<feed>".
         partitions: of each topic.
         tolerance_ms: how far behind the source's clock the markers stay.
     """
@@ -132,12 +140,12 @@ class Feed:
         return clock
 
     def mark(self, clock: int) -> None:
-        """Tell every partition of every channel that the replay's clock stands at `clock` (ms)."""
+        """Tell every partition of every channel and feed that the replay's clock stands at `clock` (ms)."""
         value = encode_marker(clock)
         headers: list[tuple[str, str | bytes | None]] = [(WATERMARK_HEADER, b"1")]
         for topic in self._channels.values():
             for partition in range(self._partitions):
-                self._produce(topic, value, None, headers, partition)
+                self._produce(topic, value, MARKER_KEY, headers, partition)
 
     def flush(self) -> None:
         """Wait until the broker has everything.
@@ -181,6 +189,9 @@ class Feed:
 def encoded(record: Planned) -> tuple[bytes | None, list[tuple[str, str | bytes | None]]]:
     """Return a planned record's value and headers."""
     event = record.event
+    if record.row is not None:
+        feed = schemas.references()[record.channel.removeprefix("reference.")]
+        return encode_reference(feed, record.row), [*record.headers]
     if event is None:
         return record.raw, [*record.headers]
     if record.encoding == "single_object":

@@ -21,6 +21,7 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import (
     CommandAt,
     EventAt,
+    ReferenceRows,
     Topic,
     decode_component,
     decode_event,
@@ -28,6 +29,7 @@ from stream_app.domain.messages import (
     encode,
 )
 from stream_app.domain.ports import ComponentTables
+from stream_app.domain.reference import References
 from stream_app.domain.resolver import Resolver
 from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from stream_app.domain.messages import Message
     from stream_app.domain.policy import IdentityPolicy
     from stream_app.domain.profile import Place
+    from stream_app.domain.reference import Said
     from stream_app.domain.rows import TableSpec
     from stream_app.domain.rule_fold import RuleFold
 
@@ -92,13 +95,16 @@ class InMemory:
         self._queue: deque[tuple[Topic, int, bytes]] = deque()
         self._lookups = [_tables(_RESOLVER) for _ in range(partitions)]
         self._stores = [ComponentTables(**_tables(tables)) for _ in range(partitions)]
+        references = [References(store) for store in self._stores]
+        self.references = references[0]
+        """The reference data: every partition has all of them."""
         effects = _Nowhere(self._send)
         self._resolvers = [
             Resolver(rows["identifiers"], rows["neighbours"], self._send) for rows in self._lookups
         ]
         self._components = [
-            Components(policy, KEY, store, effects, self._labels, rules, folding=folding)
-            for store in self._stores
+            Components(policy, KEY, store, effects, self._labels, rules, folding=folding, references=known)
+            for store, known in zip(self._stores, references, strict=True)
         ]
 
     def give(self, one: Event | Command, stamp: int | None = None) -> None:
@@ -115,6 +121,12 @@ class InMemory:
             at = one.received if stamp is None else stamp
             raw = msgspec.Raw(encode(one))
             self._send(Topic.LOOKUP, labels[0], EventAt(raw, labels, b"\0", at))
+        self._rest()
+
+    def refer(self, said: tuple[Said, ...], stamp: int) -> None:
+        """Take in what is said of reference data, at every partition; `stamp` is where the clock stands, ms."""
+        raw = encode(ReferenceRows(said, stamp))
+        self._queue.extend((Topic.COMPONENTS, partition, raw) for partition in range(len(self._stores)))
         self._rest()
 
     def customer(self, label: str, slot: int) -> Customer | None:

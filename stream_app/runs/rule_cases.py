@@ -17,9 +17,10 @@ from stream_app.domain.rules import RuleBook, RuleError, load_rule
 from stream_app.domain.rules.sending_loader import FIELDS, load_sending_policy
 from stream_app.domain.rules.times import parse_instant
 from stream_app.runs.arrivals import Arrival, ArrivalError, check, taken
+from stream_app.runs.case_references import CaseReferenceError, beginning, change
 from stream_app.runs.in_memory import KEY
 from stream_app.runs.rule_expectations import Expectation, ExpectationError, Outcome, Problem, differences
-from stream_app.runs.triggers_in_memory import TriggersInMemory
+from stream_app.runs.triggers_in_memory import BEFORE_ALL, TriggersInMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -51,7 +52,15 @@ class CaseError(ValueError):
     """A case that can't be run: it is malformed, or needs what this version doesn't have."""
 
 
-_WRONG = (CaseError, ArrivalError, ExpectationError, RuleError, PolicyError, msgspec.ValidationError)
+_WRONG = (
+    CaseError,
+    CaseReferenceError,
+    ArrivalError,
+    ExpectationError,
+    RuleError,
+    PolicyError,
+    msgspec.ValidationError,
+)
 """What a case itself is to blame for."""
 
 
@@ -130,9 +139,10 @@ class Runner:
         """
         policy, identifier = self._policy(case.policy or {})
         rules = [self._rule(rule) for rule in case.rules]
-        run = TriggersInMemory(
-            policy, RuleBook(rules, _sending(case.policy or {}, identifier), _prices(case))
-        )
+        run = TriggersInMemory(policy, RuleBook(rules, _sending(case.policy or {}, identifier)))
+        known = tuple(beginning(case.reference or {}, BEFORE_ALL))
+        if known:
+            run.refer(*known)
         for place, entry in enumerate(case.events):
             _take(run, entry, place, identifier)
         if case.until is not None:
@@ -173,16 +183,6 @@ def _sending(written: dict[str, Any], identifier: Identifier) -> SendingPolicy:
     )
 
 
-def _prices(case: Case) -> dict[str, float]:
-    """Return the catalogue's prices by item."""
-    found = {}
-    for row in (case.reference or {}).get("products", ()):
-        price = row.get("price") if isinstance(row, dict) else None
-        if isinstance(price, int | float):
-            found[str(row.get("sku"))] = float(price)
-    return found
-
-
 def _take(run: TriggersInMemory, entry: dict[str, Any], place: int, identifier: Identifier) -> None:
     """Let one entry of a case's events happen."""
     path = f"events[{place}]"
@@ -194,7 +194,8 @@ def _take(run: TriggersInMemory, entry: dict[str, Any], place: int, identifier: 
     time = _instant(entry["time"], f"{path}.time")
     run.advance(time)  # what goes to the dead letters has its time all the same
     if "reference_change" in entry:
-        return  # reference data come with a later issue: no rule sees them
+        run.refer(change(entry["reference_change"], time, f"{path}.reference_change"))
+        return
     try:
         arrival = msgspec.convert(entry | {"time": time}, Arrival)
     except msgspec.ValidationError as error:

@@ -116,7 +116,7 @@ class Session:
         )
         self._stack.callback(self.watcher.close)
         self.inputs = [
-            *self.topics.channels.values(),
+            *self.topics.inputs.values(),
             self.topics.commands,
             self.topics.lookup,
             self.topics.components,
@@ -161,7 +161,7 @@ class Session:
 
     def feed(self, records: Iterable[Planned], speed: Speed, total: int | None, closing_ms: int) -> int:
         """Play records in, then one clock marker `closing_ms` after the last: all that is pending falls due."""
-        feed = Feed(self.settings.bootstrap_servers, self.topics.channels, self.settings.partitions)
+        feed = Feed(self.settings.bootstrap_servers, self.topics.inputs, self.settings.partitions)
         if speed.factor is not None and self.workers:
             self.wait_ready()
         with self.show.playing(total) as playing:
@@ -205,7 +205,7 @@ class Session:
     def _stages(self) -> Mapping[str, list[str]]:
         topics = self.topics
         return {
-            "ingest": list(topics.channels.values()),
+            "ingest": list(topics.inputs.values()),
             "resolve": [topics.lookup],
             "customer": [topics.components],
         }

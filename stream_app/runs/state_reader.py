@@ -21,6 +21,7 @@ from stream_app.domain.keys import label_key, slot_key
 from stream_app.domain.labels import Labels
 from stream_app.domain.partition import LinkRules
 from stream_app.domain.ports import ComponentTables
+from stream_app.domain.reference import References
 from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
 from stream_app.domain.timeline import Timelines
 from stream_app.engine.changelog import Restorer
@@ -68,11 +69,13 @@ class Holder(NamedTuple):
         id: the customer id.
         events: the timeline, in order.
         complete: whether nothing is under way that may bring more events or take some.
+        references: the reference data of her partition.
     """
 
     id: str
     events: list[Event]
     complete: bool
+    references: References
 
 
 class StateReader:
@@ -133,7 +136,8 @@ class StateReader:
             return None
         timelines = Timelines(tables.events, tables.timeline)
         events = list(timelines.history(slot_key(at.prefix, group.slot)))
-        return Holder(name, events, complete=not (at.header.incoming or at.header.repairing))
+        complete = not (at.header.incoming or at.header.repairing)
+        return Holder(name, events, complete, References(tables))
 
     def customer_id(self, identities: Identities, identifier: str) -> str | None:
         """Return the id of the customer that holds an identifier, or None."""
@@ -200,12 +204,12 @@ class StateReader:
         return None
 
     def _rows(self, label: str, prefix: bytes, wanted: Callable[[bytes], bool]) -> ComponentTables:
-        """Read those rows of a component whose keys are wanted."""
-        rows = MemoryRows()
+        """Read those rows of a component whose keys are wanted, and the reference data beside it if all are."""
+        rows, beside = MemoryRows(), self._customer["references"].prefix
         self.read(
             self._topics.changelogs["customer"],
             self.partition(label),
             rows,
-            lambda key: key.startswith(prefix, 1) and wanted(key),
+            lambda key: (key.startswith(prefix, 1) or key.startswith(beside)) and wanted(key),
         )
         return self.tables(rows)

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.folding import FoldLimits
     from stream_app.domain.policy import IdentityPolicy
+    from stream_app.domain.reference import Said
     from stream_app.domain.rules import Decision, Difference, RuleBook, Shadow
     from stream_app.runs.in_memory import WhoIsWho
 
 _TABLES = customer_tables(RulesRow)
-_BEFORE_ALL = -(1 << 62)
+BEFORE_ALL = -(1 << 62)
+"""A time (ms) before everything."""
 
 
 class Decided(NamedTuple):
@@ -45,7 +47,7 @@ class Timekeeper:
 
     def __init__(self) -> None:
         """Begin before all times, without timers."""
-        self.clock = _BEFORE_ALL
+        self.clock = BEFORE_ALL
         self._set: set[tuple[int, bytes]] = set()
         self._queue: list[tuple[int, bytes]] = []
 
@@ -95,6 +97,9 @@ class TriggersInMemory:
         self._time = Timekeeper()
         self._rules = Rules(self._time, book, self._publish, shadow, self._compare)
         self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES, folding=folding)
+        self._rules.book = book.among(self._deployment.references)
+        if shadow is not None:
+            self._rules.shadow = shadow.beside(self._rules.book)
 
     @property
     def clock(self) -> int:
@@ -114,6 +119,11 @@ class TriggersInMemory:
         """Take in an event or a command, after moving the clock to its time."""
         self.advance(one.time)
         self._deployment.give(one, self.clock)
+
+    def refer(self, *said: Said) -> None:
+        """Take in what is said of reference data, after moving the clock to the latest time among it."""
+        self.advance(max(one.time for one in said))
+        self._deployment.refer(said, self.clock)
 
     def who_is_who(self) -> WhoIsWho:
         """Return the customers, and whose every event is, as of now."""

@@ -15,6 +15,7 @@ from stream_app.wire.encoding import (
 )
 from stream_app.wire.limits import Limits
 from stream_app.wire.outputs import Encoder, Output, OutputReader, decode_output, timeline_record
+from stream_app.wire.references import ReferenceDecoder, encode_reference
 from stream_app.wire.registry import (
     Registry,
     RegistryRefused,
@@ -36,6 +37,7 @@ __all__ = [
     "Limits",
     "Output",
     "OutputReader",
+    "ReferenceDecoder",
     "Registry",
     "RegistryRefused",
     "RegistryUnavailable",
@@ -46,6 +48,7 @@ __all__ = [
     "encode_command",
     "encode_confluent",
     "encode_payload",
+    "encode_reference",
     "encode_single_object",
     "format_timestamp",
     "forward",

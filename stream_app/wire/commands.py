@@ -1,9 +1,7 @@
 """Records of the topic `identity.commands` -> what an operator asks for, and back.
 
-Told apart as channel events are (see `decoding`): Avro in single-object encoding or Confluent's wire format, a
-CloudEvent (structured or binary mode), or, since people write commands by hand, a plain JSON object with the
-schema's field names and an RFC 3339 time. In a CloudEvent, `id` is the command's id, `time` its time, and
-`data` holds the rest. Members that aren't known are passed over.
+In any of the formats that `documents` reads: people write commands by hand. In a CloudEvent, `id` is the command's id.
+Members that aren't known are passed over.
 """
 
 from __future__ import annotations
@@ -16,13 +14,10 @@ from fastavro import schemaless_writer
 
 from stream_app.domain.commands import PAIR_OPS, Op
 from stream_app.domain.refusal import Reason, Refused
-from stream_app.wire.cloudevents import attribute_parts, attributes_of, is_structured
-from stream_app.wire.json_text import parse_json
+from stream_app.wire.documents import Documents
 from stream_app.wire.known import current
 from stream_app.wire.limits import Limits
 from stream_app.wire.shape import invalid, missing
-from stream_app.wire.timestamps import parse_timestamp
-from stream_app.wire.writers import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
 SUBJECT = "identity_command"
 
 _OPS = {op.value: op for op in Op}
-_JSON_BEGINS = b" \t\r\n\xef\xbb\xbf"
 
 
 class IdentityCommand(msgspec.Struct, frozen=True):
@@ -61,8 +55,7 @@ class CommandDecoder:
 
     def __init__(self, registry: Registry | None = None, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._current = current(SUBJECT)
-        self._writers = Writers(SUBJECT, registry)
+        self._documents = Documents(SUBJECT, registry, self._limits, id_is="command_id")
 
     def decode(
         self,
@@ -84,41 +77,7 @@ class CommandDecoder:
         """
         if not value:
             raise Refused(Reason.EMPTY, "the record has no value")
-        limits = self._limits
-        if len(value) > limits.value_bytes:
-            raise Refused(Reason.TOO_LARGE, f"the value is longer than {limits.value_bytes} bytes")
-        attributes = attributes_of(headers) if headers else None
-        if attributes is None or is_structured(attributes):
-            return _command(self._parts(value, structured=attributes is not None), limits, timestamp)
-        above = _attribute_parts(attributes)
-        parts = self._json(value) if _is_json(value) else self._avro(value)
-        return _command(parts | above, limits, timestamp)
-
-    def _parts(self, value: bytes, *, structured: bool) -> dict[str, Any]:
-        """Return the fields of a record whose headers say no more than that it is `structured`, if at all."""
-        if not structured and not _is_json(value):
-            return self._avro(value)
-        document = self._json(value)
-        if structured or "specversion" in document:
-            data = document.get("data")
-            if data is None:
-                missing("data")
-            if not isinstance(data, dict):
-                invalid("data", "an object")
-            return data | _attribute_parts(document)
-        if document.get("time") is not None:
-            document["time"] = _time(document["time"])
-        return document
-
-    def _json(self, value: bytes) -> dict[str, Any]:
-        document = parse_json(value, self._limits.json_depth)
-        if not isinstance(document, dict):
-            raise Refused(Reason.UNDECODABLE, "the JSON is no object, so no command")
-        return document
-
-    def _avro(self, value: bytes) -> dict[str, Any]:
-        known, start = self._writers.of(value)
-        return known.read(value, start, self._current)
+        return _command(self._documents.read(value, headers), self._limits, timestamp)
 
 
 def encode_command(command: IdentityCommand) -> bytes:
@@ -132,22 +91,6 @@ def encode_command(command: IdentityCommand) -> bytes:
     stream.write(known.mark)
     schemaless_writer(stream, known.parsed, msgspec.structs.asdict(command))
     return stream.getvalue()
-
-
-def _is_json(value: bytes) -> bool:
-    return value.lstrip(_JSON_BEGINS)[:1] == b"{"
-
-
-def _attribute_parts(attributes: dict[str, Any]) -> dict[str, Any]:
-    parts = attribute_parts(attributes)
-    return {"command_id": parts["event_id"], "time": parts["time"]}
-
-
-def _time(value: object) -> int:
-    try:
-        return parse_timestamp(value if isinstance(value, str) else "")
-    except ValueError:
-        invalid("time", "an RFC 3339 timestamp")
 
 
 def _command(parts: dict[str, Any], limits: Limits, timestamp: int | None) -> IdentityCommand:

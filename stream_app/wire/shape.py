@@ -38,7 +38,7 @@ def event_of(parts: Mapping[str, Any], limits: Limits) -> ChannelEvent:
         _text(parts, "channel", limits),
         _text(parts, "type", limits),
         _identifiers(parts.get("identifiers"), limits),
-        _properties(parts.get("properties"), limits),
+        properties_of(parts.get("properties"), limits),
         None if parts.get("sent_at") is None else _time(parts, "sent_at"),
         None if parts.get("received_at") is None else _time(parts, "received_at"),
         _context(parts.get("context"), limits),
@@ -164,7 +164,8 @@ def _identifier(value: object, field: str, limits: Limits, *, as_text: bool) -> 
     invalid(field, "a string, an integer, null, or a list of strings")
 
 
-def _properties(raw: object, limits: Limits) -> dict[str, Any]:
+def properties_of(raw: object, limits: Limits) -> dict[str, Any]:
+    """Return properties within limits: scalars, lists of scalars or flat objects, flat objects."""
     if raw is None:
         return {}
     if not isinstance(raw, dict):

@@ -8,6 +8,7 @@ from typing import Any
 
 from faust.types import TP
 
+import schemas
 from stream_app.app import _stages, in_force_of, load_policy
 from stream_app.domain.commands import Op
 from stream_app.domain.event import ChannelEvent
@@ -15,7 +16,13 @@ from stream_app.engine.store import MemoryRows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
 from stream_app.settings import NO_POLICY, Settings
-from stream_app.wire import IdentityCommand, OutputReader, encode_command, encode_single_object
+from stream_app.wire import (
+    IdentityCommand,
+    OutputReader,
+    encode_command,
+    encode_reference,
+    encode_single_object,
+)
 
 NOW = 1_790_000_000_000
 
@@ -75,17 +82,25 @@ class Road:
         """Give one record to a channel's handler."""
         self._give(self.topics.channels[channel], value, headers)
 
+    def refer(self, feed: str, *, time: int | None = None, key: bytes = b"k", **row: Any) -> None:
+        """Give a row of reference data to its handler; `time` is in minutes after a fixed start, as for events."""
+        if time is not None:
+            row["time"] = at(time)
+        value = encode_reference(schemas.references()[feed], row) if row else None
+        self._give(self.topics.references[feed], value, key=key)
+        self.tasks[self.topics.references[feed]].handler.flush()
+
     def say(self, op: str, a: str, b: str | None = None, *, time: int) -> None:
         """Give an operator's command to its handler; `time` is in minutes after a fixed start, as for events."""
         name = f"command-{self.sent.offset}"
         command = IdentityCommand(name, Op(op), a, b, at(time), "operator", "reason")
         self._give(self.topics.commands, encode_command(command))
 
-    def _give(self, topic: str, value: bytes | None, headers: Any = ()) -> None:
+    def _give(self, topic: str, value: bytes | None, headers: Any = (), key: bytes = b"k") -> None:
         self.sent.offset += 1
         record = SimpleNamespace(
             value=value,
-            key=b"k",
+            key=key,
             headers=headers,
             timestamp=NOW,
             topic=topic,

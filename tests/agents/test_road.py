@@ -150,6 +150,8 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "checkpoints": b"h",
         "waiting": b"w",
         "going": b"g",
+        "references": b"f",
+        "concerned": b"o",
     }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",
@@ -164,6 +166,8 @@ def test_only_rows_that_are_read_again_are_kept_in_memory_when_their_epoch_is_ov
         "events",
         "timeline",
         "checkpoints",
+        "references",
+        "concerned",
     }
     assert not TIMERS.cached
 

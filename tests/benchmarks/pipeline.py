@@ -88,7 +88,7 @@ def throughput(
         options = Options("bench", Path(folder), workers=0, settings=settings)
         with Session(options, show) as session:
             feed = Feed(
-                session.settings.bootstrap_servers, session.topics.channels, session.settings.partitions
+                session.settings.bootstrap_servers, session.topics.inputs, session.settings.partitions
             )
             with show.step(f"writing {len(records):,} events"):
                 clock = feed.play(records, Speed(None))

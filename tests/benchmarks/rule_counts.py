@@ -119,13 +119,18 @@ class _Road:
         return step
 
 
+WAITS = re.compile(r'(?m)^after: \d|local_time: "\d\d:00"')
+"""What can be changed in a copy: a rule that is due at once has no other waiting time."""
+
+
 def in_order() -> Iterator[tuple[str, str]]:
     """Yield (source, text) of the rules that ship, then of copies without end."""
     files = sorted(rule_files(None), key=lambda file: (Path(file[0]).stem != FIRST, file[0]))
     yield from files
+    waiting = [(source, text) for source, text in files if WAITS.search(text)]
     number = 1
     while True:
-        for source, text in files:
+        for source, text in waiting:
             yield f"{source} ({number})", copied(text, number)
         number += 1
 

@@ -74,6 +74,7 @@ class Deployment(Pipeline):
             "RACCORD_TRANSACTION_TIMEOUT_MS": "5000",
             "RACCORD_EPOCH_MS": "100",
             "RACCORD_CHANNELS": "web,app,store,email",
+            "RACCORD_REFERENCES": "",
             "CHAOS_MEMTABLE": str(256 << 10),
         }
         super().__init__(direct, prefix, folder, {**live, **(settings or {})})
@@ -211,7 +212,7 @@ class Deployment(Pipeline):
     def _data_left(self) -> int:
         """Count the records that the group has still to read, without those in which the engine tells of time."""
         topics = self.topics
-        inputs = [*topics.channels.values(), topics.commands, topics.lookup, topics.components]
+        inputs = [*topics.inputs.values(), topics.commands, topics.lookup, topics.components]
         places = [
             TopicPartition(one.topic, one.partition, one.offset if one.offset >= 0 else OFFSET_BEGINNING)
             for one in self._watcher._committed(inputs)

@@ -100,7 +100,7 @@ def test_why_not_tells_what_the_rule_sees(played):
     ]
     text = played.raccord("rules", "why-not", "cookie:clock", "abandoned_cart").stdout.decode()
     assert "  nothing\n" in text
-    assert "nothing ever opened it: of 2 events 0 are of a type that can" in text
+    assert "nothing ever opened it: of 2 events, and what changed around them, 0 can" in text
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from stream_app.domain.commands import PAIR_OPS, Op
 from stream_app.domain.event import ChannelEvent, Context, Position
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
-from stream_app.domain.messages import EventAt, decode_event, decode_lookup
+from stream_app.domain.messages import EventAt, decode_event, decode_lookup, encode
+from stream_app.domain.places import is_open, read_store
 from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.reference import STORE, Said
 from stream_app.domain.refusal import Refused
 from stream_app.engine.codec import decode_marker, encode_marker
 from stream_app.wire import (
@@ -27,6 +29,7 @@ from stream_app.wire import (
     Decoder,
     IdentityCommand,
     OutputReader,
+    ReferenceDecoder,
     RegistryUnavailable,
     avro_reader,
     cloudevents,
@@ -35,6 +38,7 @@ from stream_app.wire import (
     encode_cloudevent_structured,
     encode_command,
     encode_payload,
+    encode_reference,
     encode_single_object,
     intake,
     open_registry,
@@ -84,6 +88,8 @@ EVENT = ChannelEvent(
     Context("fr-FR", "Europe/Paris", Position(48.8, 2.3, 10.0), {"marketing": True}),
 )
 SMALL = ChannelEvent("e", 1_700_000_000_000, "web", "T", {"cookie": "c"}, {})
+FEEDS = schemas.references()
+READERS = {name: ReferenceDecoder(feed, None, LIMITS) for name, feed in FEEDS.items()}
 COMMAND = IdentityCommand("c-1", Op.DENY, "email:a@example.org", "cookie:c", NOW, "op", "why")
 WIDER = json.loads(schemas.avro("channel_event"))
 WIDER["fields"].append({"name": "extra", "type": ["null", {"type": "array", "items": "string"}]})
@@ -355,6 +361,60 @@ def marker(data: bytes) -> None:
     assert found is None or encode_marker(found) == data
 
 
+def reference(data: bytes) -> None:
+    """Take a row of reference data, of any feed: its key, headers and value."""
+    which, key, headers, value = parts(data, 4)
+    name = sorted(READERS)[len(which) % len(READERS)]
+    try:
+        said = READERS[name].decode(value, headers_of(headers), key or None, NOW)
+    except Refused as refusal:
+        assert len(refusal.detail) < 500
+        return
+    except RegistryUnavailable:
+        return
+    assert said.kind
+    assert said.item.strip()
+    assert LIMITS.earliest <= said.time <= LIMITS.latest(NOW)
+    bounded(data, encode(said))
+    assert msgspec.msgpack.decode(encode(said), type=Said) == said
+    if said.kind == STORE and said.fields is not None:
+        store = read_store({**said.fields, "id": said.item})
+        assert is_open(store, said.time) in {True, False, None}
+
+
+def references() -> Iterator[bytes]:
+    """Yield sound rows of each feed, in each format, and a tombstone."""
+    rows: dict[str, dict[str, Any]] = {
+        "products": {
+            "sku": "A",
+            "price": 12.5,
+            "currency": "EUR",
+            "stock": 3,
+            "properties": {"colour": "red"},
+        },
+        "stores": {
+            "store_id": "s1",
+            "latitude": 48.8,
+            "longitude": 2.3,
+            "hours": "Mo-Sa 09:00-19:00; PH off",
+        },
+        "orders": {"order_id": "o1", "state": "paid", "time": NOW},
+    }
+    for place, name in enumerate(sorted(READERS)):
+        which, row = b"." * place, rows[name]
+        yield joined(which, b"k", b"", encode_reference(FEEDS[name], row))
+        plain = {key: value for key, value in row.items() if key not in {"time", "properties"}}
+        yield joined(which, b"k", b"", json.dumps(plain).encode())
+        event = {"specversion": "1.0", "id": "1", "source": "/", "type": "t", "time": "2026-03-01T10:00:00Z"}
+        yield joined(
+            which,
+            b"k",
+            b"content-type=application/cloudevents+json",
+            json.dumps(event | {"data": plain}).encode(),
+        )
+        yield joined(which, b"k", b"", b"")
+
+
 TARGETS = (
     Target("intake", take, lambda: [one for event in (EVENT, SMALL) for one in records(event)]),
     Target("long", long_record, long_records, 1_024),
@@ -367,6 +427,7 @@ TARGETS = (
         64,
     ),
     Target("command", command, commands),
+    Target("reference", reference, references),
     Target("dead_letter", dead_letter, dead_letters),
     Target("output", output, outputs),
     Target("writer", writer, writers, 8_192),

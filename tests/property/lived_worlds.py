@@ -1,5 +1,7 @@
 """People's lives in a deployment in memory: events that come late, who is who in dispute, erasures; all it decided.
 
+Reference data change beside them, where a test wants that.
+
 A life is played through the whole road - resolver, components, profile, rules, decisions - and every decision is kept
 with what was known of its customer when it was published. The tests judge it by that alone.
 """
@@ -15,6 +17,7 @@ from stream_app.domain.commands import Command, Op
 from stream_app.domain.event import Event
 from stream_app.domain.local_time import zone
 from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.reference import Said
 from stream_app.domain.rules import Action
 from stream_app.runs.triggers_in_memory import TriggersInMemory
 
@@ -48,7 +51,7 @@ class Input(NamedTuple):
     """What comes in, and where the clock is then (ms)."""
 
     at: int
-    what: Event | Command
+    what: Event | Command | Said
 
 
 class Made(NamedTuple):
@@ -58,11 +61,13 @@ class Made(NamedTuple):
         decision: the decision.
         clock: where the clock stood, ms.
         known: the customer's events then, in order.
+        said: what had been said of reference data then, in order of arrival.
     """
 
     decision: Decision
     clock: int
     known: tuple[Event, ...]
+    said: tuple[Said, ...] = ()
 
     def sees(self, event_id: str) -> Event | None:
         return next((event for event in self.known if event.event_id == event_id), None)
@@ -73,11 +78,20 @@ class Deployment(TriggersInMemory):
 
     def __init__(self, book: RuleBook, folding: FoldLimits | None = None) -> None:
         self.made: list[Made] = []
+        self.said: tuple[Said, ...] = ()
         super().__init__(POLICY, book, folding=folding)
 
     def _publish(self, customer: Customer, decision: Decision) -> None:
         super()._publish(customer, decision)
-        self.made.append(Made(decision, self.clock, tuple(customer.history())))
+        self.made.append(Made(decision, self.clock, tuple(customer.history()), self.said))
+
+    def take(self, what: Event | Command | Said) -> None:
+        """Take in whatever comes."""
+        if isinstance(what, Said):
+            self.said += (what,)
+            self.refer(what)
+        else:
+            self.give(what)
 
     def customers(self) -> list[Customer]:
         """Return the customers that hold any of `NAMES`, as they are now."""
@@ -103,7 +117,7 @@ def play(
     run = Deployment(book, folding)
     for one in life:
         run.advance(one.at)
-        run.give(one.what)
+        run.take(one.what)
         yield run
     run.advance(run.clock + after)
     yield run
@@ -125,10 +139,12 @@ def lives(
     acts: st.SearchStrategy[tuple[str, str, dict[str, Any]]],
     delays: Sequence[int],
     most: int = 16,
+    changes: st.SearchStrategy[tuple[str, str, dict[str, Any] | None]] | None = None,
 ) -> list[Input]:
     """Draw a life that begins at `start` (ms), with `gaps` between its events; `acts`: (type, channel, properties).
 
-    About half of the events come in time, the others late by one of `delays`.
+    About half of the events come in time, the others late by one of `delays`. So it is with what is said of reference
+    data, if there are `changes`: (kind, item, fields).
     """
     time, life = draw(start), []
     first = time
@@ -140,12 +156,16 @@ def lives(
         event_id = f"e{number * 7 % 31:02}"  # ids are unlike the order of time
         event = Event(event_id, time, channel, kind, names, properties, at, f"{channel}/0/{number}")
         life.append(Input(at, event))
+    for kind, item, fields in draw(st.lists(changes, min_size=2, max_size=10)) if changes is not None else ():
+        near = draw(st.sampled_from([one.what.time for one in life]))
+        said = Said(kind, item, near + draw(st.sampled_from((0, MINUTE, HOUR))), fields)
+        life.append(Input(said.time + draw(st.sampled_from((0, 0, 0, *delays))), said))
     for number in range(draw(st.integers(0, 4))):
         at = draw(st.one_of(st.sampled_from([one.at for one in life]), st.integers(first, time + HOUR)))
         op = draw(st.sampled_from((Op.DENY, Op.ASSERT, Op.ASSERT, Op.WITHDRAW, Op.ERASE)))
         about = (draw(st.sampled_from(NAMES)),) if op is Op.ERASE else draw(st.sampled_from(PAIRS))
-        said = Command(f"c{number}", op, about, at, "operator", "because", f"commands/0/{number}")
-        life.append(Input(at, said))
+        asked = Command(f"c{number}", op, about, at, "operator", "because", f"commands/0/{number}")
+        life.append(Input(at, asked))
     return sorted(life, key=lambda one: one.at)
 
 

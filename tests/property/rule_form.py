@@ -25,12 +25,14 @@ FIELDS = frozenset(
         "instances",
     }
     | {"opens", "keeps_open", "closes", "after", "due_at", "repeat", "repeat_within", "then", "if", "at_most"}
-    | {"ignore_caps", "priority", "grace", "retract_within", "payload"},
+    | {"ignore_caps", "priority", "grace", "retract_within", "payload", "near"},
 )
-"""Every field of the table but `near`."""
+"""Every field of the table."""
 ALONE = frozenset({"event", "event_type", "channel", "time", "customer", "cart"})
 """What a pattern sees that has no open instance yet."""
 WITH_INSTANCE = ALONE | {"opened", "first", "last"}
+CHANGE = frozenset({"old", "new", "before"})
+"""What is seen where a change of reference data opens."""
 AT_DUE = frozenset({"opened", "first", "last", "cart", "customer"})
 DUE_AT = (
     {"property"},
@@ -49,15 +51,16 @@ def faults(rule: Raw) -> list[str]:
 
 def _faults(rule: Raw) -> Iterator[str]:
     yield from _known(rule, FIELDS, "rule")
-    if not rule.get("name") or "opens" not in rule:
-        yield "rule: name and opens are needed"
+    if not rule.get("name") or ("opens" in rule) is ("near" in rule):
+        yield "rule: name, and opens or near, are needed"
         return
-    yield from _opens(rule["opens"])
+    yield from _opens(rule["opens"]) if "opens" in rule else _near(rule["near"])
+    change = {"store"} if "near" in rule else CHANGE if "reference" in rule["opens"] else set()
     for place in ("keeps_open", "closes", "then"):
         if place in rule:
             extra = {"match"} if place == "closes" else set()
-            yield from _pattern(rule[place], place, WITH_INSTANCE, extra)
-    yield from _condition(rule.get("if"), "if", AT_DUE)
+            yield from _pattern(rule[place], place, WITH_INSTANCE | change, extra)
+    yield from _condition(rule.get("if"), "if", AT_DUE | change)
     for place in ("after", "repeat", "repeat_within", "grace", "retract_within"):
         yield from _duration(rule.get(place), place)
     for place in ("active_from", "active_until"):
@@ -74,14 +77,20 @@ def _faults(rule: Raw) -> Iterator[str]:
 
 
 def _opens(opens: Raw) -> Iterator[str]:
-    kinds = {"event", "sequence", "profile"} & opens.keys()
+    kinds = {"event", "sequence", "profile", "reference"} & opens.keys()
     if len(kinds) != 1:
-        yield "opens: one of event, sequence, profile"
+        yield "opens: one of event, sequence, profile, reference"
+    elif kinds == {"reference"}:
+        yield from _known(opens, {"reference", "event_before", "match", "if", "quiet_before"}, "opens")
+        before = opens["event_before"]
+        yield from _pattern(
+            before if isinstance(before, dict) else {"event": before}, "event_before", ALONE, set()
+        )
+        yield from _condition(opens.get("if"), "opens.if", CHANGE | {"cart", "customer", "time"})
+        yield from _quiet_before(opens)
     elif kinds == {"event"}:
         yield from _pattern(opens, "opens", ALONE, {"quiet_before", "first"})
-        if "quiet_before" in opens:
-            yield from _pattern(opens["quiet_before"], "quiet_before", ALONE, {"for", "and_before"})
-            yield from _duration(opens["quiet_before"].get("for", ""), "quiet_before.for")
+        yield from _quiet_before(opens)
     elif kinds == {"profile"}:
         yield from _known(opens, {"profile"}, "opens")
         yield from _condition(opens["profile"], "opens.profile", {"customer"})
@@ -90,6 +99,21 @@ def _opens(opens: Raw) -> Iterator[str]:
         yield from _duration(opens.get("within"), "opens.within")
         for step in opens["sequence"]:
             yield from _pattern(step, "opens.sequence", ALONE, set())
+
+
+def _near(near: Raw) -> Iterator[str]:
+    yield from _known(near, {"store", "radius_m", "on", "for", "accuracy_m"}, "near")
+    if near.get("on", "enter") not in {"enter", "exit", "stay"} or "radius_m" not in near:
+        yield "near: radius_m, and enter, exit or stay"
+    if ("for" in near) is not (near.get("on") == "stay"):
+        yield "near: for goes with stay"
+    yield from _duration(near.get("for"), "near.for")
+
+
+def _quiet_before(opens: Raw) -> Iterator[str]:
+    if "quiet_before" in opens:
+        yield from _pattern(opens["quiet_before"], "quiet_before", ALONE, {"for", "and_before"})
+        yield from _duration(opens["quiet_before"].get("for", ""), "quiet_before.for")
 
 
 def _due_at(rule: Raw) -> Iterator[str]:

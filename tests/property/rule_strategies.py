@@ -1,8 +1,8 @@
 """Small worlds for rules: a few event types, properties and minutes, so that coincidences are many.
 
-A world is a case without an expectation: rules, policy, events in order of arrival, until. Drawn are rules
-that the design reads one way only: what the case files call ambiguous is left out where a rule can be written
-without it (a rule that repeats or waits for `then` is `per_event`, so nothing opens again while it is open).
+A world is a case without an expectation: rules, policy, reference data, events in order of arrival, until. Drawn
+are rules that the design reads one way only: what the case files call ambiguous is left out where a rule can be
+written without it (a rule that repeats or waits for `then` is `per_event`, so nothing opens again while it is open).
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ MINUTES = 12
 MINUTE = st.integers(0, MINUTES)
 SHORT = st.sampled_from(("0s", "1m", "2m", "3m", "90s"))
 LONG = st.sampled_from(("1m", "2m", "3m", "5m"))
+NUMBER = st.integers(0, 2)
+CHANGE_CONDITIONS = (
+    *("new.n > old.n", "new.n < old.n", "!(old.m > 0)", "has(new.m)"),
+    *("before.n >= new.n", "!(before.n > 0)", "customer.n >= 1"),
+)
+"""What is asked where a change opens, and at the due time."""
 UNTIL = (START + timedelta(days=9, milliseconds=1)).isoformat()
 IDENTIFIERS = {"user_id": "u", "email": "u@example.org", "phone": "+33639981234", "device": "d"}
 
@@ -37,13 +43,15 @@ def _sometimes(draw: st.DrawFn, among: int = 3) -> bool:
 
 
 @st.composite
-def patterns(draw: st.DrawFn, *, opened: bool = False) -> Raw:
-    """Draw a pattern; with `opened`, its condition may compare with the opening event."""
+def patterns(draw: st.DrawFn, *, opened: bool = False, change: bool = False) -> Raw:
+    """Draw a pattern; its condition may compare with the opening event (`opened`), and with what changed (`change`)."""
     types = draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=2, unique=True))
     pattern: Raw = {"event": types if len(types) > 1 else types[0]}
     conditions = ["event.n >= 1", "event.n != 1", "!(event.n > 0)", "has(event.n)", "event.n == 'x'"]
     if opened:
         conditions.append("event.n >= opened.n")
+    if change:
+        conditions += ["event.n >= old.n", "event.n == new.n", "event.n <= before.n"]
     if _sometimes(draw):
         pattern["if"] = draw(st.sampled_from(conditions))
     return pattern
@@ -69,14 +77,32 @@ def openings(draw: st.DrawFn, *, keyed: bool) -> Raw:
 
 
 @st.composite
-def rules(draw: st.DrawFn, name: str = "r", priority: int = 0) -> Raw:
-    """Draw a rule of the whole language, `near` and `reference` aside."""
+def reference_openings(draw: st.DrawFn, *, keyed: bool) -> Raw:
+    """Draw `opens` of a rule that opens on reference data: items are named by `k`, what is looked at is `n`."""
+    before = draw(patterns())
+    opens: Raw = {
+        "reference": draw(st.sampled_from(("product.n", "product.n", "product.n", "product.m"))),
+        "event_before": before if "if" in before or draw(st.booleans()) else before["event"],
+        "match": "k",
+    }
+    if _sometimes(draw):
+        opens["if"] = draw(st.sampled_from(CHANGE_CONDITIONS))
+    if not keyed and _sometimes(draw):
+        opens["quiet_before"] = draw(patterns()) | {"for": "90s", "and_before": draw(st.booleans())}
+    return opens
+
+
+@st.composite
+def rules(draw: st.DrawFn, name: str = "r", priority: int = 0, *, reference: bool = False) -> Raw:
+    """Draw a rule of the whole language, `near` aside; with `reference`, one that opens on reference data."""
     keyed = draw(st.booleans())
     rule: Raw = {"name": name, "channel": ["email", "push"], "priority": priority}
     if keyed:
         rule["key"] = "k"
-    special = draw(st.sampled_from(("", "", "", "repeat", "then", "due_at", "every")))
-    rule["opens"] = draw(openings(keyed=keyed))
+    special = draw(
+        st.sampled_from(("", "", "", "repeat", "then", "due_at", *([] if reference else ["every"])))
+    )
+    rule["opens"] = draw(reference_openings(keyed=keyed) if reference else openings(keyed=keyed))
     if special == "every":
         step = draw(patterns())
         rule["opens"] = {"sequence": [step] * draw(st.integers(2, 3)), "every": True}
@@ -87,12 +113,12 @@ def rules(draw: st.DrawFn, name: str = "r", priority: int = 0) -> Raw:
     if special == "repeat":
         rule |= {"repeat": draw(LONG), "repeat_within": draw(LONG)}
     if special == "then":
-        rule["then"] = draw(patterns(opened=True))
+        rule["then"] = draw(patterns(opened=True, change=reference))
     if special or draw(st.booleans()):
         rule["instances"] = "per_event"
     elif draw(st.booleans()):
-        rule["keeps_open"] = draw(patterns(opened=True))
-    return rule | draw(conditions_and_limits(keyed=keyed))
+        rule["keeps_open"] = draw(patterns(opened=True, change=reference))
+    return rule | draw(conditions_and_limits(keyed=keyed, change=reference))
 
 
 @st.composite
@@ -113,13 +139,15 @@ def due_times(draw: st.DrawFn) -> Raw:
 
 
 @st.composite
-def conditions_and_limits(draw: st.DrawFn, *, keyed: bool) -> Raw:
+def conditions_and_limits(draw: st.DrawFn, *, keyed: bool, change: bool = False) -> Raw:
     """Draw what closes a rule, what it is judged by, and how often it may be sent."""
     found: Raw = {}
     if draw(st.booleans()):
-        found["closes"] = draw(patterns(opened=True)) | ({"match": "k"} if draw(st.booleans()) else {})
+        found["closes"] = draw(patterns(opened=True, change=change))
+        found["closes"] |= {"match": "k"} if draw(st.booleans()) else {}
     if _sometimes(draw):
-        found["if"] = draw(st.sampled_from(("opened.n >= 1", "customer.n != 1", "!(customer.n > 0)")))
+        conditions = ("opened.n >= 1", "customer.n != 1", "!(customer.n > 0)")
+        found["if"] = draw(st.sampled_from((*conditions, *(CHANGE_CONDITIONS if change else ()))))
     if _sometimes(draw):
         found["at_most"] = {"times": draw(st.integers(1, 2))}
         found["at_most"] |= {"per": draw(LONG)} if draw(st.booleans()) else {}
@@ -160,17 +188,22 @@ def caps(draw: st.DrawFn) -> Raw:
 
 
 @st.composite
-def events(draw: st.DrawFn, number: int) -> Raw:
-    """Draw an event; its id has a place of its own among those of equal times."""
+def events(draw: st.DrawFn, number: int, before: tuple[str, ...] = ()) -> Raw:
+    """Draw an event; its id has a place of its own among those of equal times.
+
+    Most are of the types `before`, if there are any, and rather early; all of these name an item.
+    """
     minute = draw(MINUTE)
-    kind = draw(st.sampled_from((*TYPES, *TYPES, "Identify", "Consent Changed")))
+    kind = draw(st.sampled_from((*before * 4, *TYPES, *TYPES, "Identify", "Consent Changed")))
+    if kind in before and draw(st.booleans()):
+        minute //= 3
     properties: Raw = {}
     if kind == "Consent Changed":
         properties["consent"] = draw(st.booleans())
         properties |= draw(st.sampled_from(({}, {"purpose": "marketing"}, {"channel": "email"})))
     elif kind == "Identify" or draw(st.booleans()):
         properties["n"] = draw(st.integers(0, 2))
-    if kind in TYPES and draw(st.booleans()):
+    if kind in before or (kind in TYPES and draw(st.booleans())):
         properties["k"] = draw(st.sampled_from(KEYS))
     if kind in TYPES and draw(st.booleans()):
         properties["at"] = timestamp(minute + draw(st.integers(-1, 5)))
@@ -184,22 +217,66 @@ def events(draw: st.DrawFn, number: int) -> Raw:
     }
 
 
+def rows() -> st.SearchStrategy[Raw]:
+    """Draw fields of an item: what most rules look at, what few do, a time to be due at."""
+    at = st.integers(-1, MINUTES + 5).map(timestamp)
+    return st.fixed_dictionaries({"n": NUMBER}, optional={"m": NUMBER, "at": at})
+
+
 @st.composite
-def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False) -> World:
+def reference_changes(draw: st.DrawFn) -> Raw:
+    """Draw a word about an item: some of its fields, or that it is gone."""
+    said = {"gone": True} if _sometimes(draw, 8) else draw(rows())
+    if _sometimes(draw, 6):
+        said.pop("n", None)  # nothing is said of it: it stays
+    return {
+        "time": timestamp(draw(MINUTE)),
+        "reference_change": {"product": draw(st.sampled_from(KEYS))} | said,
+    }
+
+
+def _types_before(rule: Raw) -> list[str]:
+    """List the types of the events by which reference data concern a customer."""
+    before = rule["opens"].get("event_before", [])
+    found = before["event"] if isinstance(before, dict) else before
+    return [found] if isinstance(found, str) else found
+
+
+def is_change(arrival: Raw) -> bool:
+    """Tell whether something that arrives is a word about an item of reference data."""
+    return "reference_change" in arrival
+
+
+@st.composite
+def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False, reference: bool = False) -> World:
     """Draw a world: events in the order of their times, or, when `late`, in any order and with leaps of the clock.
 
     `plain`: without what depends on when a thing is found out: policy, consent, limits, closing events,
-    conditions.
+    conditions. `reference`: one rule at least opens on reference data, and these change among the events.
     """
     drawn = [
-        draw(rules(name, priority)) for name, priority in (("r", 1), ("s", 2))[: draw(st.integers(1, 2))]
+        draw(rules(name, priority, reference=reference and (name == "r" or draw(st.booleans()))))
+        for name, priority in (("r", 1), ("s", 2))[: draw(st.integers(1, 2))]
     ]
-    world: World = {"rules": drawn, "policy": {} if plain else draw(policies())}
-    count = draw(st.integers(1, 9))
+    world: World = {"rules": drawn, "policy": {} if plain else draw(policies()), "reference": {}}
+    count = draw(st.integers(4 if reference else 1, 9))
     numbers = draw(st.permutations(range(count)))
-    happened = [draw(events(number)) for number in numbers]
+    before = tuple(kind for rule in drawn for kind in _types_before(rule))
+    happened = [draw(events(number, before)) for number in numbers]
+    if reference:
+        known = draw(st.sampled_from((KEYS, KEYS, KEYS, ("k",), ())))
+        world["reference"] = {"products": [{"sku": item} | draw(rows()) for item in known]}
+        for change in draw(st.lists(reference_changes(), min_size=3, max_size=8)):
+            happened.insert(draw(st.integers(0, len(happened))), change)
     if not late:
-        happened.sort(key=lambda event: (datetime.fromisoformat(event["time"]), event["event_id"]))
+        early = draw(st.booleans())  # changes before the events of their time, or behind them
+        happened.sort(
+            key=lambda one: (
+                datetime.fromisoformat(one["time"]),
+                is_change(one) is not early,
+                one.get("event_id", ""),
+            )
+        )
     elif draw(st.booleans()):
         leaps = draw(st.lists(st.tuples(st.integers(0, count), MINUTE), max_size=3))
         for place, minute in leaps:

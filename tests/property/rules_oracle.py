@@ -4,7 +4,7 @@ It shares nothing with the code it judges but the conditions. Whenever an event 
 everything is folded again from nothing (rules_oracle_fold.py), compared with what has been sent, and what is
 due is judged. Where the texts can be read two ways, the case files say which reading this is ("ambiguous").
 
-Not covered: `near`, `opens.reference`, addresses, payloads, erasure.
+Not covered: `near`, addresses, payloads, erasure.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.property.rules_oracle_fold import Firing, Folder, Identity, closed, current
 from tests.property.rules_oracle_policy import Judge, Send
+from tests.property.rules_oracle_reference import Said, changes, said_by, said_first
 from tests.property.rules_oracle_texts import Happening, Raw, duration, instant, listed, upto
 from tests.property.rules_oracle_zones import quiet_until, zone_of
 
@@ -49,6 +50,7 @@ class Account:
         held: the end of the quiet hours that it waits for, if it does.
         reason: why it wasn't sent, if it was decided so.
         late: whether it was found late.
+        judged: the time as of which its `if` was judged, where it wasn't the due time: the end of a hold.
     """
 
     due: int
@@ -56,6 +58,7 @@ class Account:
     held: int | None = None
     reason: str | None = None
     late: bool = False
+    judged: int | None = None
 
 
 @dataclass
@@ -83,15 +86,19 @@ def answer(
 ) -> Answer:
     """Say what must be sent.
 
-    `arrivals` are a case's `events`: events, commands and moves of the clock, in order of arrival. `owners`
+    `arrivals` are a case's `events`: events, commands, changes of reference data and moves of the clock, in
+    order of arrival; `reference` is what there was before all of them. `owners`
     says whose the events are, after these arrivals; without it, they are all one customer's.
     """
     prices = {row["sku"]: row["price"] for row in (reference or {}).get("products", ()) if "price" in row}
     end = instant(until)
     world = _World(current(rules), policy or {}, Folder(policy or {}, prices, end), owners or one_customer)
+    world.said += said_first(reference or {})
     for arrival in arrivals:
         if "advance_to" in arrival:
             world.advance(instant(arrival["advance_to"]))
+        elif "reference_change" in arrival:
+            world.refer(arrival)
         else:
             world.arrive(arrival)
     world.advance(end)
@@ -131,6 +138,7 @@ class _World:
         self.rules, self.policy, self.folder, self.owners_of = rules, policy, folder, owners_of
         self.clock: int | None = None
         self.arrivals: list[Raw] = []
+        self.said: list[Said] = []
         self.owners: Owners = {}
         self.timelines: dict[Customer, list[Happening]] = {}
         self.wanted: dict[Identity, tuple[Customer, Firing]] = {}
@@ -152,6 +160,15 @@ class _World:
         if "event_id" in arrival and arrival["event_id"] in known:
             return
         self.arrivals.append(arrival)
+        self._catch_up()
+
+    def refer(self, arrival: Raw) -> None:
+        """Take in what is said of reference data, as an event is taken in."""
+        self.advance(instant(arrival["time"]))
+        self.said.append(said_by(arrival))
+        self._catch_up()
+
+    def _catch_up(self) -> None:
         self._fold_again()
         self._retract()
         self._settle_late()
@@ -165,11 +182,12 @@ class _World:
                 self.timelines.setdefault(owner, []).append(happening(arrival))
         for timeline in self.timelines.values():
             timeline.sort(key=lambda event: event.order)
+        changed = changes(self.said)
         self.wanted = {
             firing.identity: (customer, firing)
             for customer, timeline in self.timelines.items()
             for rule in self.rules
-            for firing in self.folder.fold(rule, timeline)
+            for firing in self.folder.fold(rule, timeline, changed)
         }
 
     def _waiting(self) -> dict[Identity, int]:
@@ -255,7 +273,8 @@ class _World:
         if account.send is not None or account.held is not None:
             return False
         if account.due == firing.due and account.reason == "condition":
-            return self.folder.judged(firing, self.timelines[customer], firing.due)
+            as_of = firing.due if account.judged is None else account.judged
+            return self.folder.judged(firing, self.timelines[customer], as_of)
         return account.due != firing.due
 
     def _judge_all(self, identities: Iterable[Identity], now: int) -> None:
@@ -269,7 +288,9 @@ class _World:
     def _turn(self, identity: Identity) -> tuple[Any, ...]:
         """Order what is due together; beyond the priority the texts leave it open."""
         firing = self.wanted[identity][1]
-        return (-firing.rule.get("priority", 0), firing.rule["name"], firing.opened.order, firing.number)
+        opened = firing.opened  # of two changes of a time, the one whose event before has the lesser id
+        priority, name = -firing.rule.get("priority", 0), firing.rule["name"]
+        return (priority, name, opened.time, opened.event_id, firing.number)
 
     def _judge(self, customer: Customer, firing: Firing, now: int, before: Sequence[Send]) -> None:
         """Judge one: "still justified -> consent -> suppression list -> quiet hours -> caps -> priority"."""
@@ -280,6 +301,8 @@ class _World:
             return
         if not self.folder.judged(firing, timeline, now):
             self._hold_back(firing, "condition", now)
+            if not late:
+                self.accounts[firing.identity].judged = now
             return
         judge = Judge(self.policy, customer, upto(timeline, now), firing, now)
         reason = judge.refusal()

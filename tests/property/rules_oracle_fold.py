@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.property.rules_oracle_policy import Judge
+from tests.property.rules_oracle_reference import opening_changes
 from tests.property.rules_oracle_texts import (
     Happening,
+    Order,
     Raw,
     as_key,
     cart,
+    customer,
     duration,
     fits,
     holds,
@@ -26,6 +29,8 @@ from tests.property.rules_oracle_zones import given_time, local_due, quiet_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tests.property.rules_oracle_reference import Changed, OpeningChange
 
 Identity = tuple[str, int, int, tuple[str, ...]]
 """A trigger's: rule, version, number of a repeat, evidence."""
@@ -46,13 +51,13 @@ class Firing:
 
     @property
     def opened(self) -> Happening:
-        """The opening event: of a sequence, the one that completes it."""
+        """The opening event: of a sequence, the one that completes it; a change of reference data is one too."""
         return self.evidence[-1]
 
     @property
     def identity(self) -> Identity:
         """What two folds that want the same message agree on."""
-        evidence = tuple(event.event_id for event in self.evidence)
+        evidence = tuple(name for event in self.evidence for name in event.evidence)
         return (self.rule["name"], self.rule.get("version", 1), self.number, evidence)
 
 
@@ -75,7 +80,7 @@ class _Instance:
 
     def seen(self) -> dict[str, Any]:
         """Return what the patterns of an open instance see beside the event."""
-        known = {"opened": dict(self.opened.properties)}
+        known = self.opened.shown
         return known if self.last is None else known | {"last": dict(self.last.properties)}
 
 
@@ -87,11 +92,12 @@ class Folder:
     prices: Mapping[str, float]
     horizon: int
 
-    def fold(self, rule: Raw, timeline: Sequence[Happening]) -> list[Firing]:
+    def fold(self, rule: Raw, timeline: Sequence[Happening], changed: Sequence[Changed] = ()) -> list[Firing]:
         """Return all that a rule wants to send up to the horizon, were nothing held back."""
-        run = _Run(self, rule, timeline, _openings(rule, timeline))
-        for place in range(len(timeline)):
-            run.take(place)
+        changes = opening_changes(rule, timeline, changed, self.prices)
+        run = _Run(self, rule, timeline, _openings(rule, timeline, changes))
+        for happening in sorted([*timeline, *changes], key=lambda one: one.order):
+            run.take(happening)
         run.pass_by(self.horizon + 1)
         return run.firings
 
@@ -99,10 +105,9 @@ class Folder:
         """Judge a rule's `if` with all events up to a time."""
         known = upto(timeline, time)
         opened = firing.opened
-        variables: dict[str, Any] = {
-            "opened": dict(opened.properties),
+        variables: dict[str, Any] = opened.shown | {
             "first": dict(firing.evidence[0].properties),
-            "customer": traits(known),
+            "customer": customer(known),
             "cart": cart(known, opened.properties.get("cart_id"), self.prices),
         }
         if firing.last is not None:
@@ -141,16 +146,16 @@ class _Run:
     """One fold of one rule over one timeline."""
 
     def __init__(
-        self, folder: Folder, rule: Raw, timeline: Sequence[Happening], openings: Mapping[str, list[Match]]
+        self, folder: Folder, rule: Raw, timeline: Sequence[Happening], openings: Mapping[Order, list[Match]]
     ) -> None:
         self.folder, self.rule, self.timeline, self.openings = folder, rule, timeline, openings
         self.per_event = rule.get("instances") == "per_event"
         self.open: list[_Instance] = []
         self.firings: list[Firing] = []
 
-    def take(self, place: int) -> None:
+    def take(self, event: Happening) -> None:
         """Take an event in: "one event closes, then keeps, then opens"; what came due before it has fired."""
-        event, known = self.timeline[place], self.timeline[: place + 1]
+        known = [one for one in self.timeline if one.order <= event.order]
         self.pass_by(event.time)
         self.open = [
             instance
@@ -160,7 +165,7 @@ class _Run:
         self._then(event)
         for instance in self.open:
             self._keep(instance, event)
-        for match in self.openings.get(event.event_id, ()):
+        for match in self.openings.get(event.order, ()):
             self._begin(match)
         for instance in self.open:
             self._set_local(instance, known)
@@ -258,19 +263,27 @@ class _Run:
             instance.due = local_due(due_at, instance.opened.time, zone)
 
 
-def _openings(rule: Raw, timeline: Sequence[Happening]) -> dict[str, list[Match]]:
-    """Return the opening events by id, each with its evidence; those outside of the active time don't count."""
+def _openings(
+    rule: Raw, timeline: Sequence[Happening], changes: Sequence[OpeningChange]
+) -> dict[Order, list[Match]]:
+    """Return the opening events, each with its evidence; those outside of the active time don't count."""
+    opens = rule["opens"]
+    if "reference" in opens:
+        return {
+            change.order: [(change,)]
+            for change in changes
+            if _active(rule, change) and _quiet(opens, change, upto(timeline, change.time))
+        }
     found = {}
     for place, event in enumerate(timeline):
-        opens = rule["opens"]
         if not _active(rule, event):
             continue
         if "sequence" in opens:
-            found[event.event_id] = [
+            found[event.order] = [
                 match for match in _matches(rule, timeline, key_of(rule, event)) if match[-1] is event
             ]
         elif _opens(opens, timeline, place):
-            found[event.event_id] = [(event,)]
+            found[event.order] = [(event,)]
     return found
 
 
@@ -289,6 +302,11 @@ def _opens(opens: Raw, timeline: Sequence[Happening], place: int) -> bool:
         return False
     if opens.get("first") and any(fits(opens, other, {}) for other in before):
         return False
+    return _quiet(opens, event, before)
+
+
+def _quiet(opens: Raw, event: Happening, before: Sequence[Happening]) -> bool:
+    """Tell whether `quiet_before` lets an event open."""
     quiet = opens.get("quiet_before")
     if quiet is None:
         return True

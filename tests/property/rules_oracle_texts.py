@@ -39,6 +39,16 @@ class Happening:
         """Events at equal times are ordered by event id."""
         return (self.time, self.event_id)
 
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What a trigger that rests on it is told by."""
+        return (self.event_id,)
+
+    @property
+    def shown(self) -> Raw:
+        """What patterns and conditions see of it once it has opened."""
+        return {"opened": dict(self.properties)}
+
 
 def instant(text: str) -> int:
     """Return an ISO 8601 time in ms; without an offset it is UTC."""
@@ -113,6 +123,22 @@ def traits(timeline: Iterable[Happening]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
+def customer(timeline: Iterable[Happening]) -> dict[str, Any]:
+    """Return a customer: "profile and traits". Of the profile the oracle knows the wish list alone.
+
+    What is bought stays on it; it is on a list of its own where the event names one.
+    """
+    wishes: set[tuple[str, str]] = set()
+    seen = list(timeline)
+    for event in seen:
+        sku, listed_in = (as_key(event.properties.get(name)) for name in ("sku", "wishlist_id"))
+        if event.type == "Product Added to Wishlist" and sku:
+            wishes.add((sku, listed_in))
+        elif event.type in ("Product Removed from Wishlist", "Wishlist Product Added to Cart"):
+            wishes = {wish for wish in wishes if wish[0] != sku or listed_in not in ("", wish[1])}
+    return {"wishlist": sorted({sku for sku, _ in wishes})} | traits(seen)
+
+
 def cart(timeline: Iterable[Happening], cart_id: Any, prices: Mapping[str, float]) -> dict[str, Any]:
     """Return the basket `cart_id`, or all of them where there is none.
 
@@ -136,8 +162,12 @@ def cart(timeline: Iterable[Happening], cart_id: Any, prices: Mapping[str, float
             if line[0] <= 0:
                 del lines[basket, sku]
     wanted = as_key(cart_id)
-    held = [line for (basket, _), line in lines.items() if wanted in ("", basket)]
-    return {"value": round(sum((line[1] for line in held), 0.0), 4), "items": sum(line[0] for line in held)}
+    held = {place: line for place, line in lines.items() if wanted in ("", place[0])}
+    return {
+        "value": round(sum((line[1] for line in held.values()), 0.0), 4),
+        "items": sum(line[0] for line in held.values()),
+        "products": [{"item": sku, "quantity": line[0]} for (_, sku), line in held.items()],
+    }
 
 
 def upto(timeline: Sequence[Happening], time: int) -> list[Happening]:

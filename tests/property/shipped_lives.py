@@ -1,11 +1,12 @@
 """Lives that are about one or two of the shipped rules: the events that open, keep open and close these.
 
-And a second reading of each rule's `closes`, in Python, from the descriptions in `schemas/rules`.
+And a second reading, in Python, from the descriptions in `schemas/rules`: of each rule's `closes`, and of what the
+rules that open on reference data want.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import schemas
 from stream_app.domain.folding import FoldLimits
+from stream_app.domain.reference import Said
 from stream_app.domain.rules import RuleBook, SendingPolicy, load_rule
 from stream_app.domain.rules.sending import Cap, QuietHours
 from tests.property.examples import search
@@ -52,25 +54,33 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "coupon": st.just("TEN"),
     "consent": st.booleans(),
     "timezone": st.sampled_from(("Europe/Paris", "America/New_York", "Pacific/Auckland")),
+    "latitude": st.sampled_from((45.7650, 45.7650, 45.8)),
+    "longitude": st.just(4.8357),
+    "store_id": st.sampled_from(("s1", "s2")),
+    "till_id": st.just("t1"),
 }
 NAMED: dict[str, tuple[str, ...]] = {
     "abandoned_browse": ("sku", "cart_id", "price"),
     "abandoned_cart": ("cart_id", "sku", "price"),
+    "back_in_stock": ("sku", "cart_id"),
     "birthday": ("birthday",),
     "checkout_offer": ("first_name", "coupon"),
     "click_and_collect_ready": ("order_id",),
     "click_and_collect_waiting": ("order_id",),
     "loyalty_tier_reached": ("tier", "change"),
+    "near_store_offer": ("latitude", "longitude", "store_id", "till_id", "sku", "cart_id"),
     "post_purchase_follow_up": ("order_id",),
+    "price_drop": ("sku", "cart_id"),
     "service_recovery": ("case_id", "rating"),
     "showrooming": ("sku", "products"),
+    "store_pickup_ready": ("order_id",),
     "webrooming": ("sku", "products", "order_id"),
     "welcome": (),
     "win_back": (),
     "wishlist_reminder": ("sku", "products"),
 }
 """What each rule asks of its events."""
-SURELY = frozenset({"change", "sku", "products", "price", "birthday"})
+SURELY = frozenset({"change", "sku", "products", "price", "birthday", "latitude", "longitude"})
 """Without these few rules have anything to do."""
 ANYWHERE = ("web", "store", "app")
 CHANNELS = {"Order Completed": ("store", "store", "web"), "Product Viewed": ("web", "web", "app")}
@@ -85,13 +95,20 @@ def acts(names: list[str]) -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]
     for name in names:
         rule = RULES[name]
         opening = [kind for pattern in rule.opens.patterns for kind in sorted(pattern.event)]
+        if rule.opens.reference is not None:
+            opening = sorted(rule.opens.reference.before.event)
+        if rule.near is not None:
+            opening = ["Screen Viewed", "Product Added to Wishlist"]
         closing = sorted(rule.closes.event) if rule.closes is not None else []
         kinds += 3 * (opening or ["Identify"]) + 2 * closing
         kinds += sorted({kind for pattern in rule.patterns() for kind in pattern.event})
+        if rule.opens.reference is not None and rule.uses("cart"):
+            kinds += ["Product Removed", "Product Removed from Wishlist", "Cart Emptied", "Order Completed"]
     fields = {field for name in names for field in NAMED[name]}
+    surely = SURELY | {REFERENCE[name].match for name in names if name in REFERENCE}
     properties = st.fixed_dictionaries(
-        {field: VALUES[field] for field in sorted(fields & SURELY)},
-        optional={field: VALUES[field] for field in sorted({*fields, "timezone", "consent"} - SURELY)},
+        {field: VALUES[field] for field in sorted(fields & surely)},
+        optional={field: VALUES[field] for field in sorted({*fields, "timezone", "consent"} - surely)},
     )
     common = ("Identify", "Consent Changed", "Signed In")
     kind = st.sampled_from((*kinds, *kinds, *common))
@@ -104,7 +121,75 @@ def shipped_lives(draw: st.DrawFn, about: str | None = None) -> list[Input]:
     """Draw a life about one rule, or about one or two of any."""
     some = st.lists(st.sampled_from(sorted(RULES)), min_size=1, max_size=2, unique=True)
     names = draw(some) if about is None else [about]
-    return draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14))
+    if REFERENCE.keys().isdisjoint(names):
+        life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14))
+        return [*KNOWN, *life] if any(RULES[name].near for name in names) else life
+    changes = st.one_of([words(name) for name in names if name in REFERENCE])
+    life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14, changes=changes))
+    return [*KNOWN, *life]
+
+
+# -- what reference data open --------------------------------------------------------------------------------
+
+
+class Wanted(NamedTuple):
+    """What a rule that opens on reference data wants.
+
+    Attributes:
+        kind: what its items are.
+        before: the events by which an item concerns a customer.
+        match: the property of these that names it.
+        holds: tells whether it wants a change, of the rows before and after.
+    """
+
+    kind: str
+    before: tuple[str, ...]
+    match: str
+    holds: Callable[[dict[str, Any], dict[str, Any]], bool]
+
+
+_WISHED = ("Product Added to Wishlist", "Product Added", "Wishlist Product Added to Cart")
+REFERENCE = {
+    "price_drop": Wanted(
+        "product", _WISHED, "sku", lambda old, new: new.get("price", 1e9) <= old.get("price", 0) * 0.95
+    ),
+    "back_in_stock": Wanted(
+        "product", _WISHED, "sku", lambda old, new: old.get("stock", 1) <= 0 < new.get("stock", 0)
+    ),
+    "store_pickup_ready": Wanted(
+        "order",
+        ("Order Completed",),
+        "order_id",
+        lambda old, new: "state" in old and old["state"] != new.get("state") == "ready_for_pickup",
+    ),
+}
+SAID: dict[str, st.SearchStrategy[Any]] = {
+    "price_drop": st.fixed_dictionaries({"price": st.sampled_from((9.5, 10.0, 20.0, 40.0))}),
+    "back_in_stock": st.fixed_dictionaries({"stock": st.sampled_from((0, 3))}),
+    "store_pickup_ready": st.fixed_dictionaries(
+        {"state": st.sampled_from(("picked", "ready_for_pickup", "ready_for_pickup"))}
+    ),
+}
+"""What is said of the items that each rule looks at."""
+
+
+def words(name: str) -> st.SearchStrategy[tuple[str, str, dict[str, Any] | None]]:
+    """Draw what is said of reference data about a rule; now and then, that an item is gone."""
+    wanted = REFERENCE[name]
+    return st.tuples(st.just(wanted.kind), VALUES[wanted.match], st.one_of([SAID[name]] * 8 + [st.none()]))
+
+
+KNOWN = [
+    Input(START - DAY, Said(kind, item, START - DAY, dict(fields)))
+    for kind, item, fields in (
+        ("product", "A", {"price": 40.0, "stock": 0}),
+        ("product", "B", {"price": 20.0, "stock": 3}),
+        ("order", "o1", {"state": "paid"}),
+        ("order", "o2", {"state": "paid"}),
+        ("store", "s1", {"latitude": 45.764, "longitude": 4.8357, "hours": "24/7"}),
+    )
+]
+"""What is there before a life begins."""
 
 
 # -- what closes ---------------------------------------------------------------------------------------------
@@ -144,7 +229,19 @@ def _put_right(opened: Event, event: Event) -> bool:
 
 
 _COLLECTED = _matching("order_id", "Order Collected", "Order Cancelled", "Order Refunded")
+
+
+def _in_the_shop(_: Event, event: Event) -> bool:
+    return event.type in {"Order Completed", "Till Opened"} and event.properties.get("store_id", "s1") == "s1"
+
+
 CLOSES: dict[str, Callable[[Event, Event], bool]] = {
+    "near_store_offer": _in_the_shop,
+    "back_in_stock": _any(),
+    "price_drop": _any(),
+    "store_pickup_ready": _matching(
+        "order_id", "Order Ready for Pickup", "Order Collected", "Order Cancelled", "Order Refunded"
+    ),
     "abandoned_browse": _any(
         "Product Added",
         "Product Added to Wishlist",
@@ -172,11 +269,13 @@ CLOSES: dict[str, Callable[[Event, Event], bool]] = {
 }
 
 
-def finds_fault(check: Callable[[list[Input], RuleBook, FoldLimits], object]) -> None:
-    """Look for a life that a check fails on; fail if there is none among a thousand."""
+def finds_fault(
+    check: Callable[[list[Input], RuleBook, FoldLimits], object], about: str | None = None
+) -> None:
+    """Look for a life (about one rule) that a check fails on; fail if there is none among a thousand."""
 
     @search(1_000)
-    @given(shipped_lives(), st.sampled_from(BOOKS), LIMITS)
+    @given(shipped_lives(about), st.sampled_from(BOOKS), LIMITS)
     def wanted(life: list[Input], book: RuleBook, folding: FoldLimits) -> None:
         check(life, book, folding)
 

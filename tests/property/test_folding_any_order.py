@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.event import Event
-    from stream_app.domain.profile import Profile
+    from stream_app.domain.profile import Place, Profile
     from stream_app.domain.rules import Decision
     from tests.property.identity_rest import Given
 
@@ -64,7 +64,7 @@ class Diary(NoRules):
         customer.rules = self._written(customer.rules or [], event)
         return True
 
-    def begin(self, customer: Customer, kept: bytes | None) -> Any:
+    def begin(self, customer: Customer, kept: bytes | None, since: Place) -> Any:
         return [] if kept is None else msgspec.msgpack.decode(kept)
 
     def before_step(self, fold: Any, event: Event, profile: Profile) -> None: ...

@@ -133,6 +133,8 @@ PLANTS = [
     lets_go_of_what_quiet_hours_hold,
     lets_go_of_what_is_yet_to_come,
 ]
+ABOUT = {stands_for_ever: "abandoned_browse"}
+"""With a rule by which it is seen soon, where most rules don't show it."""
 
 
 @pytest.mark.parametrize("plant", PLANTS)
@@ -140,7 +142,7 @@ def test_a_planted_bug_is_caught(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    finds_fault(check)
+    finds_fault(check, ABOUT.get(plant))
 
 
 @pytest.mark.parametrize("plant", [forgets_in_checkpoints, stands_no_more_after_a_checkpoint])

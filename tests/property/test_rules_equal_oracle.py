@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from stream_app.domain.rules import Action
+from stream_app.agents.rules import Rules
+from stream_app.domain import reference
+from stream_app.domain.reference import References, Taken
+from stream_app.domain.rules import Action, applying, changes
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
@@ -33,7 +37,7 @@ def played(world: World) -> list[Outcome]:
 
 
 def told(world: World) -> Answer:
-    return answer(world["rules"], world["events"], world["until"], world["policy"])
+    return answer(world["rules"], world["events"], world["until"], world["policy"], world["reference"])
 
 
 def check_on_time(world: World) -> None:
@@ -65,9 +69,13 @@ def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -
     check_on_time(world)
 
 
-@examples(200)
-@given(worlds(late=True, plain=True))
-def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> None:
+@examples(600)
+@given(worlds(reference=True))
+def test_on_time_what_reference_data_open_is_the_oracles_too(world: World) -> None:
+    check_on_time(world)
+
+
+def check_what_is_left(world: World) -> None:
     last = {
         one.decision.trigger_id: one.decision
         for one in played(world)
@@ -79,8 +87,20 @@ def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> No
     )
 
 
+@examples(200)
+@given(worlds(late=True, plain=True))
+def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> None:
+    check_what_is_left(world)
+
+
+@examples(600)
+@given(worlds(late=True, plain=True, reference=True))
+def test_in_any_order_what_is_left_of_what_reference_data_open_is_the_oracles_too(world: World) -> None:
+    check_what_is_left(world)
+
+
 @examples(150)
-@given(worlds(late=True))
+@given(st.one_of(worlds(late=True), worlds(late=True, reference=True)))
 def test_messages_alternate_and_no_reason_is_told_twice(world: World) -> None:
     said: dict[str, str] = {}
     reasons: list[Any] = []
@@ -130,4 +150,141 @@ def test_a_planted_bug_is_caught(plant: Any, monkeypatch: pytest.MonkeyPatch) ->
         check_on_time(world)
 
     with pytest.raises((AssertionError, IndexError)):
+        wanted()
+
+
+# -- planted bugs of reference data --------------------------------------------------------------------------
+
+
+def takes_a_first_value_for_a_change(patch: pytest.MonkeyPatch) -> None:
+    def wrong(rule: Any, change: Any) -> bool:
+        old, new = change.old.get(rule.field), change.new.get(rule.field)
+        return rule.kind == change.kind and new is not None and old != new
+
+    patch.setattr(changes, "looks_at", wrong)
+
+
+def takes_the_same_value_for_a_change(patch: pytest.MonkeyPatch) -> None:
+    def wrong(rule: Any, change: Any) -> bool:
+        return rule.kind == change.kind and None not in (
+            change.old.get(rule.field),
+            change.new.get(rule.field),
+        )
+
+    patch.setattr(changes, "looks_at", wrong)
+
+
+def looks_at_any_field(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(changes, "looks_at", lambda rule, change: rule.kind == change.kind and bool(change.old))
+
+
+def asks_for_nothing_where_a_change_opens(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(changes, "_fits", lambda *_: True)
+
+
+def keeps_the_first_event_before(patch: pytest.MonkeyPatch) -> None:
+    watch = applying._watch
+
+    def wrong(plan: Any, step: Any) -> None:
+        known = dict(step.state.before.get(plan.id, {}))
+        watch(plan, step)
+        step.state.before.get(plan.id, {}).update(known)
+
+    patch.setattr(applying, "_watch", wrong)
+
+
+def wants_the_event_before_to_be_earlier(patch: pytest.MonkeyPatch) -> None:
+    apply_change = changes.apply_change
+
+    def wrong(world: Any, plan: Any, state: Any, change: Any, profile: Any) -> None:
+        before = state.before.get(plan.id, {}).get(change.item)
+        if before is not None and before.event.time < change.time:
+            apply_change(world, plan, state, change, profile)
+
+    patch.setattr("stream_app.domain.rules.fold.apply_change", wrong)
+
+
+def forgets_fields_that_are_not_named(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reference, "_after", lambda _, said: {name: value for name, value in said.items() if name})
+
+
+def does_not_hear_that_an_item_is_gone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reference, "_after", lambda old, said: old | {k: v for k, v in said.items() if k})
+
+
+def mistakes_the_new_row_for_the_old(patch: pytest.MonkeyPatch) -> None:
+    revised = changes.Revised
+    patch.setattr(changes, "Revised", lambda _, new, before: revised(new, new, before))
+
+
+def opens_where_it_was_not_quiet_before(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(changes, "counts", lambda *_: True)
+
+
+def spreads_no_correction(patch: pytest.MonkeyPatch) -> None:
+    take = References.take
+
+    def wrong(self: References, said: Any) -> Taken:
+        taken = take(self, said)
+        return Taken.NEWS if taken is Taken.CORRECTION else taken
+
+    patch.setattr(References, "take", wrong)
+
+
+def tells_triggers_by_the_change_alone(patch: pytest.MonkeyPatch) -> None:
+    open_instance = changes.open_instance
+
+    def wrong(plan: Any, step: Any, opening: Any, kept: Any) -> None:
+        opening.evidence = opening.evidence[:1]
+        open_instance(plan, step, opening, kept)
+
+    patch.setattr(changes, "open_instance", wrong)
+
+
+def tells_triggers_by_the_event_before_alone(patch: pytest.MonkeyPatch) -> None:
+    open_instance = changes.open_instance
+
+    def wrong(plan: Any, step: Any, opening: Any, kept: Any) -> None:
+        opening.evidence = opening.evidence[1:]
+        open_instance(plan, step, opening, kept)
+
+    patch.setattr(changes, "open_instance", wrong)
+
+
+def takes_a_late_change_as_if_it_came_in_order(patch: pytest.MonkeyPatch) -> None:
+    def wrong(self: Rules, customer: Any, change: Any) -> bool:
+        self._revise(self._row(customer).state, None, change, customer.profile)
+        return True
+
+    patch.setattr(Rules, "on_change", wrong)
+
+
+IN_ORDER = [
+    takes_a_first_value_for_a_change,
+    takes_the_same_value_for_a_change,
+    looks_at_any_field,
+    asks_for_nothing_where_a_change_opens,
+    keeps_the_first_event_before,
+    wants_the_event_before_to_be_earlier,
+    forgets_fields_that_are_not_named,
+    does_not_hear_that_an_item_is_gone,
+    mistakes_the_new_row_for_the_old,
+    opens_where_it_was_not_quiet_before,
+    spreads_no_correction,
+    tells_triggers_by_the_event_before_alone,
+]
+LATE = [tells_triggers_by_the_change_alone, takes_a_late_change_as_if_it_came_in_order]
+
+
+@pytest.mark.parametrize("plant", [*IN_ORDER, *LATE])
+def test_a_bug_in_what_reference_data_open_is_caught(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    late = plant in LATE
+
+    @search(3_000)
+    @given(worlds(reference=True, late=late, plain=late))
+    def wanted(world: World) -> None:
+        (check_what_is_left if late else check_on_time)(world)
+
+    with pytest.raises(AssertionError):
         wanted()

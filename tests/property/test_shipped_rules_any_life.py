@@ -1,7 +1,8 @@
 """Shipped rules: what late events, merges, splits and erasures leave of a fold is what folding from scratch gives.
 
 The deployment folds step by step, goes on from checkpoints, and moves what was sent along with events. After every
-input each customer's fold and profile are held against those of its timeline as it stands, folded at once.
+input each customer's fold and profile are held against those of its timeline as it stands, folded at once, with all
+that was said of reference data.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,17 +22,24 @@ from stream_app.domain.customer import Customer, Customers
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits, Folds
 from stream_app.domain.profile import END, Profile, apply
+from stream_app.domain.reference import Ahead
+from stream_app.domain.rules import RulesState
+from stream_app.domain.rules.changes import Change
+from stream_app.domain.rules.state import merged
 from tests.property.folds import is_that_of_the_timeline
 from tests.property.lived_worlds import HOUR, MINUTE, ONE, Input, play
+from tests.property.rules_oracle_reference import BEHIND_ALL, changes
 from tests.property.shipped_lives import AFTER, BOOKS, LIMITS, RULES, START, finds_fault, shipped_lives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stream_app.domain.rules import RuleBook
+    from stream_app.domain.reference import Said
+    from stream_app.domain.rules import Ledger, RuleBook
+    from tests.property.rules_oracle_reference import Changed
 
 
-def is_folded(customer: Customer, book: RuleBook) -> int:
+def is_folded(customer: Customer, book: RuleBook, said: Sequence[Said], clock: int) -> int:
     """Hold a customer against its timeline; return how many instances are open or due."""
     assert customer.settled
     events = list(customer.history())
@@ -42,8 +51,38 @@ def is_folded(customer: Customer, book: RuleBook) -> int:
     for event in events:
         apply(profile, event)
     assert customer.profile == profile
-    is_that_of_the_timeline(state, book.refold(events, (state.ledger,)))
+    if said:
+        whole = refolded(book, events, changes(said), state.ledger)
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=RulesState)
+        for one in (
+            state,
+            whole,
+        ):  # a change that opens nothing may have been passed over: be due all the same
+            book.elapse(one, clock, profile)
+            one.revised = (0, "")
+    else:
+        whole = book.refold(events, (state.ledger,))
+    is_that_of_the_timeline(state, whole)
     return sum(map(len, state.open.values())) + sum(map(len, state.elapsed.values()))
+
+
+def refolded(
+    book: RuleBook, events: Sequence[Event], changed: Sequence[Changed], ledger: Ledger
+) -> RulesState:
+    """Fold a timeline from nothing, and each change of reference data behind the events of its time."""
+    state, profile = book.new_state(), Profile()
+    state.ledger = merged((ledger,))
+    steps = [(event.order, event) for event in events]
+    steps += [((one.time, BEHIND_ALL + one.item), Change(**vars(one))) for one in changed]
+    for (time, _), step in sorted(steps, key=lambda pair: pair[0]):
+        book.elapse(state, time, profile)
+        if isinstance(step, Change):
+            book.revise(state, step, profile)
+        else:
+            apply(profile, step)
+            book.step(state, step, profile)
+    book.watched.clear()
+    return state
 
 
 def check(life: Sequence[Input], book: RuleBook, folding: FoldLimits) -> Counter[str]:
@@ -51,7 +90,7 @@ def check(life: Sequence[Input], book: RuleBook, folding: FoldLimits) -> Counter
     seen: Counter[str] = Counter()
     for number, run in enumerate(play(book, life, AFTER, folding)):
         for customer in run.customers():
-            seen["instances"] += is_folded(customer, book)
+            seen["instances"] += is_folded(customer, book, run.said, run.clock)
         if number < len(life):
             what = life[number].what
             seen[getattr(what, "op", "late" if what.time < life[number].at else "in time")] += 1
@@ -138,3 +177,21 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     plant(monkeypatch)
     finds_fault(check)
+
+
+def folds_again_without_what_changed(patch: pytest.MonkeyPatch) -> None:
+    """Fold again, and forget what was said of reference data."""
+    patch.setattr(Ahead, "watch", lambda *_: None)
+
+
+def goes_on_without_what_changed(patch: pytest.MonkeyPatch) -> None:
+    """Go on from a checkpoint, and forget what was said of reference data since."""
+    patch.setattr(Ahead, "resume", lambda *_: None)
+
+
+@pytest.mark.parametrize("plant", [folds_again_without_what_changed, goes_on_without_what_changed])
+def test_a_planted_bug_of_reference_data_is_caught(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    finds_fault(check, "back_in_stock")

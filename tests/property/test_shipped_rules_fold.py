@@ -1,10 +1,14 @@
-"""The rules that ship, all at once: step by step gives what folding a whole timeline gives, and so do the triggers."""
+"""The rules that ship, all at once: step by step gives what folding a whole timeline gives, and so do the triggers.
+
+Reference data change among the events, in order, each change behind the events of its time.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,8 +16,12 @@ import schemas
 from stream_app.domain.event import Event
 from stream_app.domain.profile import Profile, apply
 from stream_app.domain.rules import Action, Decision, RuleBook, RulesState, SendingPolicy, load_rule
+from stream_app.domain.rules.changes import Change
 from stream_app.domain.rules.sending import QuietHours
-from tests.property.examples import examples
+from tests.property.examples import examples, search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HOUR = 3_600_000
 START = 20_000 * 24 * HOUR
@@ -36,12 +44,35 @@ PROPERTIES: dict[str, Any] = {
 }
 
 
+ROWS: dict[tuple[str, str], dict[str, Any]] = {
+    ("product", "A"): {"price": 120.0, "stock": 3},
+    ("product", "B"): {"price": 30.0, "stock": 0},
+    ("order", "o1"): {"state": "paid"},
+    ("order", "o2"): {"state": "paid"},
+}
+"""What there is before the first event."""
+FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "product": st.fixed_dictionaries(
+        {}, optional={"price": st.sampled_from([9.5, 30.0, 120.0]), "stock": st.sampled_from([0, 3])}
+    ),
+    "order": st.fixed_dictionaries({"state": st.sampled_from(["picked", "ready_for_pickup"])}),
+}
+
+
 @st.composite
-def timelines(draw: st.DrawFn) -> list[Event]:
-    """Draw events in order, hours and sometimes months apart."""
-    events, time = [], START
+def timelines(draw: st.DrawFn, *, changing: bool = False) -> list[Event | Change]:
+    """Draw events in order, hours and sometimes months apart; `changing`: and changes of reference data."""
+    events: list[Event | Change] = []
+    rows, time = dict(ROWS), START
     for number in range(draw(st.integers(1, 25))):
         time += draw(st.sampled_from([0, 1, HOUR // 2, HOUR, 24 * HOUR, 40 * 24 * HOUR]))
+        if changing and draw(st.booleans()):
+            kind, item = draw(st.sampled_from(sorted(ROWS)))
+            old = rows[kind, item]
+            rows[kind, item] = old | draw(FIELDS[kind])
+            events.append(Change(time, kind, item, old, rows[kind, item]))
+            time += 1  # events of this time were before it
+            continue
         names = draw(st.lists(st.sampled_from(sorted(PROPERTIES)), max_size=6, unique=True))
         properties = {name: draw(PROPERTIES[name]) for name in names}
         kind = draw(st.sampled_from([*TYPES, "Consent Changed", "Identify"]))
@@ -51,14 +82,25 @@ def timelines(draw: st.DrawFn) -> list[Event]:
     return events
 
 
-def stepped(book: RuleBook, events: list[Event], *, settle: bool) -> tuple[RulesState, list[Decision]]:
+def take(book: RuleBook, state: RulesState, step: Event | Change, profile: Profile) -> None:
+    """Fold what comes next."""
+    book.elapse(state, step.time, profile)
+    if isinstance(step, Change):
+        book.revise(state, step, profile)
+    else:
+        apply(profile, step)
+        book.step(state, step, profile)
+
+
+def stepped(
+    book: RuleBook, events: Sequence[Event | Change], *, settle: bool
+) -> tuple[RulesState, list[Decision]]:
     state, profile, decisions = book.new_state(), Profile(), []
-    for event in events:
+    for step in events:
         if settle:
-            decisions += book.settle(state, event.time, event.time - 1, profile)
-        book.elapse(state, event.time, profile)
-        apply(profile, event)
-        book.step(state, event, profile)
+            decisions += book.settle(state, step.time, step.time - 1, profile)
+        take(book, state, step, profile)
+    book.watched.clear()
     if settle:
         decisions += book.settle(state, START + 10_000 * 24 * HOUR, events[-1].time, profile)
     return state, decisions
@@ -78,24 +120,36 @@ def test_step_by_step_from_any_place_is_what_folding_all_again_gives(
 ) -> None:
     state, _ = stepped(book, events, settle=False)
     assert folded(state) == folded(book.refold(events))
+    goes_on_from_any_place(events, book, data)
+
+
+@examples(150)
+@given(timelines(changing=True), st.sampled_from(BOOKS), st.data())
+def test_reference_data_too_are_folded_on_from_any_place(
+    events: list[Event | Change], book: RuleBook, data: st.DataObject
+) -> None:
+    goes_on_from_any_place(events, book, data)
+
+
+def goes_on_from_any_place(events: Sequence[Event | Change], book: RuleBook, data: st.DataObject) -> None:
+    state, _ = stepped(book, events, settle=False)
     place = data.draw(st.integers(0, len(events)))
     before, _ = stepped(book, events[:place], settle=False)
     resumed = book.resume(book.keep(before))
     assert resumed is not None
     profile = Profile()
-    for number, event in enumerate(events):
-        if number >= place:
-            book.elapse(resumed, event.time, profile)
-        apply(profile, event)
-        if number >= place:
-            book.step(resumed, event, profile)
+    for step in events[:place]:
+        if not isinstance(step, Change):
+            apply(profile, step)
+    for step in events[place:]:
+        take(book, resumed, step, profile)
     assert folded(resumed) == folded(state)
 
 
-@examples(150)
-@given(timelines(), st.sampled_from(BOOKS))
+@examples(300)
+@given(st.one_of(timelines(), timelines(changing=True)), st.sampled_from(BOOKS))
 def test_on_time_nothing_is_retracted_and_nothing_is_sent_in_quiet_hours(
-    events: list[Event], book: RuleBook
+    events: list[Event | Change], book: RuleBook
 ) -> None:
     _, decisions = stepped(book, events, settle=True)
     for one in decisions:
@@ -103,3 +157,17 @@ def test_on_time_nothing_is_retracted_and_nothing_is_sent_in_quiet_hours(
         if one.action == Action.FIRE:
             zone = one.because.sending["time_zone"]
             assert book.policy.quiet_until(one.sent, zone) == one.sent
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in RULES if rule.opens.reference is not None])
+def test_each_rule_that_reference_data_open_fires(name: str) -> None:
+    """Else the tests above show nothing about it."""
+
+    @search(1_000)
+    @given(timelines(changing=True), st.sampled_from(BOOKS))
+    def none_fires(events: list[Event | Change], book: RuleBook) -> None:
+        _, decisions = stepped(book, events, settle=True)
+        assert name not in [one.rule for one in decisions if one.action == Action.FIRE]
+
+    with pytest.raises(AssertionError):
+        none_fires()

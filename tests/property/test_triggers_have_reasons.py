@@ -1,7 +1,8 @@
 """No trigger without its reason, none after its closing event is known, messages of one id alternate: shipped rules.
 
 Lives have late events, merges, splits and erasures. Each message is judged by what was known of its customer when it
-was published. `shipped_lives.CLOSES` is what calls a rule off, read from its description.
+was published. `shipped_lives.CLOSES` is what calls a rule off, read from its description, and `REFERENCE` which
+changes of reference data it wants.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.profile import END
 from stream_app.domain.rules import Action, RuleBook, applying, fold
+from stream_app.domain.rules import changes as changes_module
 from stream_app.domain.rules.decision import HeldBack, Retracted
 from stream_app.domain.rules.settle import _Settlement
 from tests.property.examples import search
 from tests.property.lived_worlds import DAY, ONE, Input, Made, played
-from tests.property.shipped_lives import AFTER, BOOKS, CLOSES, RULES, START, shipped_lives
+from tests.property.rules_oracle_reference import BEHIND_ALL, changes
+from tests.property.shipped_lives import AFTER, BOOKS, CLOSES, REFERENCE, RULES, START, shipped_lives
 from tests.property.test_rules_any_order import alternates, held_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers(1, 4))
 
@@ -34,13 +37,18 @@ LIMITS = st.builds(FoldLimits, st.integers(1, 6), st.integers(1, 3), st.integers
 def has_its_reason(one: Made) -> None:
     """The events that a fire rests on are the customer's, are what the rule wants, and make it due when it was."""
     decision, rule = one.decision, RULES[one.decision.rule]
-    for ref in decision.because.events:
-        event = one.sees(ref.event_id)
-        assert event is not None, f"it rests on {ref}, which isn't hers"
-        assert (event.time, event.type) == (ref.time, ref.type)
     refs = decision.because.events
     opened = next(ref for ref in refs if ref.role == "opened")
+    for ref in refs:
+        event = one.sees(ref.event_id)
+        assert event is not None, f"it rests on {ref}, which isn't hers"
+        if ref is opened and decision.rule in REFERENCE:
+            is_opened_by_a_change(one, ref.time)
+        else:
+            assert (event.time, event.type) == (ref.time, ref.type)
     assert opened.event_id == decision.opened_by
+    if rule.near is not None:
+        is_where_she_came(one, opened.event_id)
     steps = [ref.type for ref in refs if ref.role == "step"] + [opened.type]
     for kind, pattern in zip(steps, rule.opens.patterns, strict=False):
         assert kind in pattern.event
@@ -50,13 +58,62 @@ def has_its_reason(one: Made) -> None:
     assert decision.due <= decision.sent <= one.clock
 
 
+def is_opened_by_a_change(one: Made, time: int) -> None:
+    """What was said makes a change at that time, the rule wants it, and it concerns her by her latest event before."""
+    decision, wanted = one.decision, REFERENCE[one.decision.rule]
+    item = decision.key[0]
+    found = [
+        each for each in changes(one.said) if (each.kind, each.item, each.time) == (wanted.kind, item, time)
+    ]
+    assert [wanted.holds(each.old, each.new) for each in found] == [True], f"no such change: {found}"
+    before = [
+        event.event_id
+        for event in one.known
+        if event.type in wanted.before and event.time <= time and event.properties.get(wanted.match) == item
+    ]
+    assert decision.opened_by == before[-1]
+    if wanted.kind == "product":
+        assert item in wishes_and_baskets(event for event in one.known if event.time <= decision.sent)
+
+
+def is_where_she_came(one: Made, event_id: str) -> None:
+    """The event is a fix inside, reported by no till, and the fix before it, if there is one, is outside."""
+    fixes = [event for event in one.known if "latitude" in event.properties]
+    place = [event.event_id for event in fixes].index(event_id)
+    inside = [event.properties["latitude"] == 45.7650 for event in fixes]
+    assert inside[place]
+    assert not (place and inside[place - 1])
+    assert fixes[place].properties.keys().isdisjoint({"till_id", "order_id"})
+
+
+def wishes_and_baskets(events: Iterable[Event]) -> set[str]:
+    """Return what is on the wish list or in a basket, whichever; a basket is no more once it is ordered or emptied."""
+    wished, held = set[str](), Counter[tuple[str, str]]()
+    for event in events:
+        sku, cart = event.properties.get("sku", ""), event.properties.get("cart_id", "")
+        if event.type == "Product Added to Wishlist":
+            wished.add(sku)
+        elif event.type in {"Product Removed from Wishlist", "Wishlist Product Added to Cart"}:
+            wished.discard(sku)
+        if event.type in {"Product Added", "Wishlist Product Added to Cart"}:
+            held[cart, sku] += 1
+        elif event.type == "Product Removed" and held[cart, sku] > 0:
+            held[cart, sku] -= 1
+        elif event.type in {"Order Completed", "Cart Emptied"}:
+            held = Counter({place: count for place, count in held.items() if cart and place[0] != cart})
+    return wished | {sku for (_, sku), count in held.items() if count > 0}
+
+
 def is_still_open(one: Made) -> None:
     """No event that calls it off is known, of the time at which it is sent or before."""
     decision = one.decision
     opened = one.sees(decision.opened_by)
     assert opened is not None
+    begins = opened.order
+    if decision.rule in REFERENCE:  # the change opened it, behind all events of its time
+        begins = (next(ref.time for ref in decision.because.events if ref.role == "opened"), BEHIND_ALL)
     for event in one.known:
-        if opened.order < event.order and event.time <= decision.sent:
+        if begins < event.order and event.time <= decision.sent:
             assert not CLOSES[decision.rule](opened, event), f"{event} had closed it"
 
 
@@ -167,6 +224,23 @@ def doesnt_wait(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(applying, "_restart", wrong)
 
 
+def opens_on_any_change(patch: pytest.MonkeyPatch) -> None:
+    """Let every change of the field open, whatever the rule asks of it."""
+    patch.setattr(changes_module, "_fits", lambda *_: True)
+
+
+def keeps_the_first_event_before(patch: pytest.MonkeyPatch) -> None:
+    """Have the first event that names an item be the one before its changes."""
+    watch = applying._watch
+
+    def wrong(plan: Any, step: Any) -> None:
+        known = dict(step.state.before.get(plan.id, {}))
+        watch(plan, step)
+        step.state.before.get(plan.id, {}).update(known)
+
+    patch.setattr(applying, "_watch", wrong)
+
+
 PLANTS = {
     never_closes: "abandoned_cart",
     closes_what_is_open_alone: "click_and_collect_ready",
@@ -174,6 +248,8 @@ PLANTS = {
     forgets_when_folded_again: "post_purchase_follow_up",
     loses_what_another_sent: "post_purchase_follow_up",
     doesnt_wait: "win_back",
+    opens_on_any_change: "price_drop",
+    keeps_the_first_event_before: "store_pickup_ready",
 }
 """With a rule by which each is seen soon."""
 

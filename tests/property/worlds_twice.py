@@ -85,7 +85,7 @@ class LoggedRules(NoRules):
         self._note("decide", customer, stamp)
         customer.rules = [*(customer.rules or []), "decided"]
 
-    def begin(self, customer: Customer, kept: bytes | None) -> Any:
+    def begin(self, customer: Customer, kept: bytes | None, since: Place) -> Any:
         self._note("begin", customer, kept)
         return [] if kept is None else msgspec.msgpack.decode(kept)
 

@@ -89,7 +89,7 @@ def job(seed: int) -> Job:
         one.dispatcher,
         inputs,
         problems,
-        stamped=(*topics.channels.values(), topics.commands, topics.lookup, topics.components),
+        stamped=(*topics.inputs.values(), topics.commands, topics.lookup, topics.components),
         mode=TimeMode.WALL,
         tolerance_ms=TOLERANCE,
         until=BEGIN + 3_600_000,

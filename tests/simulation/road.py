@@ -78,6 +78,7 @@ class Deployment:
         """Take rules and segments other than the usual ones, or a live clock."""
         self.settings = Settings(
             channels=CHANNELS,
+            references=(),
             partitions=PARTITIONS,
             sending_policy=NO_POLICY,
             time=mode,
@@ -223,7 +224,7 @@ def _inputs(one: Deployment, said: list[Said], rnd: random.Random) -> list[Input
             topic, value = one.topics.commands, encode_command(what)
         inputs.append(Input(TP(topic, rnd.randrange(PARTITIONS)), key, value, (), at))
     end = START + END_MINUTE * MINUTE
-    for topic in one.topics.channels.values():
+    for topic in one.topics.inputs.values():
         for partition in range(PARTITIONS):
             mark = ((WATERMARK_HEADER, b"1"),)
             inputs.append(Input(TP(topic, partition), None, encode_marker(end), mark, end))

@@ -70,7 +70,7 @@ class Rules(NoRules):
         self.calls.append(("event", customer.key, event.event_id))
         return True
 
-    def begin(self, customer: Customer, kept: bytes | None) -> list[str]:
+    def begin(self, customer: Customer, kept: bytes | None, since: tuple[int, str]) -> list[str]:
         assert kept is None, "these timelines are too short for a checkpoint"
         return []
 

@@ -133,7 +133,7 @@ class Rules(NoRules):
         self._change(customer, "on_event", event.event_id)
         return True
 
-    def begin(self, customer: Customer, kept: bytes | None) -> list[str]:
+    def begin(self, customer: Customer, kept: bytes | None, since: tuple[int, str]) -> list[str]:
         self._calls.note("begin")
         return [] if kept is None else msgspec.msgpack.decode(kept)
 

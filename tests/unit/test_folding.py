@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.messages import Message, Topic
-    from stream_app.domain.profile import Profile
+    from stream_app.domain.profile import Place, Profile
 
 of = Labels(POLICY, KEY).of
 ANA, BEN, CEM = "user_id:ana", "user_id:ben", "user_id:cem"
@@ -47,7 +47,7 @@ class Counting(NoRules):
     def decide(self, customer: Customer, stamp: int) -> None:
         self.decided.append((customer.id, list(customer.rules), stamp))
 
-    def begin(self, customer: Customer, kept: bytes | None) -> Any:
+    def begin(self, customer: Customer, kept: bytes | None, since: Place) -> Any:
         fold = [0] if kept is None else msgspec.msgpack.decode(kept)
         self.begun.append((customer.id, fold[0]))
         return fold

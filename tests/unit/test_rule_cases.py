@@ -129,9 +129,12 @@ def test_the_catalogues_price_stands_in_for_one_that_no_event_named() -> None:
     for price, problems in ((5.0, 1), (80, 0)):
         products = {"products": [{"sku": properties["sku"], "price": price}]}
         assert len(check_case(unpriced | {"reference": products})) == problems, price
-    near = {"name": "x", "near": {"radius_m": 300}}
-    (problem,) = check_case(first() | {"reference": reference, "rules": [near]})
-    assert "rule x in the case:1:15: rule: `near` is not supported by this version" in problem
+
+
+def test_what_this_version_lacks_of_the_language_is_said() -> None:
+    windy = {"name": "x", "opens": {"event": "A"}, "if": "weather.wind > 5"}
+    (problem,) = check_case(first() | {"rules": [windy]})
+    assert "`weather` in this condition is not supported by this version" in problem
 
 
 def test_what_the_code_under_check_raises_is_a_finding() -> None:

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from stream_app.domain.rules import DueAt, RuleError, load_rule
 from stream_app.domain.rules.loader import FIELDS
+from stream_app.domain.rules.model import Near
 from stream_app.domain.rules.times import parse_duration, parse_instant
 
 SCHEMA: dict[str, Any] = json.loads((files("schemas") / "json" / "rule.schema.json").read_text("utf-8"))
@@ -69,9 +70,15 @@ payload: first.sku
 """
 
 
+PLACE = "name: place\nnear: {store: s1, radius_m: 150.5, on: stay, for: 10m, accuracy_m: 50}\n"
+
+
 def test_every_field_is_read() -> None:
     rule = load_rule(FULL)
-    assert set(yaml.safe_load(FULL)) | set(yaml.safe_load(OTHERS)) == FIELDS
+    read = set(yaml.safe_load(FULL)) | set(yaml.safe_load(OTHERS)) | set(yaml.safe_load(PLACE))
+    assert read == FIELDS
+    place = load_rule(PLACE)
+    assert (place.near, place.after) == (Near(150.5, "stay", "s1", 50.0), 10 * MINUTE)
     quiet = rule.opens.quiet
     assert quiet is not None
     assert (quiet.pattern.event, quiet.span, quiet.before) == ({"A", "B"}, 30 * 1440 * MINUTE, True)
@@ -123,7 +130,17 @@ BROKEN = [
     ("name: x\nopens: {sequence: [A, {if: event.a > 1}]}\n", 2, 23, "`event` is missing"),
     ("name: x\nopens: {event: A, within: 1h}\n", 2, 27, "`within` goes with `sequence`"),
     ("name: x\nopens: {event: A, profile: customer.a > 1}\n", 2, 8, "name one of"),
-    ("name: x\nopens: {reference: product.price}\n", 2, 9, "`reference` is not supported by this version"),
+    ("name: x\nopens: {reference: product.price}\n", 2, 8, "`event_before` is missing"),
+    ("name: x\nopens: {reference: product.price, event_before: A}\n", 2, 8, "`match` is missing"),
+    ("name: x\nopens: {reference: price, event_before: A, match: sku}\n", 2, 20, "like product.price"),
+    ("name: x\nopens: {reference: prduct.price, event_before: A, match: sku}\n", 2, 20, "there are campaign"),
+    ("name: x\nopens: {event: A, match: sku}\n", 2, 26, "`match` goes with `reference`"),
+    (
+        "name: x\nopens: {reference: product.price, event_before: A, match: sku, first: true}\n",
+        2,
+        71,
+        "`first` goes with `event` or `sequence`",
+    ),
     ("name: x\nopens: {event: A, quiet_before: {event: A}}\n", 2, 33, "`for` is missing"),
     ("name: x\nopens: {event: A}\nafter: 1h\ndue_at: {property: t}\n", 4, 9, "not together with `after`"),
     ("name: x\nopens: {event: A}\ndue_at: {days: 1}\n", 3, 9, "`local_time` is missing"),
@@ -145,9 +162,20 @@ BROKEN = [
     ("name: x\nopens: {event: A}\nrepeat_within: 1d\n", 3, 16, "there is no `repeat`"),
     ("name: x\nopens: {event: A}\nrepeat: 0s\n", 3, 9, "longer than 0"),
     ("name: x\nopens: {event: A}\ninstances: many\n", 3, 12, "per_key or per_event"),
-    ("name: x\nopens: {event: A}\nnear: {store: s}\n", 3, 1, "`near` is not supported by this version"),
+    ("name: x\nopens: {event: A}\nnear: {radius_m: 5}\n", 1, 1, "`near` instead of it, and not both"),
+    ("name: x\nnear: {store: s}\n", 2, 7, "`radius_m` is missing"),
+    ("name: x\nnear: {radius_m: 0}\n", 2, 18, "more than 0 and at most 200000 metres"),
+    ("name: x\nnear: {radius_m: 300000}\n", 2, 18, "more than 0 and at most 200000 metres"),
+    ("name: x\nnear: {radius_m: 5, on: pass}\n", 2, 25, "enter, exit or stay"),
+    ("name: x\nnear: {radius_m: 5, on: stay}\n", 2, 7, "`for` says how long a stay is"),
+    ("name: x\nnear: {radius_m: 5, for: 1m}\n", 2, 7, "`for` says how long a stay is"),
     ("name: x\n", 1, 1, "`opens` is missing"),
-    ("name: x\nopens: {if: event.a > 1}\n", 2, 8, "name one of `event`, `sequence` or `profile`"),
+    (
+        "name: x\nopens: {if: event.a > 1}\n",
+        2,
+        8,
+        "name one of `event`, `sequence`, `profile` or `reference`",
+    ),
     ("name: x\nname: y\nopens: {event: A}\n", 2, 1, "`name` is there twice"),
     ("name: a b\nopens: {event: A}\n", 1, 7, "name: letters"),
     ("name: x\nversion: two\nopens: {event: A}\n", 2, 10, "whole number"),
@@ -184,7 +212,15 @@ OF_CONDITIONS = [
     ("name: x\nopens: {event: A}\nif: cart.value > foo.bar\n", 3, 18, "no variable `foo` here"),
     ('name: x\nopens: {event: A}\nif: "cart.value > foo.bar"\n', 3, 19, "no variable `foo` here"),
     ("name: x\nopens: {event: A, if: opened.price > 1}\n", 2, 23, "no variable `opened` here"),
-    ("name: x\nopens: {event: A}\nif: store.open == true\n", 3, 5, "`store` in this condition is not"),
+    ("name: x\nopens: {event: A}\nif: stock.x > 1\n", 3, 5, "`stock` in this condition is not supported"),
+    (
+        "name: x\nopens: {reference: product.price, event_before: A, match: sku, if: event.a > 1}\n",
+        2,
+        68,
+        "no variable `event` here",
+    ),
+    ("name: x\nopens: {event: A}\nif: store.open\n", 3, 5, "no variable `store` here"),
+    ("name: x\nopens: {event: A}\nif: new.price > 1\n", 3, 5, "no variable `new` here"),
     ("name: x\nopens: {event: A}\nif: first.sku == 'A'\n", 3, 5, "no variable `first` here"),
     ("name: x\nopens: {event: A}\npayload: first.sku\n", 3, 10, "no `first.sku` to send"),
     ("name: x\nopens: {event: A}\nif: cart.value >> 1\n", 3, 17, "`>` is not expected here"),

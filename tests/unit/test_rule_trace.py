@@ -6,8 +6,12 @@ from typing import Any
 
 from stream_app.cli.rules_text import HELD_BACK, RETRACTED, decision_line, trace_lines, trace_object
 from stream_app.domain.event import Event
+from stream_app.domain.ports import ComponentTables
+from stream_app.domain.reference import References, Said
+from stream_app.domain.rows import customer_tables
 from stream_app.domain.rules import HeldBack, Retracted, RuleBook, load_rule
 from stream_app.domain.rules.trace import Effect, Trace, trace
+from stream_app.runs.in_memory import MemoryTable
 
 MINUTE = 60_000
 RULE = """
@@ -73,7 +77,7 @@ def test_what_came_due_says_how_it_was_judged() -> None:
 def test_what_never_opened_says_how_many_events_could_have() -> None:
     found = seen(event("a", 0, "Add", price=1), event("b", 1, "Look"))
     assert (found.events, found.openers, found.turns) == (2, 1, [])
-    assert trace_lines(found) == ["nothing ever opened it: of 2 events 1 are of a type that can"]
+    assert trace_lines(found) == ["nothing ever opened it: of 2 events, and what changed around them, 1 can"]
 
 
 def test_who_waits_for_an_event_after_the_silence_says_so() -> None:
@@ -91,3 +95,32 @@ def test_every_reason_has_words() -> None:
     assert "cap: a cap of the policy" in decision_line({**record, "reason": "cap"})
     assert "does not know" in decision_line({**record, "reason": "of a later version"})
     assert decision_line({**record, "reason": None}).endswith("key k  due 1970-01-01T00:00:00.000Z")
+
+
+def test_a_change_of_reference_data_that_opens_is_seen_where_it_belongs():
+    drop = """
+name: drop
+key: sku
+opens: {reference: product.price, event_before: Wished, match: sku, if: new.price < old.price}
+closes: {event: Bought}
+after: 1h
+"""
+    references = References(ComponentTables(**{spec.name: MemoryTable(spec) for spec in customer_tables()}))
+    for time, price in ((-MINUTE, 50.0), (10 * MINUTE, 60.0), (20 * MINUTE, 40.0)):
+        references.take(Said("product", "A", time, {"price": price}))
+    events = [
+        Event("w", 0, "web", "Wished", ("user_id:ana",), {"sku": "A"}, 0, ""),
+        Event("b", 30 * MINUTE, "web", "Bought", ("user_id:ana",), {}, 0, ""),
+    ]
+    found = trace(load_rule(drop), RuleBook([]), events, references)
+    assert (found.events, found.openers) == (2, 2)
+    assert [(turn.effect, turn.event.type, turn.event.time) for turn in found.turns] == [
+        (Effect.OPENED, "product.price", 20 * MINUTE),
+        (Effect.CLOSED, "Bought", 30 * MINUTE),
+    ]
+
+
+def test_a_fix_can_open_what_is_about_a_place():
+    near = load_rule("name: near\nnear: {radius_m: 100}\n")
+    fix = Event("f", 0, "app", "Seen", ("user_id:ana",), {"latitude": 48.85, "longitude": 2.35}, 0, "")
+    assert trace(near, RuleBook([]), [fix]).openers == 1

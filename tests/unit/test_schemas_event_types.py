@@ -13,7 +13,7 @@ from stream_app.domain.profile import NAMES
 
 RULES = schemas.files("rules", ".yaml")
 CASES = schemas.files("rules", ".cases.jsonl")
-CONTEXT = {"timezone", "latitude", "longitude"}
+CONTEXT = {"timezone", "latitude", "longitude", "accuracy_m"}
 """What a case writes among the properties, and an event has in its context."""
 
 

@@ -12,7 +12,7 @@ from stream_app.agents.in_force import Terms, Written
 from stream_app.agents.rules import Rules, RulesRow, ShadowRow
 from stream_app.domain.event import Event
 from stream_app.domain.keys import membership_of
-from stream_app.domain.profile import Profile
+from stream_app.domain.profile import BEGINNING, END, Profile
 from stream_app.domain.rules import RuleBook, Shadow, load_rule
 from stream_app.settings import Settings
 from tests.agents.road import Road, at, event
@@ -200,8 +200,11 @@ def rules_of(shadow: str | None) -> tuple[Rules, Any]:
     """Return rules with a shadow, and a customer of theirs who has put something into the basket."""
     book = RuleBook([load_rule(cart(1))])
     beside = None if shadow is None else Shadow([load_rule(shadow)], book)
-    rules, customer = Rules(Road().customer, book, lambda *_: None, beside), SimpleNamespace(rules=None)
-    fold = rules.begin(customer, None)
+    rules, customer = (
+        Rules(Road().customer, book, lambda *_: None, beside),
+        SimpleNamespace(rules=None, references=None),
+    )
+    fold = rules.begin(customer, None, BEGINNING)
     added = Event("e1", at(0), "web", "Product Added", ("user_id:ana",), BASKET, at(0), "here")
     rules.step(fold, added, Profile())
     customer.rules = RulesRow(fold.live, shadow=None if fold.beside is None else ShadowRow(fold.beside))
@@ -216,7 +219,7 @@ def test_without_a_shadow_a_kept_fold_is_that_of_the_live_rules_and_nothing_else
 def test_when_the_shadow_ends_the_live_rules_go_on_from_the_fold_that_was_kept_with_it():
     rules, customer = rules_of(cart(2))
     kept = rules.keep(rules.current(customer))
-    live, beside = rules_of(None)[0].begin(customer, kept)
+    live, beside, _ = rules_of(None)[0].begin(customer, kept, END)
     assert (live.open, beside) == (customer.rules.state.open, None)
     assert live.open
 
@@ -225,5 +228,5 @@ def test_when_the_shadow_ends_the_live_rules_go_on_from_the_fold_that_was_kept_w
 def test_a_fold_that_was_kept_without_the_shadow_of_now_is_not_gone_on_from(before):
     rules, customer = rules_of(before)
     kept = rules.keep(rules.current(customer))
-    assert rules.begin(customer, kept) is not None
-    assert rules_of(cart(2))[0].begin(customer, kept) is None
+    assert rules.begin(customer, kept, END) is not None
+    assert rules_of(cart(2))[0].begin(customer, kept, END) is None

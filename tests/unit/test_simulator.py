@@ -225,24 +225,28 @@ def test_a_simulation_of_nothing_is_refused(shoppers: int, days: int, start: int
 
 def test_an_account_says_once_what_its_holder_agreed_to_before_or_with_all_else_that_names_it():
     simulation = Simulation(1, shoppers=300, days=3, noise=QUIET)
-    owner, named, answered = simulation.truth.shopper_of, {}, {}
+    owner, named = simulation.truth.shopper_of, {}
+    answered: dict[str, dict[str, tuple[int, bool]]] = {"marketing": {}, "location": {}}
     for event in sorted(events(simulation), key=lambda event: event.time):
         account = {"user_id", "loyalty"} & set(event.identifiers)
         if event.type == "Consent Changed" and "channel" not in event.properties:
-            assert event.properties["purpose"] == "marketing"
+            of_purpose = answered[event.properties["purpose"]]
             assert set(event.identifiers) == account
-            assert owner[event.event_id] not in answered
-            answered[owner[event.event_id]] = (event.time, event.properties["consent"])
+            assert owner[event.event_id] not in of_purpose
+            of_purpose[owner[event.event_id]] = (event.time, event.properties["consent"])
         elif account and event.channel in {"app", "store"}:
             named.setdefault(owner[event.event_id], event.time)
-    assert set(named) <= set(answered)
-    assert all(answered[name][0] <= time for name, time in named.items())
-    assert 0.5 < sum(yes for _, yes in answered.values()) / len(answered) < 0.7
+    for purpose, least, most in (("marketing", 0.5, 0.7), ("location", 0.3, 0.5)):
+        answers = answered[purpose]
+        assert set(named) <= set(answers)
+        assert all(answers[name][0] <= time for name, time in named.items())
+        assert least < sum(yes for _, yes in answers.values()) / len(answers) < most
 
 
 def test_what_shoppers_agree_to_changes_nothing_else():
     def rest(agrees: float) -> list[ChannelEvent]:
-        simulation = Simulation(1, shoppers=100, days=2, habits=Habits(agrees=agrees))
+        habits = Habits(agrees=agrees, lets_follow=agrees)
+        simulation = Simulation(1, shoppers=100, days=2, habits=habits)
         return [event for event in events(simulation) if event.type != "Consent Changed"]
 
     assert rest(0.0) == rest(1.0)

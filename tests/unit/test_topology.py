@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream_app.app import _stages, in_force_of, load_policy, load_rules, load_segments
+from stream_app.domain.reference import KEPT_MS
 from stream_app.engine.watermark import TimeMode
 from stream_app.errors import UserError
 from stream_app.settings import Settings
@@ -23,7 +24,7 @@ def test_commands_are_kept_for_ever_and_dated_by_the_broker():
 
 def test_what_a_replay_reads_keeps_the_timestamps_that_it_came_with():
     replay = SETTINGS.model_copy(update={"time": TimeMode.EVENTS})
-    copied = {*TOPICS.channels.values(), TOPICS.commands}
+    copied = {*TOPICS.inputs.values(), TOPICS.commands}
     for live, other in zip(TOPICS.specs(SETTINGS), TOPICS.specs(replay), strict=True):
         if live.name in copied:
             assert live.config["message.timestamp.type"] == "LogAppendTime"
@@ -34,8 +35,14 @@ def test_what_a_replay_reads_keeps_the_timestamps_that_it_came_with():
 
 def test_commands_are_read_by_the_first_stage_and_hold_nobodys_time_back():
     ingest, resolve, _ = _stages(SETTINGS, in_force_of(SETTINGS), load_policy(SETTINGS))
-    assert set(ingest.topics) == {*TOPICS.channels.values(), TOPICS.commands}
-    assert set(resolve.upstream) == set(TOPICS.channels.values())
+    assert set(ingest.topics) == {*TOPICS.inputs.values(), TOPICS.commands}
+    assert set(resolve.upstream) == set(TOPICS.inputs.values())
+
+
+def test_all_versions_of_a_row_of_reference_data_are_kept_as_long_as_partitions_know_them():
+    feed = next(spec for spec in TOPICS.specs(SETTINGS) if spec.name == "p.reference.products")
+    assert feed.config["cleanup.policy"] == "compact"
+    assert int(feed.config["min.compaction.lag.ms"]) >= KEPT_MS
 
 
 def test_the_topic_of_shadow_rules_is_there_only_where_there_may_be_some(tmp_path):

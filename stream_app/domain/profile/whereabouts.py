@@ -44,13 +44,11 @@ def locate(where: Whereabouts, event: Event) -> None:
     """Take in an event."""
     context, zone = event.context, where.zone
     name: object = None
-    position = None
+    position = position_of(event)
     if context is not None:
-        locale, name, position = context.locale, context.timezone, context.position
+        locale, name = context.locale, context.timezone
         if locale and len(locale) <= MAX_LOCALE:
             where.locale = later(where.locale, locale, event)
-    if position is None and "latitude" in event.properties:
-        position = _named(event.properties)
     if position is not None:
         _fix(where, position, event)
     if zone is None or name != zone.value:  # else known
@@ -59,6 +57,14 @@ def locate(where: Whereabouts, event: Event) -> None:
         if not known_zone(name):
             return
     where.zone = later(zone, str(name), event)
+
+
+def position_of(event: Event) -> Position | None:
+    """Return where an event says that the customer was."""
+    context = event.context
+    if context is not None and context.position is not None:
+        return context.position
+    return _named(event.properties) if "latitude" in event.properties else None
 
 
 def _named(properties: dict[str, Any]) -> Position | None:

@@ -11,7 +11,17 @@ from stream_app.domain.rules import baskets
 from stream_app.domain.rules.model import Pattern, Rule, pick
 from stream_app.domain.rules.person import view_of
 from stream_app.domain.rules.sequences import advance
-from stream_app.domain.rules.state import FIRED, EventRef, Instance, Partial, RulesState
+from stream_app.domain.rules.state import (
+    FIRED,
+    Before,
+    EventRef,
+    Instance,
+    Partial,
+    Revised,
+    RulesState,
+    Spot,
+)
+from stream_app.domain.rules.surroundings import Prices
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -21,32 +31,42 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.conditions import Condition
     from stream_app.domain.rules.person import Segments
     from stream_app.domain.rules.plan import Plan
+    from stream_app.domain.rules.surroundings import Surroundings
 
 MAX_OPEN = 128
 """Open instances per rule and customer; while so many are open, no further one is opened."""
 MAX_KEPT = 16
 """Keeping events that are remembered by name; all are counted."""
+MAX_BEFORE = 128
+"""Items per rule and customer whose changes concern her; of more, the one longest without such an event goes."""
 _ALONE = Partial([], {})
 """What is no sequence: there is no beginning before the event."""
 _NONE: Collection[str] = ()
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _encode = msgspec.json.Encoder().encode
 
 
 class World(NamedTuple):
-    """What rules look at beside the customer's own events: the catalogue's prices by item, and the segments."""
+    """What rules look at beside the customer's own events.
 
-    prices: Mapping[str, float]
+    Attributes:
+        segments: those in force.
+        watched: takes (kind, item) of reference data that have begun to concern the customer at hand.
+        surroundings: reference data, as of a time.
+    """
+
     segments: Segments
+    watched: list[tuple[str, str]]
+    surroundings: Surroundings
 
 
 class Step:
     """One event on its way through the rules: its variables, built when a condition first wants them."""
 
-    __slots__ = ("_base", "_world", "event", "profile", "state")
+    __slots__ = ("_base", "event", "profile", "state", "world")
 
     def __init__(self, world: World, state: RulesState, event: Event, profile: Profile | None) -> None:
-        self._world = world
+        self.world = world
         self.state = state
         self.event = event
         self.profile = profile
@@ -69,20 +89,22 @@ class Step:
         variables = self._base
         roots = condition.roots
         if "time" in roots:
-            variables["time"] = _EPOCH + dt.timedelta(milliseconds=event.time)
+            variables["time"] = EPOCH + dt.timedelta(milliseconds=event.time)
         if "cart" in roots:
             cart_id = instance.cart_id if instance is not None else baskets.cart_of(event.properties)
-            variables["cart"] = self.state.baskets.view(cart_id, self._world.prices)
+            variables["cart"] = self.state.baskets.view(cart_id, Prices(self.world.surroundings, event.time))
         if "customer" in roots:
             variables["customer"] = self.customer(condition)
         if instance is not None:
             variables["opened"], variables["last"], first = instance.facts, instance.last, instance.first
+            if instance.revised is not None:
+                instance.revised.show(variables)
         variables["first"] = first
         return condition.holds(variables, seen)
 
     def customer(self, condition: Condition) -> Mapping[str, Any]:
         """Return what a condition asks of the customer, the event included."""
-        return view_of(self.profile, self.event.time, condition.customer, self._world.segments)
+        return view_of(self.profile, self.event.time, condition.customer, self.world.segments)
 
     def ref(self, role: str) -> EventRef:
         """Return what is remembered of the event."""
@@ -99,6 +121,7 @@ class Listener(NamedTuple):
     keeps: Pattern | None
     opens: bool
     quiet: Pattern | None
+    before: Pattern | None
 
     @classmethod
     def of(cls, plan: Plan, event_type: str) -> Listener:
@@ -109,13 +132,22 @@ class Listener(NamedTuple):
             return pattern if pattern is not None and event_type in pattern.event else None
 
         quiet = None if rule.opens.quiet is None else rule.opens.quiet.pattern
+        before = None if rule.opens.reference is None else rule.opens.reference.before
         opens = event_type in plan.opens_types
-        return cls(plan, about(rule.closes), about(rule.then), about(rule.keeps_open), opens, about(quiet))
+        return cls(
+            plan,
+            about(rule.closes),
+            about(rule.then),
+            about(rule.keeps_open),
+            opens,
+            about(quiet),
+            about(before),
+        )
 
 
 def apply_event(listener: Listener, step: Step) -> None:
     """Let one event close, then fire what waited, then keep, then open instances of one rule."""
-    plan, closes, then, keeps, opens, quiet = listener
+    plan, closes, then, keeps, opens, quiet, before = listener
     state, rule_id = step.state, plan.id
     if closes is not None and (rule_id in state.open or rule_id in state.elapsed):
         _close(plan, closes, step)
@@ -130,6 +162,22 @@ def apply_event(listener: Listener, step: Step) -> None:
             _openings(plan, step, group, key, kept)
     if quiet is not None and step.fits(quiet):
         state.quiet[rule_id] = step.event.time
+    if before is not None and step.fits(before):
+        _watch(plan, step)
+
+
+def _watch(plan: Plan, step: Step) -> None:
+    """Remember the event: from now on changes of its item concern the customer."""
+    reference = plan.rule.opens.reference
+    item = "" if reference is None else token_of(step.event.properties.get(reference.match))
+    if reference is None or not item:
+        return
+    known = step.state.before.setdefault(plan.id, {})
+    if known.pop(item, None) is None:
+        step.world.watched.append((reference.kind, item))
+        if len(known) >= MAX_BEFORE:
+            del known[next(iter(known))]
+    known[item] = Before(step.ref("step"), pick(step.event.properties, plan.before_names))
 
 
 def _close(plan: Plan, pattern: Pattern, step: Step) -> None:
@@ -139,15 +187,21 @@ def _close(plan: Plan, pattern: Pattern, step: Step) -> None:
     instances = state.open.get(plan.id, {})
     for instance in list(instances.values()):
         if not instance.waiting and token in {"", instance.match} and step.fits(pattern, instance):
-            del instances[instance.token]
-            _note_closed(plan, state, instance, step.ref("closed"))
-    if not instances:
-        state.open.pop(plan.id, None)
+            close_instance(plan, step, instance)
     for found in state.elapsed.get(plan.id, ()):
         instance = found.instance
         is_meant = found.closed is None and not instance.waiting and token in {"", instance.match}
         if is_meant and step.fits(pattern, instance):
             found.closed = step.ref("closed")
+
+
+def close_instance(plan: Plan, step: Step, instance: Instance) -> None:
+    """Let an event close an open instance."""
+    state, instances = step.state, step.state.open[plan.id]
+    del instances[instance.token]
+    _note_closed(plan, state, instance, step.ref("closed"))
+    if not instances:
+        del state.open[plan.id]
 
 
 def _note_closed(plan: Plan, state: RulesState, instance: Instance, ref: EventRef) -> None:
@@ -229,12 +283,12 @@ def _openings(plan: Plan, step: Step, group: str, key: list[Any], kept: Collecti
             event.properties,
             lambda pattern, first: step.fits(pattern, None, seen, first),
         )
-    if found and _counts(plan, step):
+    if found and counts(plan, step):
         for partial in found:
-            _open(plan, step, Opening(group, key, seen, partial), kept)
+            open_instance(plan, step, Opening(group, key, seen, partial), kept)
 
 
-def _counts(plan: Plan, step: Step) -> bool:
+def counts(plan: Plan, step: Step) -> bool:
     """Tell whether an event that matches may open: in the rule's time, the first, after a quiet time."""
     opens, state, time = plan.rule.opens, step.state, step.event.time
     if opens.first:
@@ -256,16 +310,20 @@ class Opening(msgspec.Struct):
     key: list[Any]
     seen: dict[str, Any]
     sequence: Partial
+    evidence: list[str] | None = None
+    revised: Revised | None = None
+    spot: Spot | None = None
 
 
-def _open(plan: Plan, step: Step, opening: Opening, kept: Collection[str]) -> None:
+def open_instance(plan: Plan, step: Step, opening: Opening, kept: Collection[str]) -> None:
     """Open an instance, or restart the clock of the one that is open."""
     rule, event, state = plan.rule, step.event, step.state
     instances = state.open.get(plan.id, {})
-    steps = opening.sequence.steps
+    steps, revised = opening.sequence.steps, opening.revised
+    evidence = opening.evidence or [one.event_id for one in steps] or [event.event_id]
     token = opening.group
     if rule.per_event:
-        token = "/".join([event.event_id, *(one.event_id for one in steps[:-1])])
+        token = "/".join(opening.evidence or [event.event_id, *(one.event_id for one in steps[:-1])])
     known = instances.get(token)
     if known is not None:
         if not known.over and token not in kept:
@@ -282,13 +340,15 @@ def _open(plan: Plan, step: Step, opening: Opening, kept: Collection[str]) -> No
         due,
         event.time,
         step.ref("opened"),
-        [one.event_id for one in steps] or [event.event_id],
+        evidence,
         baskets.cart_of(event.properties),
         token_of(event.properties.get(match)) if match else "",
         pick(event.properties, plan.opened_names),
         opening.seen,
-        opening.sequence.first if steps else None,
+        opening.sequence.first if steps and revised is None else None,
         steps[:-1],
+        revised=revised,
+        spot=opening.spot,
     )
     expect(state, due)
 
@@ -305,9 +365,9 @@ def watch_profile(plan: Plan, step: Step) -> None:
         return
     if plan.id not in state.true:
         state.true.add(plan.id)
-        if _counts(plan, step):
+        if counts(plan, step):
             group, key = key_of(plan.rule, event.properties)
-            _open(plan, step, Opening(group, key, seen, Partial([], {})), _NONE)
+            open_instance(plan, step, Opening(group, key, seen, Partial([], {})), _NONE)
 
 
 def expect(state: RulesState, due: int) -> None:

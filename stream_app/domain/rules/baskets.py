@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import math
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_CARTS = 32
 MAX_LINES = 200
@@ -32,7 +29,16 @@ SHOWS_PRICE = frozenset({"Product Viewed", "Product Clicked"})
 EVENT_TYPES = ADDS | {REMOVES} | EMPTIES | SHOWS_PRICE
 """The event types that this fold wants to see."""
 _OTHER = "\x00other"
-_NO_PRICES: Mapping[str, float] = MappingProxyType({})
+
+
+class Catalogue(Protocol):
+    """What products cost, by item."""
+
+    def get(self, item: str, default: float, /) -> float:
+        """Return a product's price, or a default."""
+
+
+_NO_PRICES: Catalogue = MappingProxyType({})
 
 
 class Line(msgspec.Struct, array_like=True, gc=False):
@@ -81,7 +87,7 @@ class Baskets(msgspec.Struct, array_like=True, gc=False):
         if not cart.lines:
             del self.carts[cart_id]
 
-    def view(self, cart_id: str, prices: Mapping[str, float] = _NO_PRICES) -> dict[str, Any]:
+    def view(self, cart_id: str, prices: Catalogue = _NO_PRICES) -> dict[str, Any]:
         """Return what `cart` means in a condition and a payload: the basket `cart_id`, or all of them if "".
 
         `prices` are the catalogue's.
@@ -95,7 +101,9 @@ class Baskets(msgspec.Struct, array_like=True, gc=False):
         view: dict[str, Any] = {}
         for cart in carts:
             for item, line in cart.lines.items():
-                amount = line.amount + line.unpriced * self._price(item, prices)
+                amount = line.amount
+                if line.unpriced:
+                    amount += line.unpriced * self._price(item, prices)
                 value += amount
                 items += line.quantity
                 name = "" if item == _OTHER else item
@@ -105,7 +113,7 @@ class Baskets(msgspec.Struct, array_like=True, gc=False):
         view.update(value=_money(value), items=_count(items), products=products)
         return view
 
-    def _price(self, item: str, prices: Mapping[str, float]) -> float:
+    def _price(self, item: str, prices: Catalogue) -> float:
         """Return a product's price: as last seen with it, else as the catalogue has it, else 0."""
         seen = self.prices.get(item)
         return prices.get(item, 0.0) if seen is None else seen

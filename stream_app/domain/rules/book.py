@@ -13,6 +13,7 @@ from stream_app.domain.rules.person import SEGMENTS, NoSegments
 from stream_app.domain.rules.sending import SendingPolicy
 from stream_app.domain.rules.settle import Moment, Settler
 from stream_app.domain.rules.state import Ledger, RulesState
+from stream_app.domain.rules.surroundings import Nowhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.model import Rule
     from stream_app.domain.rules.person import Segments
     from stream_app.domain.rules.state import Row
+    from stream_app.domain.rules.surroundings import Surroundings
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RulesState).decode
@@ -41,16 +43,16 @@ class RuleBook:
         self,
         rules: Sequence[Rule],
         policy: SendingPolicy | None = None,
-        prices: Mapping[str, float] | None = None,
         segments: Segments | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Compile the rules.
 
         Args:
             rules: those in force.
             policy: without one everything may be sent.
-            prices: the catalogue's, by item.
             segments: what `customer.segments` is read from.
+            surroundings: reference data; None: there are none.
         """
         highest: dict[str, Rule] = {}
         for rule in rules:
@@ -59,18 +61,30 @@ class RuleBook:
                 highest[rule.name] = rule
         self.rules = tuple(highest[name] for name in sorted(highest))
         self.policy = SendingPolicy() if policy is None else policy
-        self.prices = prices or {}
         self.segments = NoSegments() if segments is None else segments
         by_segments = any(_names_segments(rule) for rule in self.rules)
         parts = [self.policy.digest, *(f"{rule.id} {rule.digest}" for rule in self.rules)]
         parts += [self.segments.digest] if by_segments else []
         self.fingerprint = blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
-        self._fold = Fold(self.rules, self.fingerprint, self.policy, self.prices, self.segments)
+        self.surroundings = Nowhere() if surroundings is None else surroundings
+        self._fold = Fold(self.rules, self.fingerprint, self.policy, self.segments, self.surroundings)
         self._settler = Settler(self._fold.plans, self.policy)
         self.elapse = self._fold.elapse
         """elapse(state, time, profile): judge what is due before the event that comes next, in place."""
         self.step = self._fold.step
         """step(state, event, profile): fold one event that is in order, in place."""
+        self.revise = self._fold.revise
+        """revise(state, change, profile): fold one change of reference data that is in order, in place."""
+        self.matters = self._fold.matters
+        """matters(change): tell whether a change may open anything for anybody."""
+        self.concerning, self.concerns = self._fold.concerning, self._fold.concerns
+        """concerning(state): yield (kind, item, since) of what concerns the customer; concerns(state, change)."""
+        self.watched = self._fold.watched
+        """(kind, item) that have begun to concern the customer at hand; whoever steps empties it."""
+
+    def among(self, surroundings: Surroundings) -> RuleBook:
+        """Return the same rules for customers among whom reference data are found there."""
+        return RuleBook(self.rules, self.policy, self.segments, surroundings)
 
     def altered(self, other: RuleBook) -> list[Rule]:
         """Return the rules of `other` that say something else than ours of the same name and version.

@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stream_app.domain.profile import Profile, apply
+from stream_app.domain.profile.whereabouts import position_of
 from stream_app.domain.rules import baskets
-from stream_app.domain.rules.applying import Listener, Step, World, apply_event, expect, watch_profile
+from stream_app.domain.rules.applying import (
+    Listener,
+    Step,
+    World,
+    apply_event,
+    expect,
+    watch_profile,
+)
+from stream_app.domain.rules.changes import apply_change, may_open
 from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.person import TRAIT_EVENTS, zone_of
+from stream_app.domain.rules.places import apply_fix
 from stream_app.domain.rules.plan import Plan, skip
 from stream_app.domain.rules.state import (
     Instance,
@@ -27,11 +37,13 @@ from stream_app.domain.rules.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.domain.event import Event
+    from stream_app.domain.rules.changes import Change
     from stream_app.domain.rules.person import Segments
     from stream_app.domain.rules.sending import SendingPolicy
+    from stream_app.domain.rules.surroundings import Surroundings
 
 _NEVER = -FOREVER
 
@@ -44,17 +56,22 @@ class Fold:
         rules: Sequence[Rule],
         fingerprint: str,
         policy: SendingPolicy,
-        prices: Mapping[str, float],
         segments: Segments,
+        surroundings: Surroundings,
     ) -> None:
         """Index the rules by the event types that they listen to."""
-        self.plans = {rule.id: Plan(rule, policy, prices, segments) for rule in rules}
-        self._world = World(prices, segments)
+        self.plans = {rule.id: Plan(rule, policy, segments, surroundings) for rule in rules}
+        self.watched: list[tuple[str, str]] = []
+        """(kind, item) of reference data that events folded since this was emptied have made concern a customer."""
+        self._world = World(segments, self.watched, surroundings)
         self._policy = policy
         self._fingerprint = fingerprint
         self._with_baskets = any(rule.uses("cart") for rule in rules)
         plans = self.plans.values()
         self._by_profile = tuple(plan for plan in plans if plan.rule.opens.profile is not None)
+        self._by_reference = tuple(plan for plan in plans if plan.rule.opens.reference is not None)
+        self._references = [one for plan in plans if (one := plan.rule.opens.reference) is not None]
+        self._by_place = tuple(plan for plan in plans if plan.rule.near is not None)
         self._local = tuple(plan for plan in plans if plan.is_local)
         self._sees_customer = any(plan.sees_customer for plan in plans)
         types = set(baskets.EVENT_TYPES) if self._with_baskets else set()
@@ -96,10 +113,39 @@ class Fold:
                 step = Step(self._world, state, event, profile)
                 for listener in listeners:
                     apply_event(listener, step)
+        if self._by_place:
+            self._watch_place(state, event, profile)
         if self._by_profile:
             self._watch_profile(state, event, profile)
         state.time = time
         state.event_id = event.event_id
+
+    def revise(self, state: RulesState, change: Change, profile: Profile | None) -> None:
+        """Fold one change of reference data that is later than all before it, and no event is behind. In place."""
+        time = change.time
+        if state.elapse_at < time:
+            self._elapse(state, time, profile)
+        if state.judged >= time:
+            state.stale = True
+        state.revised = change.place
+        for plan in self._by_reference:
+            apply_change(self._world, plan, state, change, profile)
+
+    def concerning(self, state: RulesState) -> Iterator[tuple[str, str, int]]:
+        """Yield what concerns a customer: (kind, item, time of her latest event that says so)."""
+        for plan in self._by_reference:
+            reference = plan.rule.opens.reference
+            if reference is not None:
+                for item, before in state.before.get(plan.id, {}).items():
+                    yield reference.kind, item, before.event.time
+
+    def concerns(self, state: RulesState, change: Change) -> bool:
+        """Tell whether a change concerns a customer."""
+        return any((change.kind, change.item) == (kind, item) for kind, item, _ in self.concerning(state))
+
+    def matters(self, change: Change) -> bool:
+        """Tell whether a change may open anything for anybody."""
+        return any(may_open(reference, change) for reference in self._references)
 
     def refold(self, events: Iterable[Event], ledgers: Iterable[Ledger] = ()) -> RulesState:
         """Fold a whole timeline, ascending, from nothing; the ledgers of all states before go along."""
@@ -108,6 +154,7 @@ class Fold:
             self.elapse(state, event.time, profile)
             apply(profile, event)
             self.step(state, event, profile)
+        self.watched.clear()
         state.stale, state.next_at = True, _NEVER  # settling works out when there is something to decide
         return state
 
@@ -126,6 +173,14 @@ class Fold:
             if not instances:
                 del state.open[rule_id]
         state.elapse_at = earliest
+
+    def _watch_place(self, state: RulesState, event: Event, profile: Profile | None) -> None:
+        """Look where she is."""
+        if position_of(event) is not None:
+            if state.judged >= event.time:
+                state.stale = True
+            for plan in self._by_place:
+                apply_fix(plan, Step(self._world, state, event, profile))
 
     def _watch_profile(self, state: RulesState, event: Event, profile: Profile | None) -> None:
         """Look at the conditions over the profile that the event may have changed."""

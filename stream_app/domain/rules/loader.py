@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.rules.located import Located, compose
-from stream_app.domain.rules.model import AtMost, DueAt, Opens, Pattern, Quiet, Rule
+from stream_app.domain.rules.model import AtMost, DueAt, Near, Opens, Pattern, Quiet, Reference, Rule
 from stream_app.domain.rules.times import WEEKDAYS, parse_local_time, parse_offset
 
 if TYPE_CHECKING:
@@ -29,21 +29,27 @@ FIELDS = frozenset(
         "instances",
     }
     | {"opens", "keeps_open", "closes", "after", "due_at", "repeat", "repeat_within", "then", "if", "at_most"}
-    | {"ignore_caps", "priority", "grace", "retract_within", "payload"},
+    | {"ignore_caps", "priority", "grace", "retract_within", "payload", "near"},
 )
-LATER_FIELDS = frozenset({"near"})
-OPENERS = frozenset({"event", "sequence", "profile"})
-LATER_OPENS = frozenset({"reference", "event_before", "match"})
+OPENERS = ("event", "sequence", "profile", "reference")
 
 OF_EVENT = frozenset({"event", "event_type", "channel", "time", "cart", "customer"})
 OF_INSTANCE = frozenset({"opened", "last", "cart", "customer"})
 FIRST = frozenset({"first"})
-LATER_VARIABLES = frozenset({"old", "new", "before", "store", "stock", "weather", "season"})
-PAYLOAD = OF_INSTANCE | FIRST | {"store", "stock", "weather", "season"}
+OF_PLACE = frozenset({"store"})
+OF_CHANGE = frozenset({"old", "new", "before"})
+OF_OPENING_CHANGE = OF_CHANGE | {"time", "cart", "customer"}
+LATER_VARIABLES = frozenset({"stock", "weather", "season"})
+PAYLOAD = OF_INSTANCE | OF_PLACE | LATER_VARIABLES
 MAX_REPEATS = 1000
 """Of one instance, where `repeat_within` says how many there are."""
 MAX_STEPS = 16
 """Of a sequence."""
+MAX_METRES = 200_000
+"""From a store."""
+KINDS = frozenset({"product", "order", "store", "campaign"})
+"""What there is reference data of."""
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -54,17 +60,21 @@ def load_rule(text: str, source: str = "rule") -> Rule:
         RuleError: With line, column and what to do.
     """
     whole = compose(text, source, "rule")
-    fields = whole.mapping(FIELDS, LATER_FIELDS)
-    for required in ("name", "opens"):
-        if required not in fields:
-            whole.fail(f"`{required}` is missing; a rule needs it")
-    first = FIRST if "sequence" in fields["opens"].names else frozenset[str]()
-    values: dict[str, Any] = {"version": 1}
+    fields = whole.mapping(FIELDS)
+    if "name" not in fields:
+        whole.fail("`name` is missing; a rule needs it")
+    if ("opens" in fields) is ("near" in fields):
+        whole.fail("`opens` is missing; a rule needs it, or `near` instead of it, and not both")
+    openers = fields["opens"].names if "opens" in fields else {"near"}
+    also = frozenset[str]().union(*(_SHOWS[name] for name in _SHOWS if name in openers))
+    values: dict[str, Any] = {"version": 1, "opens": Opens()}
     for name, at in fields.items():
         if name in _CONDITIONAL:
-            values[_ATTRIBUTES.get(name, name)] = _CONDITIONAL[name](at, first)
+            values[_ATTRIBUTES.get(name, name)] = _CONDITIONAL[name](at, also)
         else:
             values[_ATTRIBUTES.get(name, name)] = _READ[name](at)
+    if "near" in fields:
+        values["near"], values["after"] = _near(fields["near"], values.get("after"))
     rule = Rule(**values)
     _check_together(rule, fields)
     return rule
@@ -102,15 +112,15 @@ def _name(at: Located) -> str:
 
 
 def _opens(at: Located) -> Opens:
-    known = OPENERS | {"if", "within", "every", "quiet_before", "first"}
-    fields = at.mapping(known, LATER_OPENS)
-    found = [name for name in ("event", "sequence", "profile") if name in fields]
+    known = frozenset({*OPENERS, "if", "within", "every", "quiet_before", "first", "event_before", "match"})
+    fields = at.mapping(known)
+    found = [name for name in OPENERS if name in fields]
     if len(found) != 1:
-        at.fail("opens: name one of `event`, `sequence` or `profile`")
+        at.fail("opens: name one of `event`, `sequence`, `profile` or `reference`")
     opener = found[0]
     for name in fields:
         if opener not in _GOES_WITH.get(name, {opener}):
-            fields[name].fail(f"opens: `{name}` goes with `{' or `'.join(sorted(_GOES_WITH[name]))}`")
+            fields[name].fail(f"opens: `{name}` goes with `{'` or `'.join(sorted(_GOES_WITH[name]))}`")
     patterns: tuple[Pattern, ...] = ()
     if opener == "event":
         condition = fields["if"].condition(OF_EVENT, LATER_VARIABLES) if "if" in fields else None
@@ -126,15 +136,75 @@ def _opens(at: Located) -> Opens:
         "every" in fields and fields["every"].boolean(),
         _quiet(fields["quiet_before"]) if "quiet_before" in fields else None,
         "first" in fields and fields["first"].boolean(),
+        _reference(at, fields) if opener == "reference" else None,
     )
 
 
 _GOES_WITH = {
-    "if": {"event"},
+    "if": {"event", "reference"},
     "within": {"sequence"},
     "every": {"sequence"},
     "first": {"event", "sequence"},
+    "event_before": {"reference"},
+    "match": {"reference"},
 }
+_SHOWS = {"sequence": FIRST, "reference": OF_CHANGE, "near": OF_PLACE}
+"""What can be seen of what opened an instance, beside `opened`."""
+
+
+def _near(at: Located, after: int | None) -> tuple[Near, int]:
+    """Read a place; return how long after the opening it is due, too: `for` of a stay is its `after`."""
+    fields = at.mapping(frozenset({"store", "radius_m", "on", "for", "accuracy_m"}))
+    if "radius_m" not in fields:
+        at.fail("near: `radius_m` is missing; say how far from the store, in metres")
+    on = fields["on"].text() if "on" in fields else "enter"
+    if on not in {"enter", "exit", "stay"}:
+        fields["on"].fail("on must be enter, exit or stay")
+    if ("for" in fields) is not (on == "stay"):
+        at.fail("near: `for` says how long a stay is: it goes with `on: stay`, and that needs it")
+    if on == "stay":
+        if after is not None:
+            fields["for"].fail("near: `for` is not together with `after`; take one of them out")
+        after = fields["for"].duration()
+    near = Near(
+        _metres(fields["radius_m"]),
+        on,
+        fields["store"].text() if "store" in fields else None,
+        _metres(fields["accuracy_m"]) if "accuracy_m" in fields else None,
+    )
+    return near, after or 0
+
+
+def _metres(at: Located) -> float:
+    value = at.number()
+    if not 0 < value <= MAX_METRES:
+        at.fail(f"{at.field} must be more than 0 and at most {MAX_METRES} metres")
+    return value
+
+
+def _reference(at: Located, fields: dict[str, Located]) -> Reference:
+    """Read what opens on a change of reference data."""
+    for required, what in (
+        ("event_before", "say by which events a change concerns a customer"),
+        ("match", "name the property of those events that names the item"),
+    ):
+        if required not in fields:
+            at.fail(f"opens: `{required}` is missing; {what}")
+    kind, dot, field = fields["reference"].text().partition(".")
+    if kind not in KINDS or not dot or not _FIELD.fullmatch(field):
+        kinds = ", ".join(sorted(KINDS))
+        fields["reference"].fail(
+            f"reference: what and which field of it, like product.price; there are {kinds}"
+        )
+    condition = fields["if"].condition(OF_OPENING_CHANGE, LATER_VARIABLES) if "if" in fields else None
+    return Reference(kind, field, _before(fields["event_before"]), fields["match"].text(), condition)
+
+
+def _before(at: Located) -> Pattern:
+    """Read the events before: types alone, or a pattern."""
+    if at.is_mapping:
+        return _pattern(at, frozenset({"event", "if"}), OF_EVENT)
+    return Pattern(frozenset(at.texts()))
 
 
 def _sequence(at: Located) -> tuple[Pattern, ...]:
@@ -169,16 +239,16 @@ def _quiet(at: Located) -> Quiet:
 # -- other patterns -------------------------------------------------------------------------------------
 
 
-def _keeps_open(at: Located, first: frozenset[str]) -> Pattern:
-    return _pattern(at, frozenset({"event", "if"}), OF_EVENT | OF_INSTANCE | first)
+def _keeps_open(at: Located, also: frozenset[str]) -> Pattern:
+    return _pattern(at, frozenset({"event", "if"}), OF_EVENT | OF_INSTANCE | also)
 
 
-def _closes(at: Located, first: frozenset[str]) -> Pattern:
-    return _pattern(at, frozenset({"event", "if", "match"}), OF_EVENT | OF_INSTANCE | first)
+def _closes(at: Located, also: frozenset[str]) -> Pattern:
+    return _pattern(at, frozenset({"event", "if", "match"}), OF_EVENT | OF_INSTANCE | also)
 
 
-def _condition(at: Located, first: frozenset[str]) -> Any:
-    return at.condition(OF_INSTANCE | first, LATER_VARIABLES)
+def _condition(at: Located, also: frozenset[str]) -> Any:
+    return at.condition(OF_INSTANCE | also, LATER_VARIABLES)
 
 
 def _pattern(at: Located, known: frozenset[str], variables: frozenset[str]) -> Pattern:
@@ -252,8 +322,8 @@ def _per_event(at: Located) -> bool:
     return value == "per_event"
 
 
-def _payload(at: Located, first: frozenset[str]) -> tuple[str, ...]:
-    known = PAYLOAD - FIRST | first
+def _payload(at: Located, also: frozenset[str]) -> tuple[str, ...]:
+    known = PAYLOAD | also
     for item in at.items():
         root, *rest = item.text().split(".")
         if root not in known or not all(rest):
@@ -269,7 +339,7 @@ _CONDITIONAL: dict[str, Callable[[Located, frozenset[str]], Any]] = {
     "if": _condition,
     "payload": _payload,
 }
-"""What may name `first`, in a rule that opens on a sequence."""
+"""What may name `first` in a rule that opens on a sequence, and `old`, `new`, `before` where reference data open it."""
 _READ: dict[str, Callable[[Located], Any]] = {
     "name": _name,
     "version": lambda at: at.integer(1),
@@ -281,6 +351,7 @@ _READ: dict[str, Callable[[Located], Any]] = {
     "key": Located.texts,
     "instances": _per_event,
     "opens": _opens,
+    "near": lambda _: None,  # read when all else has been
     "after": Located.duration,
     "due_at": _due_at,
     "repeat": _longer_than_nothing,

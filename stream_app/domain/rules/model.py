@@ -35,11 +35,36 @@ class Quiet(msgspec.Struct, frozen=True):
     before: bool = False
 
 
+class Reference(msgspec.Struct, frozen=True):
+    """A change of reference data: `field` of an item of `kind` has another value, and had one before.
+
+    It concerns who has an event that `before` means, at that time at the latest, with the item in its property `match`.
+    """
+
+    kind: str
+    field: str
+    before: Pattern
+    match: str
+    condition: Condition | None = None
+
+
+class Near(msgspec.Struct, frozen=True):
+    """Near a store: `store`, or any (None), within `radius_m`, by fixes that are no worse than `accuracy_m`.
+
+    `on`: enter, exit, or stay: in there for as long as the rule's `after` says.
+    """
+
+    radius_m: float
+    on: str = "enter"
+    store: str | None = None
+    accuracy_m: float | None = None
+
+
 class Opens(msgspec.Struct, frozen=True):
     """What opens an instance.
 
     One pattern: an event. Several: a sequence, in `within` ms from first to last; `every`: overlapping matches
-    count. None, but `profile`: a condition over the profile that becomes true.
+    count. None, but `profile`: a condition over the profile that becomes true; or `reference`: reference data change.
     """
 
     patterns: tuple[Pattern, ...] = ()
@@ -48,6 +73,7 @@ class Opens(msgspec.Struct, frozen=True):
     every: bool = False
     quiet: Quiet | None = None
     first: bool = False
+    reference: Reference | None = None
 
     @property
     def event(self) -> frozenset[str]:
@@ -90,6 +116,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: int
     opens: Opens
+    near: Near | None = None
     description: str = ""
     purpose: str = "marketing"
     channel: tuple[str, ...] = ()
@@ -122,9 +149,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         """How long (ms) after its due time a trigger can still be sent or taken back, but for quiet hours.
 
         A trigger found late is sent up to `grace` after its due time, and retracted until `retract_within`
-        after that.
+        after that, both inclusive: only a millisecond later it is history.
         """
-        return self.grace + max(self.grace, self.retract_within)
+        return self.grace + max(self.grace, self.retract_within) + 1
 
     @property
     def horizon(self) -> int:
@@ -141,6 +168,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     def patterns(self) -> Iterator[Pattern]:
         """Yield every pattern of the rule."""
         yield from self.opens.patterns
+        if self.opens.reference is not None:
+            yield self.opens.reference.before
         if self.opens.quiet is not None:
             yield self.opens.quiet.pattern
         for pattern in (self.keeps_open, self.closes, self.then):
@@ -152,7 +181,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         for pattern in self.patterns():
             if pattern.condition is not None:
                 yield pattern.condition
-        for condition in (self.opens.profile, self.condition):
+        reference = self.opens.reference
+        by_change = None if reference is None else reference.condition
+        for condition in (self.opens.profile, by_change, self.condition):
             if condition is not None:
                 yield condition
 

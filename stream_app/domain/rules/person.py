@@ -68,17 +68,18 @@ def zone_of(profile: Profile | None, policy: SendingPolicy) -> str:
 
 
 def allowed(
-    profile: Profile | None, policy: SendingPolicy, purpose: str, channels: tuple[str, ...]
+    profile: Profile | None, policy: SendingPolicy, purposes: tuple[str, ...], channels: tuple[str, ...]
 ) -> list[str]:
-    """Return the channels on which there is consent for a purpose, the customer's own preference first.
+    """Return the channels on which there is consent for all of some purposes, the customer's own preference first.
 
     Of a rule without channels: one without a name, or none.
     """
-    found = []
-    for channel in channels or ("",):
-        answer = None if profile is None else consent_for(profile, purpose, channel)
-        if policy.consents(purpose, answer):
-            found.append(channel)
+
+    def consents(channel: str) -> bool:
+        answers = ((one, None if profile is None else consent_for(profile, one, channel)) for one in purposes)
+        return all(policy.consents(one, answer) for one, answer in answers)
+
+    found = [channel for channel in channels or ("",) if consents(channel)]
     preferred = None if profile is None else trait(profile.traits, PREFERENCE)
     if preferred in found:
         found.remove(preferred)

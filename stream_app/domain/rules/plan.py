@@ -10,7 +10,9 @@ from stream_app.domain.rules.due import local_due, named_due
 from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.paths import names_below
 from stream_app.domain.rules.person import allowed, date_of, names_only_traits, view_of, zone_of
+from stream_app.domain.rules.places import view
 from stream_app.domain.rules.state import Instance, Occurrence, RulesState
+from stream_app.domain.rules.surroundings import Prices
 from stream_app.domain.rules.trigger_id import trigger_id
 
 if TYPE_CHECKING:
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.person import Segments
     from stream_app.domain.rules.sending import SendingPolicy
+    from stream_app.domain.rules.surroundings import Surroundings
 
+LOCATION = "location"
+"""The purpose that whoever is told by where she is must have consented to, too."""
 MAX_AT_ONCE = 256
 """Repeats of one instance that one step or settling looks at, the latest."""
 
 
 class Plan:
-    """A rule, the policy by which it is sent, the catalogue's prices, and the segments."""
+    """A rule, the policy by which it is sent, the segments, and reference data."""
 
     __slots__ = (
+        "before_names",
         "customer_judged",
         "customer_sent",
         "first_names",
@@ -39,31 +45,46 @@ class Plan:
         "later_types",
         "memory",
         "needs_cart",
+        "new_names",
+        "old_names",
         "opened_names",
         "opens_by_traits",
         "opens_types",
         "policy",
-        "prices",
+        "purposes",
         "rule",
         "sees_customer",
         "segments",
         "sends_customer",
+        "sends_store",
+        "surroundings",
+        "uses_store",
     )
 
     def __init__(
-        self, rule: Rule, policy: SendingPolicy, prices: Mapping[str, float], segments: Segments
+        self,
+        rule: Rule,
+        policy: SendingPolicy,
+        segments: Segments,
+        surroundings: Surroundings,
     ) -> None:
         """Work out what the rule names."""
+        self.surroundings = surroundings
         self.rule = rule
         self.policy = policy
-        self.prices = prices
         self.segments = segments
         self.id = rule.id
         self.opened_names = rule.names("opened")
+        self.uses_store = rule.uses("store")
         self.last_names = rule.names("last")
         self.first_names = rule.names("first")
+        self.old_names = rule.names("old")
+        self.new_names = rule.names("new")
+        self.before_names = rule.names("before")
         payload = [tuple(name.split(".")) for name in rule.payload]
         self.sends_customer = any(path[0] == "customer" for path in payload)
+        self.sends_store = any(path[0] == "store" for path in payload)
+        self.purposes = (rule.purpose,) if rule.near is None else (rule.purpose, LOCATION)
         self.customer_sent = names_below(payload, "customer")
         judged = [] if rule.condition is None else rule.condition.paths
         self.customer_judged = names_below([*payload, *judged], "customer")
@@ -183,6 +204,11 @@ class Plan:
         self._look(state, occurrence, profile)
         return occurrence
 
+    def _store(self, instance: Instance, time: int) -> dict[str, Any] | None:
+        """Return what `store` means at a time: where she was, or the one that is there by now."""
+        spot = instance.spot
+        return None if spot is None else view(self.surroundings, spot, time)
+
     def _hold(self, state: RulesState, occurrence: Occurrence, until: int, profile: Profile | None) -> None:
         """Move `at` out of quiet hours, judging again at the end of each, as long as that is before `until`."""
         while occurrence.at < until and occurrence.passed and occurrence.channels:
@@ -199,11 +225,12 @@ class Plan:
         condition = rule.condition
         cart = None
         if self.needs_cart or self.keeps_cart:
-            cart = state.baskets.view(instance.cart_id, self.prices)
+            cart = state.baskets.view(instance.cart_id, Prices(self.surroundings, occurrence.at))
         names = self.customer_judged
         customer = (
             {} if names is not None and not names else view_of(profile, occurrence.at, names, self.segments)
         )
+        store = self._store(instance, occurrence.at) if self.uses_store else None
         occurrence.values = dict(instance.values)
         occurrence.passed = True
         if condition is not None:
@@ -214,13 +241,18 @@ class Plan:
                 "cart": cart,
                 "customer": customer,
             }
+            if instance.revised is not None:
+                instance.revised.show(variables)
+            if self.uses_store:
+                variables["store"] = store
             occurrence.passed = condition.holds(variables, occurrence.values)
         occurrence.cart = cart if self.keeps_cart else None
         occurrence.customer = {}
         if self.sends_customer:
             sent = self.customer_sent
             occurrence.customer = {name: v for name, v in customer.items() if sent is None or name in sent}
-        occurrence.channels = allowed(profile, self.policy, rule.purpose, rule.channel)
+        occurrence.store = store if self.sends_store else None
+        occurrence.channels = allowed(profile, self.policy, self.purposes, rule.channel)
         occurrence.zone = zone_of(profile, self.policy)
 
 

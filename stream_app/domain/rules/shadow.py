@@ -122,12 +122,16 @@ class Shadow:
 
     def __init__(self, rules: Sequence[Rule], live: RuleBook) -> None:
         """Take the shadow's rules; of several versions the highest counts, whatever the live one's is."""
-        self.own = RuleBook(rules, live.policy, live.prices, live.segments)
+        self.own = RuleBook(rules, live.policy, live.segments, live.surroundings)
         self.versions = {rule.name: rule.version for rule in self.own.rules}
         others = [rule for rule in live.rules if rule.name not in self.versions]
-        self.book = RuleBook([*self.own.rules, *others], live.policy, live.prices, live.segments)
+        self.book = RuleBook([*self.own.rules, *others], live.policy, live.segments, live.surroundings)
         self._live = {rule.name: rule for rule in live.rules}
         self._shadow = {rule.name: rule for rule in self.book.rules}
+
+    def beside(self, live: RuleBook) -> Shadow:
+        """Return the same shadow of the same live rules, where these find reference data."""
+        return Shadow(self.own.rules, live)
 
     def new_state(self) -> ShadowState:
         """Return the state of a customer without events."""

@@ -34,12 +34,35 @@ FIRED, RETRACTED, HELD = "fired", "retracted", "held"
 
 
 class EventRef(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """An event that mattered. `role`: opened, step (of a sequence), kept_open, then or closed."""
+    """An event that mattered. `role`: opened, step (before it), kept_open, then or closed.
+
+    Where a change of reference data opened, `opened` has the change's time, what changed as its type, and the id of the
+    customer's event before it: whose that is, is whose the trigger is.
+    """
 
     event_id: str
     time: int
     type: str
     role: str
+
+
+class Revised(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What opened an instance, where reference data did: of the row before, the row after, and the event before."""
+
+    old: dict[str, Any]
+    new: dict[str, Any]
+    before: dict[str, Any]
+
+    def show(self, variables: dict[str, Any]) -> None:
+        """Put it among the variables of a condition or a payload."""
+        variables["old"], variables["new"], variables["before"] = self.old, self.new, self.before
+
+
+class Spot(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """Near which store a customer was when a fix opened an instance, and how far from it (m)."""
+
+    store: str
+    distance_m: float
 
 
 class Instance(msgspec.Struct, array_like=True, gc=False):
@@ -67,6 +90,8 @@ class Instance(msgspec.Struct, array_like=True, gc=False):
         waiting: the silence is over, it waits for `then`.
         then: the event that it waited for.
         held: due times that passed within quiet hours.
+        revised: the change of reference data that opened it.
+        spot: the place that opened it.
     """
 
     key: list[Any]
@@ -90,6 +115,8 @@ class Instance(msgspec.Struct, array_like=True, gc=False):
     waiting: bool = False
     then: EventRef | None = None
     held: list[Occurrence] = msgspec.field(default_factory=list)
+    revised: Revised | None = None
+    spot: Spot | None = None
 
 
 class Occurrence(msgspec.Struct, array_like=True, gc=False):
@@ -108,6 +135,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
         channels: those on which there is consent, in order of preference.
         zone: the customer's time zone.
         closed: a closing event that came after it was judged.
+        store: the store, if it goes along.
     """
 
     trigger_id: str
@@ -122,6 +150,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
     channels: list[str]
     zone: str
     closed: EventRef | None = None
+    store: dict[str, Any] | None = None
 
     @property
     def latest(self) -> int:
@@ -139,6 +168,13 @@ class Partial(msgspec.Struct, array_like=True, gc=False):
     def began(self) -> int:
         """The time of its first event."""
         return self.steps[0].time
+
+
+class Before(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A customer's latest event by which changes of an item concern her, and what the rule names of it."""
+
+    event: EventRef
+    facts: dict[str, Any]
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -314,6 +350,9 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
         closed: by what a sent trigger's instance was closed.
         baskets: what is in them.
         ledger: what was decided.
+        before: the events by which changes of items concern the customer, by rule and item, the latest last.
+        revised: place of the last change of reference data folded: its time, and what changed.
+        inside: the stores near which the customer is, by rule.
     """
 
     book: str
@@ -333,6 +372,9 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
     closed: dict[str, EventRef] = msgspec.field(default_factory=dict)
     baskets: Baskets = msgspec.field(default_factory=Baskets)
     ledger: Ledger = msgspec.field(default_factory=Ledger)
+    before: dict[str, dict[str, Before]] = msgspec.field(default_factory=dict)
+    revised: tuple[int, str] = (_NEVER, "")
+    inside: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 def merged(ledgers: Iterable[Ledger]) -> Ledger:

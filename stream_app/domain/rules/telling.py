@@ -94,6 +94,9 @@ def _payload(plan: Plan, one: Occurrence) -> dict[str, Any]:
         "last": instance.last,
         "first": instance.first,
         "cart": one.cart,
+        "store": one.store,
     }
+    if instance.revised is not None:
+        instance.revised.show(variables)
     found = {name: resolve(tuple(name.split(".")), variables) for name in plan.rule.payload}
     return {name: value for name, value in found.items() if value is not None}

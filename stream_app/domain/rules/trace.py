@@ -7,15 +7,22 @@ nothing of what was sent.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_app.domain.profile import Profile, apply
+from stream_app.domain.profile.whereabouts import position_of
+from stream_app.domain.reference import Ahead
 from stream_app.domain.rules.book import RuleBook
+from stream_app.domain.rules.changes import as_event, looks_at
+from stream_app.domain.rules.model import FOREVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from stream_app.domain.event import Event
+    from stream_app.domain.reference import References
+    from stream_app.domain.rules.changes import Change
     from stream_app.domain.rules.model import Rule
     from stream_app.domain.rules.state import Instance, Occurrence, RulesState
 
@@ -29,7 +36,10 @@ class Effect(StrEnum):
 
 
 class Turn(NamedTuple):
-    """An event that did something, and the instance: as it was then if it was closed, else as it is now."""
+    """An event, or a change as if it were one, that did something, and the instance.
+
+    The instance is as it was then if it was closed, else as it is now.
+    """
 
     event: Event
     effect: Effect
@@ -41,7 +51,7 @@ class Trace(NamedTuple):
 
     Attributes:
         events: how many there were.
-        openers: how many of a type that can open the rule.
+        openers: how many of these, and of the changes of reference data that concern the customer, can open the rule.
         turns: what happened, in order.
         open: the instances that are open after the last event.
         due: what came due before the last event, as it was judged.
@@ -54,28 +64,80 @@ class Trace(NamedTuple):
     due: list[Occurrence]
 
 
-def trace(rule: Rule, book: RuleBook, events: Iterable[Event]) -> Trace:
+def trace(rule: Rule, book: RuleBook, events: Iterable[Event], references: References | None = None) -> Trace:
     """Fold a timeline, ascending by `Event.order`, under one rule, with all else as in a book."""
-    book = RuleBook([rule], book.policy, book.prices, book.segments)
-    state, profile = book.new_state(), Profile()
-    opening = rule.opens.event
-    count = openers = 0
-    turns: list[Turn] = []
-    for event in events:
-        count += 1
-        openers += event.type in opening
-        book.elapse(state, event.time, profile)
-        before = {_name(one): (one, one.kept_count) for one in _open(state, rule)}
-        apply(profile, event)
-        book.step(state, event, profile)
-        after = {_name(one): one for one in _open(state, rule)}
-        turns += [Turn(event, Effect.CLOSED, before[name][0]) for name in before if name not in after]
+    return _Tracing(rule, book, references).run(events)
+
+
+class _Tracing:
+    """One fold of one rule that is looked at, step by step."""
+
+    def __init__(self, rule: Rule, book: RuleBook, references: References | None) -> None:
+        around = book.surroundings if references is None else references
+        self._rule = rule
+        self._book = RuleBook([rule], book.policy, book.segments, around)
+        self._state, self._profile = self._book.new_state(), Profile()
+        self._ahead = None if references is None else Ahead(references)
+        self._openers = 0
+        self._turns: list[Turn] = []
+
+    def run(self, events: Iterable[Event]) -> Trace:
+        count = 0
+        for event in events:
+            count += 1
+            self._openers += self._can_open(event)
+            self._changes(event.time)
+            self._book.elapse(self._state, event.time, self._profile)
+            self._look(event, self._step)
+            for kind, item in self._book.watched:
+                if self._ahead is not None:
+                    self._ahead.watch(kind, item, event.time)
+            self._book.watched.clear()
+        self._changes(FOREVER)
+        state = self._state
+        return Trace(
+            count,
+            self._openers,
+            self._turns,
+            _open(state, self._rule),
+            state.elapsed.get(self._rule.id, []),
+        )
+
+    def _can_open(self, event: Event) -> bool:
+        return event.type in self._rule.opens.event or (
+            self._rule.near is not None and position_of(event) is not None
+        )
+
+    def _step(self, event: Event) -> None:
+        apply(self._profile, event)
+        self._book.step(self._state, event, self._profile)
+
+    def _changes(self, time: int) -> None:
+        """Fold what changed of the reference data that concern the customer, before a time (ms)."""
+        reference = self._rule.opens.reference
+        if reference is None or self._ahead is None:
+            return
+        for change in self._ahead.before(time):
+            before = self._state.before.get(self._rule.id, {}).get(change.item)
+            self._book.elapse(self._state, change.time, self._profile)
+            if before is not None and looks_at(reference, change):
+                self._openers += 1
+                self._look(as_event(reference, change, before), partial(self._revise, change))
+
+    def _revise(self, change: Change, _: Event) -> None:
+        self._book.revise(self._state, change, self._profile)
+
+    def _look(self, event: Event, fold: Callable[[Event], None]) -> None:
+        """Fold something, and note what that did to the rule's instances."""
+        before = {_name(one): (one, one.kept_count) for one in _open(self._state, self._rule)}
+        fold(event)
+        after = {_name(one): one for one in _open(self._state, self._rule)}
+        self._turns += [Turn(event, Effect.CLOSED, before[name][0]) for name in before if name not in after]
         for name, instance in after.items():
             if name not in before:
-                turns.append(Turn(event, Effect.OPENED, instance))
+                self._turns.append(Turn(event, Effect.OPENED, instance))
             elif instance.kept_count > before[name][1]:
-                turns.append(Turn(event, Effect.KEPT_OPEN, instance))
-    return Trace(count, openers, turns, _open(state, rule), state.elapsed.get(rule.id, []))
+                self._turns.append(Turn(event, Effect.KEPT_OPEN, instance))
 
 
 def _open(state: RulesState, rule: Rule) -> list[Instance]:

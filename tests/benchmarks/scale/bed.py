@@ -126,7 +126,7 @@ class Bed:
         self.workers: list[WorkerProcess] = []
         self._starts = 0
         self._feed = Feed(
-            session.settings.bootstrap_servers, session.topics.channels, session.settings.partitions
+            session.settings.bootstrap_servers, session.topics.inputs, session.settings.partitions
         )
 
     def run(self) -> dict[str, Any]:
@@ -394,7 +394,7 @@ class _Timeline:
 def by_kind(topics: Topics, sizes: dict[str, int]) -> dict[str, int]:
     """Return bytes by kind of topic."""
     kinds = {
-        "channels": [*topics.channels.values(), topics.commands],
+        "channels": [*topics.inputs.values(), topics.commands],
         "internal": [topics.lookup, topics.components],
         "outputs": [
             topics.timeline, topics.segments, topics.changes, topics.decisions, topics.dead_letters,

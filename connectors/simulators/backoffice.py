@@ -1,0 +1,177 @@
+"""What the shop's own systems say while shoppers shop: prices, stock, and how far orders have come.
+
+None of it changes what shoppers do, so that a simulation is the same with it and without. Each day has a random stream
+of its own, and so has each order, by its id.
+
+- Shops: where they are, and when they are open.
+- Prices: some products are on offer for a day, from some hour on; the next morning they cost what they did.
+- Stock: what sells, sells; some products sell out, and most of these come in again a day later.
+- Orders from afar are paid, picked and shipped; some of the parcels wait in a parcel shop. What is collected in a shop
+  is said to be ready by the shop itself, and by the order system with a time a minute before that.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from connectors.planned import Planned
+from connectors.simulators.catalogue import CURRENCY, TIMEZONE, catalogue
+from connectors.simulators.chances import DAY, HOUR, MINUTE, chance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectors.simulators.catalogue import Product, Store
+    from connectors.simulators.simulation import Simulation
+
+OFFERS = 0.08
+"""Share of the products that are on offer on a day."""
+SELLS_OUT = 0.05
+"""Share of the products that sell out on a day."""
+COMES_IN = 0.7
+"""Share of what is sold out that comes in again on a day."""
+SELLS = 0.3
+"""Share of the products of which a few are sold on a day."""
+PARCEL_SHOPS = 0.15
+"""Share of the parcels that wait in a parcel shop."""
+HOURS = "Mo-Su 09:00-19:00"
+"""Of the shops, on their own clocks; shoppers go there between eight and six, UTC."""
+PRODUCTS, ORDERS, STORES = "reference.products", "reference.orders", "reference.stores"
+
+
+def with_backoffice(simulation: Simulation) -> Iterator[Planned]:
+    """Yield a simulation's records and what the shop's systems say, in the order of arrival."""
+    office = Backoffice(simulation)
+    for record in simulation.records():
+        yield from office.until(record.at)
+        yield record
+        office.follow(record)
+    yield from office.until(simulation.end + 4 * DAY)
+
+
+class Backoffice:
+    """The shop's systems."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        """Begin with all products, at the simulation's start."""
+        self._seed = simulation.seed
+        goods = catalogue(simulation.seed)
+        self._products = goods.products
+        self._end = simulation.end
+        self._day = simulation.start
+        self._queue: list[tuple[int, int, Planned]] = []
+        self._said = 0
+        random = Random(f"{self._seed}/backoffice")
+        self._stock = {
+            one.sku: 0 if chance(random, SELLS_OUT) else random.randint(5, 60) for one in self._products
+        }
+        for store in goods.stores:
+            self._say_store(self._day, store)
+        for product in self._products:
+            self._say_product(self._day, product, stock=self._stock[product.sku], price=product.price)
+
+    def until(self, time: int) -> Iterator[Planned]:
+        """Yield what is said up to a time (ms)."""
+        while self._day < self._end and self._day <= time:
+            self._plan_day()
+        while self._queue and self._queue[0][0] <= time:
+            yield heappop(self._queue)[2]
+
+    def follow(self, record: Planned) -> None:
+        """Take note of an order, or of one that is ready in a shop."""
+        event = record.event
+        if event is None or record.note not in {None, "late"}:
+            return
+        order = event.properties.get("order_id")
+        if event.type == "Order Ready for Pickup":
+            store = event.properties.get("store_id")
+            self._say_order(
+                record.at, order, state="ready_for_pickup", store_id=store, time=event.time - MINUTE
+            )
+        elif event.type == "Order Completed" and event.channel in {"web", "app"}:
+            self._send_off(record.at, str(order), in_shop=event.properties.get("delivery") == "store")
+
+    def _plan_day(self) -> None:
+        """Plan what happens to prices and stock on the day that begins."""
+        day, random = self._day, Random(f"{self._seed}/backoffice/{self._day}")
+        for product in self._products:
+            if chance(random, OFFERS):
+                begins, cut = day + random.randint(6, 20) * HOUR, random.uniform(0.1, 0.3)
+                lower = round(product.price * (1 - cut), 2)
+                self._say_product(begins + random.randrange(HOUR), product, price=lower)
+                self._say_product(day + DAY + 5 * HOUR, product, price=product.price)
+            self._move_stock(product, day + random.randint(6, 21) * HOUR + random.randrange(HOUR), random)
+        self._day += DAY
+
+    def _move_stock(self, product: Product, time: int, random: Random) -> None:
+        """Let a product sell, sell out or come in."""
+        left = self._stock[product.sku]
+        if left == 0:
+            left = random.randint(10, 60) if chance(random, COMES_IN) else 0
+        elif chance(random, SELLS_OUT):
+            left = 0
+        elif chance(random, SELLS):
+            left = max(1, left - random.randint(1, 3))
+        if left != self._stock[product.sku]:
+            self._stock[product.sku] = left
+            self._say_product(time, product, stock=left)
+
+    def _send_off(self, time: int, order: str, *, in_shop: bool) -> None:
+        """Plan how far an order comes."""
+        random = Random(f"{self._seed}/backoffice/{order}")
+        time += random.randrange(MINUTE, 5 * MINUTE)
+        self._say_order(time, order, state="paid")
+        time += random.randrange(30 * MINUTE, 4 * HOUR)
+        if in_shop:
+            return
+        self._say_order(time, order, state="picked")
+        time += random.randrange(HOUR, 5 * HOUR)
+        self._say_order(time, order, state="shipped")
+        time += random.randrange(10 * HOUR, 30 * HOUR)
+        state = "ready_for_pickup" if chance(random, PARCEL_SHOPS) else "delivered"
+        self._say_order(time, order, state=state)
+
+    def _say_product(self, at: int, product: Product, **changed: float) -> None:
+        # What doesn't change goes along, but for price and stock: two systems say these, and neither knows the other's.
+        row = {"sku": product.sku, "time": at, **_described(product), **changed}
+        self._say(PRODUCTS, at, product.sku, row)
+
+    def _say_store(self, at: int, store: Store) -> None:
+        position = store.context.position
+        if position is not None:
+            row = {
+                "store_id": store.store_id,
+                "time": at,
+                "name": store.city,
+                "city": store.city,
+                "country": "FR",
+            }
+            where = {"latitude": position.latitude, "longitude": position.longitude}
+            self._say(STORES, at, store.store_id, row | where | {"hours": HOURS, "timezone": TIMEZONE})
+
+    def _say_order(
+        self, at: int, order: Any, *, state: str, store_id: Any = None, time: int | None = None
+    ) -> None:
+        row = {
+            "order_id": str(order),
+            "time": at if time is None else time,
+            "state": state,
+            "store_id": store_id,
+        }
+        self._say(ORDERS, at, str(order), row)
+
+    def _say(self, feed: str, at: int, key: str, row: dict[str, Any]) -> None:
+        planned = Planned(channel=feed, at=at, row=row, key=key.encode())
+        self._said += 1
+        heappush(self._queue, (at, self._said, planned))
+
+
+def _described(product: Product) -> dict[str, Any]:
+    return {
+        "name": product.name,
+        "category": product.category,
+        "currency": CURRENCY,
+        "url": f"https://shop.example/{product.sku}",
+    }

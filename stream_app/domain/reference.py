@@ -1,0 +1,222 @@
+"""Reference data of one partition: what was said of items and when, and whom changes of an item concern.
+
+Every partition has all of it (products, orders, ...): a change goes to each, and each knows its own customers.
+
+1. What is said of an item at a time are some of its fields; those that aren't named stay as they were. At one time the
+   later word counts. Time is event time, as for events: what comes late is put where it belongs.
+2. A change is the item's row before and after what was said at a time.
+3. The index is by item: whoever has an event that names it is found without looking at anybody else. It may name
+   customers that changes don't concern any more, never the other way round; those are taken out when they are met.
+4. Bounded: what was said longer than `KEPT_MS` before the item's last word, or before its last `MAX_SAID`, is one row.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stream_app.domain.keys import label_key, label_of, place_of, time_key, timeline_key, timer_key, timer_of
+from stream_app.domain.places import Places
+from stream_app.domain.rules.changes import Change
+from stream_app.domain.rules.model import FOREVER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from stream_app.domain.places import Store
+    from stream_app.domain.ports import ComponentTables
+    from stream_app.domain.profile import Place
+
+DAY_MS = 86_400_000
+KEPT_MS = 35 * DAY_MS
+"""How far back a late event, a merge or a split can still find what was said of an item."""
+MAX_SAID = 512
+"""Times at which something was said of an item that are told apart."""
+
+STORE = "store"
+"""The kind of item that has a place."""
+Fields = dict[str, Any]
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is said of an item at a time (ms): fields that have changed, or None: it is gone."""
+
+    kind: str
+    item: str
+    time: int
+    fields: Fields | None
+
+
+def item_key(kind: str, item: str) -> bytes:
+    """Return the prefix of all rows of an item; that of all of a kind is `label_key` of it."""
+    return label_key(kind) + label_key(item)
+
+
+class Taken(Enum):
+    """What a word about an item adds: nothing, something new, or another word about a time of which there was one."""
+
+    NOTHING = 0
+    NEWS = 1
+    CORRECTION = 2
+
+
+class References:
+    """The reference data of one partition."""
+
+    def __init__(self, tables: ComponentTables) -> None:
+        """Keep rows in `references`, and whom they concern in `concerned`."""
+        self._said = tables.references
+        self._concerned = tables.concerned
+        self._places: Places | None = None
+
+    def take(self, said: Said) -> Taken:
+        """Note what is said of an item; return what that adds to what was known."""
+        prefix = item_key(said.kind, said.item)
+        rows = list(self._said.scan(prefix))
+        latest = place_of(prefix, rows[-1][0])[0] if rows else said.time
+        if said.time < latest - KEPT_MS:
+            return Taken.NOTHING  # nobody's decisions rest on it any more
+        key = timeline_key(prefix, said.time, "")
+        known = next((row for at, row in rows if at == key), None)
+        row = GONE if said.fields is None else said.fields
+        if known is not None:
+            row = row if _GONE in row else known | row
+        if row == known:
+            return Taken.NOTHING
+        self._said.put(key, row)
+        self._forget(prefix, rows, max(said.time, latest))
+        if said.kind == STORE and self._places is not None:
+            self._places.put(said.item, self._versions(said.item))
+        return Taken.NEWS if known is None else Taken.CORRECTION
+
+    def changes(self, kind: str, item: str, since: int) -> list[Change]:
+        """Return an item's changes from a time (ms) on, ascending."""
+        prefix = item_key(kind, item)
+        found: list[Change] = []
+        old: Fields = {}
+        for key, fields in self._said.scan(prefix):
+            new = _after(old, fields)
+            time, _ = place_of(prefix, key)
+            if time >= since:
+                found.append(Change(time, kind, item, old, new))
+            old = new
+        return found
+
+    # -- as of a time -----------------------------------------------------------------------------------
+
+    def row(self, kind: str, item: str, time: int) -> Fields:
+        """Return what was known of an item at a time (ms); empty where nothing was."""
+        prefix = item_key(kind, item)
+        found: Fields = {}
+        for key, fields in self._said.scan(prefix):
+            if place_of(prefix, key)[0] > time:
+                break
+            found = _after(found, fields)
+        return found
+
+    def store(self, store_id: str, time: int) -> Store | None:
+        """Return a store as it was at a time (ms); None where none was known."""
+        return self._known_places().store(store_id, time)
+
+    def near(
+        self, latitude: float, longitude: float, radius_m: float, time: int
+    ) -> Sequence[tuple[str, float]]:
+        """Return (store id, distance in m) of the stores within a radius at a time (ms), the nearest first."""
+        return self._known_places().near(latitude, longitude, radius_m, time)
+
+    def reset(self) -> None:
+        """Forget what is in memory: the rows were rolled back."""
+        self._places = None
+
+    def _known_places(self) -> Places:
+        if self._places is None:
+            self._places = Places()
+            prefix = label_key(STORE)
+            items = {label_of(key, len(prefix)) for key, _ in self._said.scan(prefix)}
+            for item in sorted(items):
+                self._places.put(item, self._versions(item))
+        return self._places
+
+    def _versions(self, item: str) -> list[tuple[int, Fields]]:
+        """Return a store's rows, each with the time (ms) from which on it is so."""
+        return [(change.time, change.new) for change in self.changes(STORE, item, -FOREVER)]
+
+    # -- whom it concerns -------------------------------------------------------------------------------
+
+    def concern(self, kind: str, item: str, label: str, slot: int) -> None:
+        """Note that changes of an item concern a customer."""
+        key = item_key(kind, item) + timer_key(label, slot)
+        if self._concerned.get(key) is None:
+            self._concerned.put(key, True)
+
+    def forget(self, kind: str, item: str, label: str, slot: int) -> None:
+        """Note that they don't any more."""
+        self._concerned.delete(item_key(kind, item) + timer_key(label, slot))
+
+    def concerned(self, kind: str, item: str, after: bytes = b"") -> Iterator[tuple[str, int, bytes]]:
+        """Yield whom changes of an item may concern: (label, slot, where to go on behind this one)."""
+        prefix = item_key(kind, item)
+        for key, _ in self._concerned.scan(prefix, after + b"\0" if after else None):
+            yield *timer_of(key[len(prefix) :]), key
+
+    def _forget(self, prefix: bytes, rows: list[tuple[bytes, Fields]], latest: int) -> None:
+        """Make one row of the oldest, as far as there are too many, or they are too old."""
+        bound = time_key(prefix, latest - KEPT_MS)
+        most = max(0, len(rows) - MAX_SAID)
+        gone = [row for place, row in enumerate(rows) if place < most or row[0] < bound]
+        if len(gone) < 2:  # noqa: PLR2004 - the last of them says how the item was
+            return
+        whole: Fields = {}
+        for key, fields in gone:
+            whole = _after(whole, fields)
+            self._said.delete(key)
+        self._said.put(gone[-1][0], whole)
+
+
+class Ahead:
+    """Changes that a fold has yet to come to, of the items that concern its customer, in order."""
+
+    def __init__(self, references: References) -> None:
+        """Look them up in `references`."""
+        self._references = references
+        self._queue: list[tuple[Place, Change]] = []
+        self._known: set[tuple[str, str]] = set()
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._queue)
+
+    def watch(self, kind: str, item: str, since: int, behind: Place | None = None) -> None:
+        """Add an item's changes from a time (ms) on, behind a place: it has begun to concern the customer."""
+        if (kind, item) not in self._known:
+            self._known.add((kind, item))
+            for change in self._references.changes(kind, item, since):
+                if behind is None or change.place > behind:
+                    heappush(self._queue, (change.place, change))
+
+    def resume(self, concerning: Iterable[tuple[str, str, int]], behind: Place) -> None:
+        """Add what a fold that has come to a place has yet to come to."""
+        since: dict[tuple[str, str], int] = {}
+        for kind, item, time in concerning:
+            since[kind, item] = min(time, since.get((kind, item), time))
+        for (kind, item), time in since.items():
+            self.watch(kind, item, time, behind)
+
+    def before(self, time: int) -> Iterator[Change]:
+        """Take out what changed before a time (ms), in order."""
+        while self._queue and self._queue[0][0][0] < time:
+            yield heappop(self._queue)[1]
+
+
+_GONE = ""
+"""No field has an empty name: where it stands, all that was known is gone before the rest is said."""
+GONE: Fields = {_GONE: True}
+"""Is said of an item that is gone."""
+
+
+def _after(old: Fields, said: Fields) -> Fields:
+    """Return an item's row after something was said of it."""
+    return {name: value for name, value in said.items() if name} if _GONE in said else old | said

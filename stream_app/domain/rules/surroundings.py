@@ -1,0 +1,64 @@
+"""What rules see of the world around a customer, beside her own events: reference data, as of a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_app.domain.places import Store
+
+
+class Surroundings(Protocol):
+    """Reference data, as they were at a time (ms)."""
+
+    def row(self, kind: str, item: str, time: int) -> dict[str, Any]:
+        """Return what was known of an item; empty where nothing was."""
+
+    def store(self, store_id: str, time: int) -> Store | None:
+        """Return a store; None where none was known."""
+
+    def near(
+        self, latitude: float, longitude: float, radius_m: float, time: int
+    ) -> Sequence[tuple[str, float]]:
+        """Return (store id, distance in m) of the stores within a radius, the nearest first."""
+
+
+class Prices:
+    """What products cost at a time (ms), by item."""
+
+    __slots__ = ("_surroundings", "_time")
+
+    def __init__(self, surroundings: Surroundings, time: int) -> None:
+        """Look them up in reference data."""
+        self._surroundings = surroundings
+        self._time = time
+
+    def get(self, item: str, default: float) -> float:
+        """Return a product's price, or a default where none is known."""
+        price: Any = self._surroundings.row("product", item, self._time).get("price")
+        is_one = isinstance(price, int | float) and not isinstance(price, bool) and price >= 0
+        return float(price) if is_one else default
+
+
+class Nowhere:
+    """No reference data at all."""
+
+    def row(self, kind: str, item: str, time: int) -> dict[str, Any]:  # noqa: ARG002 - as in `Surroundings`
+        """Return nothing."""
+        return {}
+
+    def store(self, store_id: str, time: int) -> Store | None:  # noqa: ARG002
+        """Return none."""
+        return None
+
+    def near(
+        self,
+        latitude: float,  # noqa: ARG002
+        longitude: float,  # noqa: ARG002
+        radius_m: float,  # noqa: ARG002
+        time: int,  # noqa: ARG002
+    ) -> Sequence[tuple[str, float]]:
+        """Return none."""
+        return ()
