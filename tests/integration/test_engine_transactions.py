@@ -145,7 +145,7 @@ def test_clock_markers_of_a_replay_reach_every_partition_at_intervals_behind_wha
     for partition in (0, 1):
         marked = [0]
         for key, value, where in found:
-            if where == partition and key is None:
+            if where == partition and key == feed_module.MARKER_KEY:
                 marked.append(decode_marker(value) or 0)
             elif where == partition:
                 assert int(value or b"") > marked[-1]

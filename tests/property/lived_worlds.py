@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from stream_app.domain.customer import Customer
     from stream_app.domain.folding import FoldLimits
+    from stream_app.domain.reference import References
     from stream_app.domain.rules import Decision, RuleBook
 
 MINUTE = 60_000
@@ -92,6 +93,11 @@ class Deployment(TriggersInMemory):
             self.refer(what)
         else:
             self.give(what)
+
+    @property
+    def references(self) -> References:
+        """The reference data that came in."""
+        return self._deployment.references
 
     def customers(self) -> list[Customer]:
         """Return the customers that hold any of `NAMES`, as they are now."""

@@ -133,7 +133,10 @@ PLANTS = [
     lets_go_of_what_quiet_hours_hold,
     lets_go_of_what_is_yet_to_come,
 ]
-ABOUT = {stands_for_ever: "abandoned_browse"}
+ABOUT = {
+    stands_for_ever: "abandoned_browse",
+    lets_go_of_what_quiet_hours_hold: "service_recovery",
+}
 """With a rule by which it is seen soon, where most rules don't show it."""
 
 

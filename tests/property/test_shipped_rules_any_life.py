@@ -89,8 +89,9 @@ def check(life: Sequence[Input], book: RuleBook, folding: FoldLimits) -> Counter
     """Play a life; return what there was to see."""
     seen: Counter[str] = Counter()
     for number, run in enumerate(play(book, life, AFTER, folding)):
+        around = book.among(run.references)  # what there is of prices and shops, the run's own
         for customer in run.customers():
-            seen["instances"] += is_folded(customer, book, run.said, run.clock)
+            seen["instances"] += is_folded(customer, around, run.said, run.clock)
         if number < len(life):
             what = life[number].what
             seen[getattr(what, "op", "late" if what.time < life[number].at else "in time")] += 1
