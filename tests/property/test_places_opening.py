@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
 
 import pytest
@@ -104,7 +104,7 @@ def library_s_holidays(country: str) -> tuple[date, ...]:
     """Return what `opening-hours-py` itself takes for holidays."""
     asked = OpeningHours("PH", country=country, auto_country=False, auto_timezone=False)
     days = (date(2024, 1, 1) + timedelta(days=n) for n in range(5 * 365))
-    return tuple(day for day in days if asked.is_open(datetime(day.year, day.month, day.day, 12)))  # noqa: DTZ001
+    return tuple(day for day in days if asked.is_open(datetime.combine(day, time(12))))
 
 
 @given(st.data())

@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 from stream_app.agents.rules import Rules
 from stream_app.domain import reference
 from stream_app.domain.reference import References, Taken
-from stream_app.domain.rules import Action, applying, changes
+from stream_app.domain.rules import Action, changes
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
 from stream_app.runs.rule_cases import Case, Runner
 from tests.property.examples import examples, search
+from tests.property.reference_plants import (
+    asks_for_nothing_where_a_change_opens,
+    keeps_the_first_event_before,
+)
 from tests.property.rule_strategies import World, worlds
 from tests.property.rules_oracle import Answer, answer
 
@@ -176,21 +180,6 @@ def takes_the_same_value_for_a_change(patch: pytest.MonkeyPatch) -> None:
 
 def looks_at_any_field(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(changes, "looks_at", lambda rule, change: rule.kind == change.kind and bool(change.old))
-
-
-def asks_for_nothing_where_a_change_opens(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(changes, "_fits", lambda *_: True)
-
-
-def keeps_the_first_event_before(patch: pytest.MonkeyPatch) -> None:
-    watch = applying._watch
-
-    def wrong(plan: Any, step: Any) -> None:
-        known = dict(step.state.before.get(plan.id, {}))
-        watch(plan, step)
-        step.state.before.get(plan.id, {}).update(known)
-
-    patch.setattr(applying, "_watch", wrong)
 
 
 def wants_the_event_before_to_be_earlier(patch: pytest.MonkeyPatch) -> None:

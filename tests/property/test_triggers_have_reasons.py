@@ -19,11 +19,14 @@ from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.profile import END
 from stream_app.domain.rules import Action, RuleBook, applying, fold
-from stream_app.domain.rules import changes as changes_module
 from stream_app.domain.rules.decision import HeldBack, Retracted
 from stream_app.domain.rules.settle import _Settlement
 from tests.property.examples import search
 from tests.property.lived_worlds import DAY, ONE, Input, Made, played
+from tests.property.reference_plants import (
+    asks_for_nothing_where_a_change_opens,
+    keeps_the_first_event_before,
+)
 from tests.property.rules_oracle_reference import BEHIND_ALL, changes
 from tests.property.shipped_lives import AFTER, BOOKS, CLOSES, REFERENCE, RULES, START, shipped_lives
 from tests.property.test_rules_any_order import alternates, held_once
@@ -224,23 +227,6 @@ def doesnt_wait(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(applying, "_restart", wrong)
 
 
-def opens_on_any_change(patch: pytest.MonkeyPatch) -> None:
-    """Let every change of the field open, whatever the rule asks of it."""
-    patch.setattr(changes_module, "_fits", lambda *_: True)
-
-
-def keeps_the_first_event_before(patch: pytest.MonkeyPatch) -> None:
-    """Have the first event that names an item be the one before its changes."""
-    watch = applying._watch
-
-    def wrong(plan: Any, step: Any) -> None:
-        known = dict(step.state.before.get(plan.id, {}))
-        watch(plan, step)
-        step.state.before.get(plan.id, {}).update(known)
-
-    patch.setattr(applying, "_watch", wrong)
-
-
 PLANTS = {
     never_closes: "abandoned_cart",
     closes_what_is_open_alone: "click_and_collect_ready",
@@ -248,7 +234,7 @@ PLANTS = {
     forgets_when_folded_again: "post_purchase_follow_up",
     loses_what_another_sent: "post_purchase_follow_up",
     doesnt_wait: "win_back",
-    opens_on_any_change: "price_drop",
+    asks_for_nothing_where_a_change_opens: "price_drop",
     keeps_the_first_event_before: "store_pickup_ready",
 }
 """With a rule by which each is seen soon."""

@@ -47,7 +47,7 @@ def _tables(code: str, years: range | tuple[()]) -> list[date] | None:
     country, _, region = code.partition("-")
     try:
         return list(country_holidays(country, subdiv=region or None, years=years, expand=False))
-    except NotImplementedError:
+    except NotImplementedError:  # so the library says of a country or a region that it doesn't know
         return None
 
 

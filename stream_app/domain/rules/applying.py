@@ -246,9 +246,11 @@ def _keep(plan: Plan, pattern: Pattern, step: Step, group: str) -> Collection[st
 
 
 def _of_group(plan: Plan, state: RulesState, group: str) -> Iterator[Instance]:
-    """Yield the open instances of a key whose clock events can restart."""
+    """Yield the open instances of a key whose clock events can restart; near stores, one without a key is about all."""
     instances = state.open.get(plan.id, {})
-    if plan.rule.per_event:
+    if plan.rule.near is not None and not group:
+        found = list(instances.values())
+    elif plan.rule.per_event:
         found = [instance for instance in instances.values() if instance.group == group]
     else:
         found = [instances[group]] if group in instances else []

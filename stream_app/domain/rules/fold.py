@@ -141,7 +141,11 @@ class Fold:
 
     def concerns(self, state: RulesState, change: Change) -> bool:
         """Tell whether a change concerns a customer."""
-        return any((change.kind, change.item) == (kind, item) for kind, item, _ in self.concerning(state))
+        return any(
+            reference.kind == change.kind and change.item in state.before.get(plan.id, ())
+            for plan in self._by_reference
+            if (reference := plan.rule.opens.reference) is not None
+        )
 
     def matters(self, change: Change) -> bool:
         """Tell whether a change may open anything for anybody."""

@@ -75,6 +75,7 @@ def load_rule(text: str, source: str = "rule") -> Rule:
             values[_ATTRIBUTES.get(name, name)] = _READ[name](at)
     if "near" in fields:
         values["near"], values["after"] = _near(fields["near"], values.get("after"))
+        values["key"] = ("store_id",)  # an instance for each store
     rule = Rule(**values)
     _check_together(rule, fields)
     return rule
