@@ -168,12 +168,12 @@ def take_order(orders: Orders, event: Event) -> bool:
     if not name and event.type in _OF_SOME_ORDER:
         return False
     order = _order(orders, name, event)
-    counted, cancelled, before = order.counts, order.placed and order.cancelled, [*_worth(order)]
+    counted, cancelled, before = order.counts, order.placed and order.cancelled, [*worth_of(order)]
     placed = order.placed
     _TAKE[event.type](orders, order, event)
     orders.count += order.counts - counted
     orders.cancelled += (order.placed and order.cancelled) - cancelled
-    for sign, worth in ((-1, before), (1, _worth(order))):
+    for sign, worth in ((-1, before), (1, worth_of(order))):
         for code, number, revenue, refunded in worth:
             money = orders.money.setdefault(code, Money())
             money.orders += sign * number
@@ -181,6 +181,22 @@ def take_order(orders: Orders, event: Event) -> bool:
             money.refunded = bounded(money.refunded + sign * refunded)
     _forget(orders)
     return order.placed and not placed
+
+
+def spoken_of(orders: Orders, event: Event) -> Order | None:
+    """Return the order that an event of `ORDER_EVENTS` spoke of, which has just been taken in; None: of none.
+
+    A refund that names no order is one of an order that nobody knows, and is not kept.
+    """
+    name = text(event.properties.get("order_id")) or ""
+    if name:
+        return next((order for order in reversed(orders.recent) if order.order_id == name), None)
+    if event.type == "Order Completed":
+        return orders.recent[-1]
+    if event.type in _OF_SOME_ORDER:
+        return None
+    last = orders.returned[-1]
+    return Order("", last.time, last.channel, refunds={last.currency or OWN: last.amount or 0})
 
 
 def _order(orders: Orders, name: str, event: Event) -> Order:
@@ -231,7 +247,7 @@ def refunded_of(order: Order) -> int:
     return sum(amount for code, amount in order.refunds.items() if code in own)
 
 
-def _worth(order: Order) -> Iterator[tuple[str, int, int, int]]:
+def worth_of(order: Order) -> Iterator[tuple[str, int, int, int]]:
     """Yield what an order adds to the sums: (currency, orders, revenue, refunded)."""
     own, refunded = order.currency or NO_CURRENCY, refunded_of(order)
     if order.counts:

@@ -1,0 +1,61 @@
+"""Numbers: what customers' timelines add up to. Read definitions.py first, then fold.py and telling.py."""
+
+from stream_app.domain.numbers.cells import (
+    NOTHING,
+    Cell,
+    Increments,
+    cell_key,
+    cell_of,
+    day_of,
+    day_text,
+    month_of,
+    month_text,
+    pack,
+    unpack,
+)
+from stream_app.domain.numbers.definitions import BY_NAME, NUMBERS, RATIOS, Number, Ratio, Unit, Window
+from stream_app.domain.numbers.fold import Entry, in_turn, keep, resume, send_step, step
+from stream_app.domain.numbers.ratios import lifetime_value, retention, worked_out
+from stream_app.domain.numbers.sends import Sent, TakenBack
+from stream_app.domain.numbers.spend import Spend, spent
+from stream_app.domain.numbers.state import EDITION, Numbers
+from stream_app.domain.numbers.telling import Retelling, Retold, difference
+
+__all__ = [
+    "BY_NAME",
+    "EDITION",
+    "NOTHING",
+    "NUMBERS",
+    "RATIOS",
+    "Cell",
+    "Entry",
+    "Increments",
+    "Number",
+    "Numbers",
+    "Ratio",
+    "Retelling",
+    "Retold",
+    "Sent",
+    "Spend",
+    "TakenBack",
+    "Unit",
+    "Window",
+    "cell_key",
+    "cell_of",
+    "day_of",
+    "day_text",
+    "difference",
+    "in_turn",
+    "keep",
+    "lifetime_value",
+    "month_of",
+    "month_text",
+    "pack",
+    "resume",
+    "retention",
+    "send_step",
+    "spent",
+    "step",
+    "unpack",
+    "worked_out",
+]
