@@ -1,5 +1,6 @@
 """Numbers: what customers' timelines add up to. Read definitions.py first, then fold.py and telling.py."""
 
+from stream_app.domain.numbers.attribution import MODELS
 from stream_app.domain.numbers.cells import (
     NOTHING,
     Cell,
@@ -24,6 +25,7 @@ from stream_app.domain.numbers.telling import Retelling, Retold, difference
 __all__ = [
     "BY_NAME",
     "EDITION",
+    "MODELS",
     "NOTHING",
     "NUMBERS",
     "RATIOS",

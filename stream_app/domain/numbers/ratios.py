@@ -55,8 +55,8 @@ def lifetime_value(sums: Mapping[Cell, int]) -> dict[tuple[int, int, str], Fract
     values: dict[tuple[int, str], dict[int, int]] = defaultdict(dict)
     for cell, amount in sums.items():
         if cell.number == "customer_value":
-            months, currency = cell.dimensions
-            values[cell.window, currency][int(months)] = amount
+            since, code = cell.dimensions
+            values[cell.window, code][int(since)] = amount
     found = {}
     for (cohort, currency), by_month in sorted(values.items()):
         size, whole = active.get((cohort, 0)), 0
