@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.domain.numbers import BY_NAME, MODELS, attribution, messages, sends, visits
+from stream_app.domain.numbers import BY_NAME, MODELS, attribution, changed, messages, sends, visits
 from stream_app.domain.profile import fold as profile_of
 from stream_app.domain.profile import orders
 from tests.property.examples import examples
 from tests.property.numbers_oracle import expected
-from tests.property.numbers_world import DAY, Customer, World, fold, life
+from tests.property.numbers_world import DAY, Customer, World, fold, life, parts
 
 SEEDS = st.integers(0, 2**32)
 
@@ -111,6 +111,18 @@ def test_money_is_split_without_a_rest_and_is_what_the_profile_says(seed: int) -
     assert +worth - -worth == +Counter(net) - -Counter(net)
     placed = sum(amount for cell, amount in found.items() if cell.number == "orders")
     assert placed == profile_of(events(entries)).orders.count
+
+
+@examples(200)
+@given(seed=SEEDS)
+def test_what_an_entry_is_said_not_to_change_it_does_not_change(seed: int) -> None:
+    customer = Customer()
+    for entry in life(random.Random(seed), 0):
+        before = parts(customer.state)
+        said = changed(entry, fold(customer, entry))
+        assert all(
+            told for told, one, other in zip(said, before, parts(customer.state), strict=True) if one != other
+        )
 
 
 @examples(200)

@@ -295,7 +295,7 @@ def test_of_too_many_touches_the_latest_share() -> None:
         event(time + n * HOUR, "web", "Page Viewed", campaign_id=f"c{n}") for n in range(MAX_TOUCHES + 3)
     ]
     told(*looks, state=state)
-    assert [touch.campaign for touch in (state.touches[0], state.touches[-1])] == [
+    assert [touch.campaign for touch in (state.journey.touches[0], state.journey.touches[-1])] == [
         "c3",
         f"c{MAX_TOUCHES + 2}",
     ]
@@ -577,7 +577,7 @@ def test_what_other_definitions_have_folded_is_void() -> None:
     state = Numbers()
     told(event("05-04 10:00", "web", "Page Viewed"), state=state)
     assert resume(keep(state)) == state
-    state.edition = EDITION + 1
+    state.journey.edition = EDITION + 1
     assert resume(keep(state)) is None
 
 
@@ -594,7 +594,7 @@ def test_one_more_event_of_a_visit_adds_nothing_and_makes_nothing() -> None:
     first, second = event("05-04 10:00", "web", "Page Viewed"), event("05-04 10:05", "web", "Product Viewed")
     step(state, first, profile)
     assert step(state, second, profile) is step(state, event("05-04 10:05", "email", "Email Opened"), profile)
-    assert state.visits["web"].last == second.time
+    assert state.ongoing.visits["web"].last == second.time
 
 
 A, B = Cell("a", 0, ()), Cell("b", 0, ())

@@ -15,11 +15,11 @@ from stream_app.domain.numbers.cells import (
     unpack,
 )
 from stream_app.domain.numbers.definitions import BY_NAME, NUMBERS, RATIOS, Number, Ratio, Unit, Window
-from stream_app.domain.numbers.fold import Entry, in_turn, keep, resume, send_step, step
+from stream_app.domain.numbers.fold import Entry, changed, in_turn, keep, resume, send_step, step
 from stream_app.domain.numbers.ratios import lifetime_value, retention, worked_out
 from stream_app.domain.numbers.sends import Sent, TakenBack
 from stream_app.domain.numbers.spend import Spend, spent
-from stream_app.domain.numbers.state import EDITION, Numbers
+from stream_app.domain.numbers.state import EDITION, Journey, Numbers, Ongoing
 from stream_app.domain.numbers.telling import Retelling, Retold, difference
 
 __all__ = [
@@ -32,8 +32,10 @@ __all__ = [
     "Cell",
     "Entry",
     "Increments",
+    "Journey",
     "Number",
     "Numbers",
+    "Ongoing",
     "Ratio",
     "Retelling",
     "Retold",
@@ -44,6 +46,7 @@ __all__ = [
     "Window",
     "cell_key",
     "cell_of",
+    "changed",
     "day_of",
     "day_text",
     "difference",

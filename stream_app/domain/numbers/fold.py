@@ -45,14 +45,25 @@ _decode = msgspec.msgpack.Decoder(Numbers).decode
 
 def in_turn(state: Numbers, profile: Profile, place: Place) -> bool:
     """Tell whether an entry at a place comes behind all that was folded; the profile is without it."""
-    return place > state.sent and (profile.last is None or place > profile.last)
+    return place > state.journey.sent and (profile.last is None or place > profile.last)
+
+
+def changed(entry: Event | Entry, increments: Increments) -> tuple[bool, bool]:
+    """Return whether an entry that added these increments may have changed the journey, and the bookings.
+
+    A send changes the journey even if it adds nothing: it has a place.
+    """
+    if isinstance(entry, Sent | TakenBack):
+        return True, isinstance(entry, TakenBack)
+    order = entry.type in ORDER_EVENTS
+    return order or bool(increments), order
 
 
 def step(state: Numbers, event: Event, profile: Profile) -> Increments:
     """Fold an event; return what it adds."""
     kind = event.type
     if kind not in _UNUSUAL:
-        known = state.visits.get(event.channel)
+        known = state.ongoing.visits.get(event.channel)
         if (
             known is not None
             and event.time - known.last <= INACTIVITY_MS
@@ -64,7 +75,7 @@ def step(state: Numbers, event: Event, profile: Profile) -> Increments:
         return NOTHING
     tally: Tally = {}
     if kind not in NO_VISIT and visit(state, event, tally):
-        come_back(state, event.time, tally)
+        come_back(state.journey, event.time, tally)
     if kind in READ:
         _read(state, event, profile, tally)
     return settled(tally)
@@ -86,11 +97,12 @@ def _read(state: Numbers, event: Event, profile: Profile, tally: Tally) -> None:
 def send_step(state: Numbers, entry: Entry) -> Increments:
     """Fold a send, or its taking back; return what it adds."""
     tally: Tally = {}
-    state.sent = entry.order
+    journey = state.journey
+    journey.sent = entry.order
     if isinstance(entry, Sent):
-        send(state, entry, tally)
+        send(journey, entry, tally)
     else:
-        unbought = take_back(state, entry, tally)
+        unbought = take_back(journey, entry, tally)
         if unbought is not None:
             unbook_send(state, unbought, tally)
     return settled(tally)
@@ -104,4 +116,4 @@ def keep(state: Numbers) -> bytes:
 def resume(kept: bytes) -> Numbers | None:
     """Return a fold to go on with; None if other definitions gave it."""
     state = _decode(kept)
-    return state if state.edition == EDITION else None
+    return state if state.journey.edition == EDITION else None

@@ -3,7 +3,8 @@
 An impression is a message that was delivered, or a promotion that was shown. A message is clicked once, by its
 `message_id`; without one, and for promotions, every click counts.
 
-Bounds: the `MAX_CLICKED` messages clicked last are remembered, by hashes; an older one's further click counts anew.
+Bounds: `MAX_CLICKED` messages are remembered, by hashes, those last clicked for the first time; of another one a
+further click counts anew.
 """
 
 from __future__ import annotations
@@ -40,23 +41,21 @@ def shown(event: Event, tally: Tally) -> None:
 def click(state: Numbers, event: Event, tally: Tally) -> None:
     """Take in a click. What it leads to is a visit that begins behind it."""
     if event.channel not in LANDINGS:
-        state.clicked = event.time
+        state.ongoing.clicked = event.time
     kind = CLICKS[event.type]
-    if kind == MESSAGE and not _first_click(state, event):
+    if kind == MESSAGE and not _first_click(state.journey.messages, event):
         return
     add(tally, Cell("clicks", day_of(event.time), (kind, event.channel, campaign_of(event))), 1)
 
 
-def _first_click(state: Numbers, event: Event) -> bool:
+def _first_click(clicked: list[int], event: Event) -> bool:
     """Note that a message was clicked; return whether it hadn't been."""
     name = text(event.properties.get("message_id"))
     if name is None:
         return True
     digest = int.from_bytes(blake2b(f"{event.channel}:{name}".encode(), digest_size=8).digest(), "big")
-    clicked = state.messages
-    first = digest not in clicked
-    if not first:
-        clicked.remove(digest)
+    if digest in clicked:
+        return False
     clicked.append(digest)
     del clicked[:-MAX_CLICKED]
-    return first
+    return True

@@ -117,8 +117,8 @@ def unbook_send(state: Numbers, send: Send, tally: Tally) -> None:
 def _placed(state: Numbers, order: Order, event: Event) -> Booking:
     """Return the booking of an order that an event has placed."""
     time, channel = event.time, event.channel
-    touches = [touch for touch in state.touches if time - touch.time <= LOOKBACK_MS]
-    visit = state.visits.get(channel)
+    touches = [touch for touch in state.journey.touches if time - touch.time <= LOOKBACK_MS]
+    visit = state.ongoing.visits.get(channel)
     return Booking(
         time,
         _cohort(state, time),
@@ -126,14 +126,14 @@ def _placed(state: Numbers, order: Order, event: Event) -> Booking:
         channel,
         "" if visit is None else visit.device,
         time - touches[0].time if touches else None,
-        [(one.rule, one.channel, day_of(one.time)) for one in bought(state, time, order.order_id)],
+        [(one.rule, one.channel, day_of(one.time)) for one in bought(state.journey, time, order.order_id)],
         placed=True,
     )
 
 
 def _cohort(state: Numbers, time: int) -> int:
     """Return a customer's cohort; who was never seen on a visit has that of the order."""
-    return month_of(time) if state.cohort is None else state.cohort
+    return month_of(time) if state.journey.cohort is None else state.journey.cohort
 
 
 def _count(booking: Booking) -> int:

@@ -21,7 +21,7 @@ from stream_app.domain.numbers.cells import Cell, add, day_of
 
 if TYPE_CHECKING:
     from stream_app.domain.numbers.cells import Tally
-    from stream_app.domain.numbers.state import Numbers
+    from stream_app.domain.numbers.state import Journey
     from stream_app.domain.profile.values import Place
 
 OUTCOME_MS = 7 * 86_400_000
@@ -85,25 +85,25 @@ class Send(msgspec.Struct, array_like=True, gc=False):
         return Cell(number, day_of(self.time), (self.rule, self.channel))
 
 
-def send(state: Numbers, sent: Sent, tally: Tally) -> None:
+def send(journey: Journey, sent: Sent, tally: Tally) -> None:
     """Take in that a trigger was sent."""
-    forget(state, sent.time)
-    for known in state.sends:
+    forget(journey, sent.time)
+    for known in journey.sends:
         if known.trigger_id == sent.trigger_id:
             if not known.taken_back:
                 return
-            state.sends.remove(known)
+            journey.sends.remove(known)
             break
     fresh = Send(sent.trigger_id, sent.rule, sent.channel, sent.time)
     add(tally, fresh.cell("triggers_sent"), 1)
-    state.sends.append(fresh)
-    del state.sends[:-MAX_SENDS]
+    journey.sends.append(fresh)
+    del journey.sends[:-MAX_SENDS]
 
 
-def take_back(state: Numbers, taken: TakenBack, tally: Tally) -> Send | None:
+def take_back(journey: Journey, taken: TakenBack, tally: Tally) -> Send | None:
     """Take in that a trigger was taken back; return the send whose order no longer counts for it, if there is one."""
-    forget(state, taken.time)
-    known = next((one for one in state.sends if one.trigger_id == taken.trigger_id), None)
+    forget(journey, taken.time)
+    known = next((one for one in journey.sends if one.trigger_id == taken.trigger_id), None)
     if known is not None and known.taken_back:
         return None
     where = (taken.rule, taken.channel)
@@ -116,26 +116,26 @@ def take_back(state: Numbers, taken: TakenBack, tally: Tally) -> Send | None:
     return known if known.order is not None else None
 
 
-def come_back(state: Numbers, time: int, tally: Tally) -> None:
+def come_back(journey: Journey, time: int, tally: Tally) -> None:
     """Take in that a visit begins."""
-    forget(state, time)
-    for one in state.sends:
+    forget(journey, time)
+    for one in journey.sends:
         if not one.returned and not one.taken_back:
             one.returned = True
             add(tally, one.cell("triggers_returned"), 1)
 
 
-def bought(state: Numbers, time: int, order_id: str) -> list[Send]:
+def bought(journey: Journey, time: int, order_id: str) -> list[Send]:
     """Take in that an order was placed; return the sends that it is the first one for."""
-    forget(state, time)
-    first = [one for one in state.sends if one.order is None and not one.taken_back]
+    forget(journey, time)
+    first = [one for one in journey.sends if one.order is None and not one.taken_back]
     for one in first:
         one.order = order_id
     return first
 
 
-def forget(state: Numbers, time: int) -> None:
+def forget(journey: Journey, time: int) -> None:
     """Let go of sends whose time is over."""
-    sends = state.sends
+    sends = journey.sends
     while sends and time - sends[0].time > OUTCOME_MS:
         del sends[0]

@@ -1,6 +1,8 @@
-"""What is kept per customer for all numbers: a fold of her timeline and of what was sent to her.
+"""What is kept per customer for all numbers: a fold of her timeline and of what was sent to her, in three parts.
 
-What was told of it is not in here: see telling.py. All times in ms since the epoch.
+They are three because they change at different paces, and what changes seldom need not be written with every event:
+`Ongoing` with every event of a visit, `Journey` with one in four, `bookings` with an order. `changed` says which an
+entry may have changed. What was told of the fold is not in here: see telling.py. All times in ms since the epoch.
 """
 
 from __future__ import annotations
@@ -16,29 +18,38 @@ EDITION = 1
 """Changes whenever the same entries would give other increments or another state: what others folded is void."""
 
 
-class Numbers(msgspec.Struct, array_like=True, gc=False):
-    """One customer.
+class Ongoing(msgspec.Struct, array_like=True, gc=False):
+    """What goes on: the latest visit on each channel, and the time of a click that hasn't led anywhere yet."""
+
+    visits: dict[str, Visit] = msgspec.field(default_factory=dict)
+    clicked: int | None = None
+
+
+class Journey(msgspec.Struct, array_like=True, gc=False):
+    """What has happened.
 
     Attributes:
         edition: by whose definitions it was folded.
-        visits: the latest, by channel.
-        touches: those that may have a share in an order, ascending.
-        clicked: time of a click in a message that hasn't led anywhere yet.
         cohort: month of the first visit.
         month: month of the latest one.
+        touches: those that may have a share in an order, ascending.
         messages: hashes of the messages clicked last.
-        bookings: MessagePack of the orders' bookings by id, as the profile knows the orders.
         sends: triggers whose outcome is open, ascending.
         sent: place of the last send that was folded, or taking back.
     """
 
     edition: int = EDITION
-    visits: dict[str, Visit] = msgspec.field(default_factory=dict)
-    touches: list[Touch] = msgspec.field(default_factory=list)
-    clicked: int | None = None
     cohort: int | None = None
     month: int | None = None
+    touches: list[Touch] = msgspec.field(default_factory=list)
     messages: list[int] = msgspec.field(default_factory=list)
-    bookings: dict[str, bytes] = msgspec.field(default_factory=dict)
     sends: list[Send] = msgspec.field(default_factory=list)
     sent: Place = BEGINNING
+
+
+class Numbers(msgspec.Struct, array_like=True, gc=False):
+    """One customer. `bookings`: MessagePack of the orders' bookings, by id, of those that the profile knows."""
+
+    ongoing: Ongoing = msgspec.field(default_factory=Ongoing)
+    journey: Journey = msgspec.field(default_factory=Journey)
+    bookings: dict[str, bytes] = msgspec.field(default_factory=dict)

@@ -28,10 +28,10 @@ from stream_app.domain.profile.values import text
 if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.numbers.cells import Tally
-    from stream_app.domain.numbers.state import Numbers
+    from stream_app.domain.numbers.state import Journey, Numbers, Ongoing
 
 INACTIVITY_MS = 30 * 60_000
-MAX_TOUCHES = 64
+MAX_TOUCHES = 100
 LANDINGS = frozenset({"web", "app", "marketplace"})
 """Channels that a click in a message leads to."""
 DEVICES = frozenset({"phone", "tablet", "desktop", "till", "kiosk", "tv", "watch"})
@@ -69,7 +69,8 @@ def campaign_of(event: Event) -> str:
 def visit(state: Numbers, event: Event, tally: Tally) -> bool:
     """Take in an event of a visit; return whether it begins one."""
     channel, time = event.channel, event.time
-    known = state.visits.get(channel)
+    visits = state.ongoing.visits
+    known = visits.get(channel)
     device = device_of(event.properties)
     if known is not None and time - known.last <= INACTIVITY_MS:
         known.last = time
@@ -78,34 +79,33 @@ def visit(state: Numbers, event: Event, tally: Tally) -> bool:
             add(tally, Cell("visits", day, (channel, "")), -1)
             add(tally, Cell("visits", day, (channel, device)), 1)
         return False
-    state.visits[channel] = Visit(time, time, device)
+    visits[channel] = Visit(time, time, device)
     add(tally, Cell("visits", day_of(time), (channel, device)), 1)
-    _be_active(state, time, tally)
-    if not _landed(state, event):
-        _touch(state, Touch(time, channel, campaign_of(event)))
+    _be_active(state.journey, time, tally)
+    if not _landed(state.ongoing, event):
+        _touch(state.journey.touches, Touch(time, channel, campaign_of(event)))
     return True
 
 
-def _landed(state: Numbers, event: Event) -> bool:
+def _landed(ongoing: Ongoing, event: Event) -> bool:
     """Tell whether a visit that begins is where a click in a message led; it leads to one."""
-    if state.clicked is None or event.channel not in LANDINGS:
+    if ongoing.clicked is None or event.channel not in LANDINGS:
         return False
-    clicked, state.clicked = state.clicked, None
+    clicked, ongoing.clicked = ongoing.clicked, None
     return event.time - clicked <= INACTIVITY_MS
 
 
-def _touch(state: Numbers, touch: Touch) -> None:
-    touches = state.touches
+def _touch(touches: list[Touch], touch: Touch) -> None:
     touches.append(touch)
     while touch.time - touches[0].time > LOOKBACK_MS or len(touches) > MAX_TOUCHES:
         del touches[0]
 
 
-def _be_active(state: Numbers, time: int, tally: Tally) -> None:
+def _be_active(journey: Journey, time: int, tally: Tally) -> None:
     """Count the customer in the month of a visit, once."""
     month = month_of(time)
-    if state.cohort is None:
-        state.cohort = month
-    if state.month != month:
-        state.month = month
-        add(tally, Cell("active_customers", state.cohort, (str(month - state.cohort),)), 1)
+    if journey.cohort is None:
+        journey.cohort = month
+    if journey.month != month:
+        journey.month = month
+        add(tally, Cell("active_customers", journey.cohort, (str(month - journey.cohort),)), 1)
