@@ -23,6 +23,7 @@ from stream_app.domain.numbers import (
     TakenBack,
     cell_key,
     cell_of,
+    changed,
     day_of,
     day_text,
     difference,
@@ -281,6 +282,20 @@ def test_a_touch_of_thirty_days_ago_has_a_share_and_one_before_that_has_none() -
         assert plain("attributed_revenue", *entries)[f"2026-05-31 first_touch {first}  EUR"] == 100 * EURO
 
 
+def test_a_touch_grows_too_old_during_a_visit_and_is_let_go_with_the_next_touch() -> None:
+    start = at("05-31 12:00")
+    state, entries = (
+        Numbers(),
+        [event(start - 30 * DAY, "web", "Page Viewed"), event(start, "store", "Till Opened")],
+    )
+    assert set(
+        of("attributed_revenue", told(*entries, order(start + 1, "store", "o"), state=state)).values()
+    ) == {100 * EURO}
+    assert [touch.channel for touch in state.journey.touches] == ["web", "store"]
+    told(*entries, event(start + 1, "app", "Screen Viewed"), state=(state := Numbers()))
+    assert [touch.channel for touch in state.journey.touches] == ["store", "app"]
+
+
 def test_a_weight_is_a_power_of_two_cut_off_and_halves_every_seven_days() -> None:
     for hours in (0, 1, 84, 167, 168, 169, 720):
         worth = decayed(hours * HOUR)
@@ -414,6 +429,23 @@ def test_a_trigger_that_is_sent_again_after_it_was_taken_back_is_a_second_send()
         "2026-05-08 abandoned_cart email": 1,
     }
     assert of("triggers_returned", sums) == {"2026-05-08 abandoned_cart email": 1}
+
+
+def test_an_order_that_adds_nothing_may_use_up_a_send_and_is_said_to_change_the_journey() -> None:
+    state, bought = Numbers(), order(SENT.time + 2, "web", "o")
+    before = event(SENT.time - 1, "web", "Order Cancelled", order_id="o")
+    told(before, event(SENT.time - 1, "web", "Page Viewed"), SENT, state=state)
+    assert state.journey.sends[0].order is None
+    profile = Profile()
+    for one in (before, bought):
+        apply(profile, one)
+    added = step(state, bought, profile)
+    assert added == {}
+    assert state.journey.sends[0].order == "o"
+    assert changed(bought, added) == (True, True)
+    assert changed(event("05-04 10:00", "web", "Page Viewed"), {}) == (False, False)
+    assert changed(SENT, {}) == (True, False)
+    assert changed(TAKEN, {}) == (True, True)
 
 
 def test_of_too_many_sends_the_latest_have_an_outcome() -> None:

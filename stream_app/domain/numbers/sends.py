@@ -31,7 +31,11 @@ _BEFORE_EVENTS = "\0"
 
 
 class Sent(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """A trigger was sent: its id, its rule's name, the channel that it went by, and when (ms)."""
+    """A trigger was sent: its id, its rule's name, the channel that it went by, and when (ms).
+
+    Whoever records a send should give it a time behind all events that were known then: what was known before the
+    message went out is no answer to it. And such a send comes in turn.
+    """
 
     trigger_id: str
     rule: str
