@@ -12,13 +12,16 @@ import time
 from collections import Counter, defaultdict
 from statistics import median
 
+import msgspec
+
 from connectors.simulators import Noise, Simulation
 from stream_app.domain.event import Event
-from stream_app.domain.numbers import Numbers, keep, pack, resume, step
+from stream_app.domain.numbers import Numbers, changed, pack, step
 from stream_app.domain.profile import Profile, apply
 from stream_app.domain.profile.orders import ORDER_EVENTS
 
 PAGES = 200_000
+encode = msgspec.msgpack.Encoder().encode
 
 
 def lives(shoppers: int, days: int) -> list[list[Event]]:
@@ -57,7 +60,9 @@ def main() -> None:
     everybody = lives(shoppers, days)
     spent: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    cells, told, rows, kept = 0, 0, 0, []
+    cells, told, rows = 0, 0, 0
+    kept: dict[str, list[int]] = defaultdict(list)
+    written: Counter[str] = Counter()
     for events in everybody:
         state, profile = Numbers(), Profile()
         for event in events:
@@ -68,12 +73,19 @@ def main() -> None:
             kind = event.type if event.type in ORDER_EVENTS else "other" if increments else "nothing"
             spent[kind] += took
             count[kind] += 1
+            journey, bookings = changed(event, increments)
+            written["journey"] += journey
+            written["bookings"] += bookings
             if increments:
                 rows += 1
                 cells += len(increments)
                 told += len(pack(increments))
-        kept.append(len(keep(state)))
-        assert resume(keep(state)) == state
+        for part, value in (
+            ("ongoing", state.ongoing),
+            ("journey", state.journey),
+            ("bookings", state.bookings),
+        ):
+            kept[part].append(len(encode(value)))
     n = sum(count.values())
     clock = median(_empty() for _ in range(5))
     print(f"{n} events of {len(everybody)} shoppers in {days} days")
@@ -86,8 +98,12 @@ def main() -> None:
         f"told: {rows / n:.3f} rows, {cells / n:.2f} cells, {told / n:.1f} bytes per event; "
         f"{told / rows:.0f} bytes a row"
     )
-    kept.sort()
-    print(f"kept: {median(kept):.0f} bytes a shopper (median), {kept[-1]} at most")
+    written["ongoing"] = n
+    for part, sizes in kept.items():
+        often = written[part] / n
+        print(
+            f"kept: {part:8} {median(sizes):5.0f} bytes (median), {max(sizes)} at most; written by {often:.2%} of events"
+        )
 
 
 def _empty(times: int = 20_000) -> float:

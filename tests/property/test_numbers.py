@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.domain.numbers import BY_NAME, MODELS, attribution, changed, messages, sends, visits
+from stream_app.domain.numbers import (
+    BY_NAME,
+    MODELS,
+    Cell,
+    Spend,
+    attribution,
+    changed,
+    messages,
+    sends,
+    spent,
+    visits,
+)
 from stream_app.domain.profile import fold as profile_of
 from stream_app.domain.profile import orders
 from tests.property.examples import examples
@@ -123,6 +134,25 @@ def test_what_an_entry_is_said_not_to_change_it_does_not_change(seed: int) -> No
         assert all(
             told for told, one, other in zip(said, before, parts(customer.state), strict=True) if one != other
         )
+
+
+@examples(50)
+@given(
+    told=st.lists(
+        st.builds(
+            Spend, st.integers(0, 1), st.sampled_from(("social", "email")), st.just("spring"),
+            st.sampled_from(("EUR", "USD")), st.integers(0, 3),
+        )
+    )
+)  # fmt: skip
+def test_spend_is_what_was_said_last_of_each_day_channel_campaign_and_currency(told: list[Spend]) -> None:
+    known: dict[Any, Spend] = {}
+    sums = Counter[Cell]()
+    for one in told:
+        key = (one.day, one.channel, one.campaign, one.currency)
+        sums.update(spent(known.get(key), one))
+        known[key] = one
+    assert {cell: amount for cell, amount in sums.items() if amount} == expected({}, known.values())
 
 
 @examples(200)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MODELS = ("last_touch", "first_touch", "linear", "position_based", "time_decay")
+_LAST, _FIRST, _LINEAR, _POSITION, _DECAY = range(len(MODELS))
 LOOKBACK_MS = 30 * 86_400_000
 """How long before an order a touch may have been, to have a share in it."""
 HALF_LIFE_HOURS = 7 * 24
@@ -55,21 +56,21 @@ def credit(touches: Sequence[Touch], time: int) -> list[Credit]:
     if not touches:
         return [Credit("", "", (1,) * len(MODELS))]
     sources: dict[tuple[str, str], list[int]] = {}
-    last = len(touches) - 1
-    for place, touch in enumerate(touches):
-        sums = sources.setdefault((touch.channel, touch.campaign), [0] * len(MODELS))
-        age = time - touch.time
-        for model, weight in enumerate(
-            (place == last, place == 0, 1, _by_position(place, last), decayed(age))
-        ):
-            sums[model] += weight
+    for touch in touches:
+        source = (touch.channel, touch.campaign)
+        sums = sources.get(source)
+        if sums is None:
+            sums = sources[source] = [0] * len(MODELS)
+        sums[_LINEAR] += 1
+        sums[_POSITION] += 1
+        sums[_DECAY] += decayed(time - touch.time)
+    # 2 (n - 2), 1, ..., 1, 2 (n - 2) is 40, 20 and 40 %; of one and of two touches each weighs the same.
+    more = max(0, 2 * (len(touches) - 2) - 1)
+    for model, touch in ((_LAST, touches[-1]), (_FIRST, touches[0])):
+        sums = sources[touch.channel, touch.campaign]
+        sums[model] = 1
+        sums[_POSITION] += more
     return [Credit(*source, tuple(sums)) for source, sums in sorted(sources.items())]
-
-
-def _by_position(place: int, last: int) -> int:
-    """Return a touch's weight by its place: 2 (n - 2), 1, ..., 1, 2 (n - 2) is 40, 20 and 40 %."""
-    between = last - 1
-    return 2 * between if between > 0 and place in (0, last) else 1
 
 
 def decayed(age: int) -> int:
@@ -96,6 +97,8 @@ def split(amount: int, weights: Sequence[int]) -> list[int]:
     Each gets its share rounded down (towards 0), and one more whoever has the largest remainder; of equal ones
     whoever comes first. At least one weight is more than 0.
     """
+    if len(weights) == 1:
+        return [amount]
     whole, size = sum(weights), abs(amount)
     parts, rests = [], []
     for place, weight in enumerate(weights):
