@@ -100,10 +100,8 @@ def main() -> None:
     )
     written["ongoing"] = n
     for part, sizes in kept.items():
-        often = written[part] / n
-        print(
-            f"kept: {part:8} {median(sizes):5.0f} bytes (median), {max(sizes)} at most; written by {often:.2%} of events"
-        )
+        most, often = max(sizes), written[part] / n
+        print(f"kept: {part:8} {median(sizes):5.0f} bytes (median), {most} at most; by {often:.2%} of events")
 
 
 def _empty(times: int = 20_000) -> float:
