@@ -230,7 +230,7 @@ def life(draw: random.Random, number: int, most: int = 30) -> list[Event | Entry
     for place in range(draw.randint(1, most)):
         time += draw.choice(GAPS)
         if draw.random() < 0.15:
-            found += sends(draw, f"{number}.{place}", time)
+            found += sends(draw, number, place, time)
             continue
         kind = draw.choice(KINDS[draw.choice(kinds)])
         said = {
@@ -243,10 +243,11 @@ def life(draw: random.Random, number: int, most: int = 30) -> list[Event | Entry
     return sorted({one.order: one for one in found}.values(), key=lambda one: one.order)
 
 
-def sends(draw: random.Random, name: str, time: int) -> list[Entry]:
-    """Draw a trigger that was sent, and perhaps taken back; some are said again."""
-    name = draw.choice((name, name, "t"))
-    rule, channel = ("cart", "email") if name == "t" else (draw.choice(("cart", "welcome")), "push")
+def sends(draw: random.Random, number: int, place: int, time: int) -> list[Entry]:
+    """Draw a trigger that was sent, and perhaps taken back; one in three is one that may have been sent before."""
+    again = draw.random() < 0.33
+    name = f"{number}.again" if again else f"{number}.{place}"
+    rule, channel = ("cart", "email") if again else (draw.choice(("cart", "welcome")), "push")
     found: list[Entry] = [Sent(name, rule, channel, time)]
     if draw.random() < 0.4:
         later = time + draw.choice((1, DAY, 3 * DAY, 7 * DAY, 8 * DAY))

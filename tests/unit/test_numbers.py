@@ -421,6 +421,12 @@ def test_a_trigger_that_is_taken_back_has_no_success_and_an_order_that_is_cancel
     assert outcome(SENT, TAKEN, order("05-09 10:00", "web", "o")) == (1, 1, 0, 0)
 
 
+def test_a_trigger_keeps_an_order_that_is_forgotten_though_another_one_has_its_id_by_now() -> None:
+    others = [order(SENT.time + n, "web", f"o{n}") for n in range(1, MAX_ORDERS + 1)]
+    orders = (order(SENT.time, "web", "o"), *others, order("05-05 10:00", "web", "o"))
+    assert outcome(SENT, *orders, TAKEN) == (1, 1, 0, 1)
+
+
 def test_a_trigger_that_is_sent_again_after_it_was_taken_back_is_a_second_send() -> None:
     again = Sent("t1", "abandoned_cart", "email", TAKEN.time + 1)
     sums = told(SENT, TAKEN, again, event("05-09 10:00", "web", "Page Viewed"))

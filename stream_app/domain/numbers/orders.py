@@ -57,7 +57,7 @@ class Booking(msgspec.Struct, array_like=True, gc=False):
         channel: that it was placed through; "" for one that isn't placed.
         device: of the visit in which it was.
         delay: how long after the first touch, ms; None without one.
-        sends: (rule, channel, day) of the triggers for which it is the first order.
+        sends: (rule, channel, time) of the triggers for which it is the first order.
         worth: what it came to when it was booked last.
         placed: whether it is.
     """
@@ -101,16 +101,16 @@ def order_event(state: Numbers, event: Event, profile: Profile, tally: Tally) ->
 
 def unbook_send(state: Numbers, send: Send, tally: Tally) -> None:
     """Take back that an order counts for a trigger, which was taken back."""
-    packed = state.bookings.get(send.order or "")
-    if send.order and packed is None:
-        return  # the order is no longer known: it stays as it is
     cell = send.cell("triggers_bought")
-    if packed is None:
+    if not send.order:
         add(tally, cell, -1)  # an order without an id can't have been cancelled
         return
-    booking = _unpack(packed)
-    booking.sends.remove((send.rule, send.channel, cell.window))
-    state.bookings[send.order or ""] = _pack(booking)
+    packed, known_as = state.bookings.get(send.order), (send.rule, send.channel, send.time)
+    booking = None if packed is None else _unpack(packed)
+    if booking is None or known_as not in booking.sends:
+        return  # the order is no longer known, or its id is another one's: it stays as it is
+    booking.sends.remove(known_as)
+    state.bookings[send.order] = _pack(booking)
     add(tally, cell, -_count(booking))
 
 
@@ -126,7 +126,7 @@ def _placed(state: Numbers, order: Order, event: Event) -> Booking:
         channel,
         "" if visit is None else visit.device,
         time - touches[0].time if touches else None,
-        [(one.rule, one.channel, day_of(one.time)) for one in bought(state.journey, time, order.order_id)],
+        [(one.rule, one.channel, one.time) for one in bought(state.journey, time, order.order_id)],
         placed=True,
     )
 
@@ -164,7 +164,7 @@ def _book_order(booking: Booking, count: int, tally: Tally) -> None:
         add(tally, Cell("purchase_delays", day, (channel, name)), count)
         add(tally, Cell("purchase_delay_ms", day, (channel,)), count * booking.delay)
     for rule, by, sent in booking.sends:
-        add(tally, Cell("triggers_bought", sent, (rule, by)), count)
+        add(tally, Cell("triggers_bought", day_of(sent), (rule, by)), count)
 
 
 def _book_money(booking: Booking, code: str, revenue: int, refunded: int, tally: Tally) -> None:
