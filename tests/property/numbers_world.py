@@ -15,25 +15,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_app.domain.event import Event
+from stream_app.domain.keys import label_key, timeline_key
 from stream_app.domain.numbers import (
     Numbers,
-    Retelling,
     Sent,
     TakenBack,
-    difference,
+    Told,
     in_turn,
     keep,
-    pack,
     resume,
     send_step,
     step,
-    unpack,
 )
 from stream_app.domain.profile import Profile, apply
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from stream_app.domain.numbers import Entry, Increments
 
@@ -48,14 +46,27 @@ _pack = msgspec.msgpack.Encoder().encode
 _profile = msgspec.msgpack.Decoder(Profile).decode
 
 
+class Rows:
+    """A table, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.get, self.put, self.delete = self.rows.get, self.rows.__setitem__, self.rows.pop
+
+    def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """As the store's, a scan does not care for what is written meanwhile."""
+        found = sorted(row for row in self.rows.items() if row[0].startswith(prefix))
+        return (row for row in found if start is None or row[0] >= start)
+
+
 @dataclass
 class Customer:
-    """What is kept of one: entries by place, checkpoints, what was told."""
+    """What is kept of one: entries by place, checkpoints."""
 
+    prefix: bytes = b""
     places: list[Place] = field(default_factory=list)
     entries: dict[Place, Event | Entry] = field(default_factory=dict)
     checkpoints: list[tuple[Place, bytes, bytes]] = field(default_factory=list)
-    told: dict[Place, bytes] = field(default_factory=dict)
     state: Numbers = field(default_factory=Numbers)
     profile: Profile = field(default_factory=Profile)
 
@@ -66,6 +77,8 @@ class World:
     def __init__(self, every: int = 3, turn: int = 4) -> None:
         self.customers: dict[str, Customer] = {}
         self.sums: Counter[Any] = Counter()
+        self.rows = Rows()
+        self.told = Told(self.rows, self.add)
         self.every = every
         self.turn = turn
         self.refolds = 0
@@ -81,27 +94,35 @@ class World:
         assert 0 not in increments.values()
         self.sums.update(increments)
 
+    def customer(self, name: str) -> Customer:
+        return self.customers.setdefault(name, Customer(label_key(name)))
+
     def arrive(self, name: str, *entries: Event | Entry) -> None:
         for entry in entries:
-            customer, place = self.customers.setdefault(name, Customer()), entry.order
+            customer, place = self.customer(name), entry.order
             late = not in_turn(customer.state, customer.profile, place)
             insort(customer.places, place)
             customer.entries[place] = entry
             if late:
                 self.again(customer, place)
                 continue
-            self.write(customer, place, fold(customer, entry))
+            self.told.tell(timeline_key(customer.prefix, *place), fold(customer, entry))
             if len(customer.entries) % self.every == 0:
                 customer.checkpoints.append(checkpoint(customer, place))
 
     def move(self, loser: str, winner: str, places: Iterable[Place]) -> None:
         """Let some of a customer's entries be another's."""
-        old, new = self.customers[loser], self.customers.setdefault(winner, Customer())
+        old, new = self.customers[loser], self.customer(winner)
         moved = sorted(places)
         for place in moved:
             old.places.remove(place)
             insort(new.places, place)
             new.entries[place] = old.entries.pop(place)
+            here, there = (timeline_key(one.prefix, *place) for one in (old, new))
+            if (
+                place[0] % 2 and here in self.rows.rows
+            ):  # what was told may go along, or be taken back and told anew
+                self.rows.put(there, self.rows.rows.pop(here))
         if moved:
             self.again(old, moved[0])
             self.again(new, moved[0])
@@ -113,6 +134,8 @@ class World:
         for place in gone:
             customer.places.remove(place)
             del customer.entries[place]
+            if place[0] % 2:  # it may be taken back at once, or when the fold is made again
+                self.told.take_back(timeline_key(customer.prefix, *place))
         if gone:
             self.again(customer, gone[0])
 
@@ -121,31 +144,18 @@ class World:
         self.refolds += 1
         begin(customer, since)
         while True:
-            last = customer.checkpoints[-1][0] if customer.checkpoints else (-(1 << 60), "")
-            told = sorted((place, unpack(row)) for place, row in customer.told.items() if place > last)
-            retelling = Retelling(told)
-            ahead = [place for place in customer.places if place > last]
+            last = customer.checkpoints[-1][0] if customer.checkpoints else None
+            ahead = [place for place in customer.places if last is None or place > last]
+            start = None if last is None else timeline_key(customer.prefix, *last) + b"\0"
+            retelling = self.told.again(customer.prefix, start)
             for place in ahead[: self.turn]:
-                for change in retelling.at(place, fold(customer, customer.entries[place])):
-                    self.retell(customer, *change)
+                key = timeline_key(customer.prefix, *place)
+                retelling.tell(key, fold(customer, customer.entries[place]))
             if len(ahead) <= self.turn:
-                for change in retelling.rest():
-                    self.retell(customer, *change)
+                retelling.end()
                 return
             customer.checkpoints.append(checkpoint(customer, ahead[self.turn - 1]))
             begin(customer, (1 << 60, ""))
-
-    def retell(self, customer: Customer, place: Place, told: Increments, change: Increments) -> None:
-        known = unpack(customer.told[place]) if place in customer.told else {}
-        assert change == difference(known, told)
-        self.write(customer, place, told)
-
-    def write(self, customer: Customer, place: Place, told: Increments) -> None:
-        """Write what is told at a place, and send the difference."""
-        known = customer.told.pop(place, None)
-        self.add(difference({} if known is None else unpack(known), told))
-        if told:
-            customer.told[place] = pack(told)
 
 
 def fold(customer: Customer, entry: Event | Entry) -> Increments:

@@ -17,10 +17,10 @@ from stream_app.domain.numbers import (
     RATIOS,
     Cell,
     Numbers,
-    Retelling,
     Sent,
     Spend,
     TakenBack,
+    Told,
     cell_key,
     cell_of,
     changed,
@@ -47,6 +47,7 @@ from stream_app.domain.numbers.sends import MAX_SENDS
 from stream_app.domain.numbers.visits import MAX_TOUCHES
 from stream_app.domain.profile import Profile, apply
 from stream_app.domain.profile.orders import MAX_ORDERS
+from tests.property.numbers_world import Rows
 
 EURO = 1_000_000
 HOUR = 3_600_000
@@ -644,20 +645,33 @@ def test_the_difference_makes_of_what_was_told_what_is() -> None:
 
 
 def test_a_fold_made_again_leaves_what_is_the_same_and_takes_back_what_is_gone() -> None:
-    rows = [((1, "a"), {A: 1}), ((2, "b"), {A: 1}), ((3, "c"), {B: 1}), ((9, "z"), {B: 5})]
-    again = Retelling(rows)
-    changes = [
-        *again.at((1, "a"), {A: 1}),
-        *again.at((3, "c"), {B: 3}),
-        *again.at((4, "d"), {A: 7}),
-        *again.at((5, "e"), {}),
-    ]
-    assert changes == [
-        ((2, "b"), {}, {A: -1}),
-        ((3, "c"), {B: 3}, {B: 2}),
-        ((4, "d"), {A: 7}, {A: 7}),
-    ]
-    assert [*again.rest()] == [((9, "z"), {}, {B: -5})]
+    rows, sent = Rows(), []
+    before = Told(rows, lambda _: None)
+    for key, added in ((b"c1", {A: 1}), (b"c2", {A: 1}), (b"c3", {B: 1}), (b"c9", {B: 5}), (b"d1", {B: 9})):
+        before.tell(key, added)
+    again = Told(rows, sent.append).again(b"c")
+    for key, now in ((b"c1", {A: 1}), (b"c3", {B: 3}), (b"c4", {A: 7}), (b"c5", {})):
+        again.tell(key, now)
+    assert sent == [{A: -1}, {B: 2}, {A: 7}]
+    again.end()
+    assert sent[3:] == [{B: -5}]
+    assert {key: unpack(row) for key, row in rows.rows.items()} == {
+        b"c1": {A: 1}, b"c3": {B: 3}, b"c4": {A: 7}, b"d1": {B: 9},
+    }  # fmt: skip
+
+
+def test_a_fold_made_again_from_a_key_on_leaves_what_is_before() -> None:
+    rows, sent = Rows(), []
+    told = Told(rows, sent.append)
+    for key in (b"c1", b"c2", b"c3"):
+        told.tell(key, {A: 1})
+    told.tell(b"c4", {})
+    assert b"c4" not in rows.rows
+    told.again(b"c", b"c2" + b"\0").end()
+    assert sorted(rows.rows) == [b"c1", b"c2"]
+    told.take_back(b"c1")
+    told.take_back(b"c7")
+    assert sent == [{A: 1}] * 3 + [{A: -1}] * 2
 
 
 def test_names_in_the_catalogue_are_used_once_and_ratios_are_of_its_numbers() -> None:

@@ -20,7 +20,7 @@ from stream_app.domain.numbers.ratios import lifetime_value, retention, worked_o
 from stream_app.domain.numbers.sends import Sent, TakenBack
 from stream_app.domain.numbers.spend import Spend, spent
 from stream_app.domain.numbers.state import EDITION, Journey, Numbers, Ongoing
-from stream_app.domain.numbers.telling import Retelling, Retold, difference
+from stream_app.domain.numbers.telling import Retelling, Told, difference
 
 __all__ = [
     "BY_NAME",
@@ -38,10 +38,10 @@ __all__ = [
     "Ongoing",
     "Ratio",
     "Retelling",
-    "Retold",
     "Sent",
     "Spend",
     "TakenBack",
+    "Told",
     "Unit",
     "Window",
     "cell_key",
