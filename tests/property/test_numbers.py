@@ -24,6 +24,7 @@ from stream_app.domain.numbers import (
 )
 from stream_app.domain.profile import fold as profile_of
 from stream_app.domain.profile import orders
+from tests.benchmarks.numbers_micro import lives
 from tests.property.examples import examples
 from tests.property.numbers_oracle import expected
 from tests.property.numbers_world import DAY, Customer, World, fold, life, parts
@@ -181,6 +182,17 @@ def test_beyond_all_bounds_any_order_gives_the_same_sums(seed: int) -> None:
     shuffled = draw.sample(entries, len(entries))
     world.arrive("a", *shuffled)
     assert world.cells == in_order(entries)
+
+
+def test_simulated_shoppers_come_to_what_the_offline_computation_finds() -> None:
+    shoppers = {str(number): events for number, events in enumerate(lives(40, 10))}
+    sums = Counter()
+    for events in shoppers.values():
+        sums.update(in_order(events))
+    found = {cell: amount for cell, amount in sums.items() if amount}
+    assert found == expected(shoppers)
+    credited = {cell.dimensions[1] for cell in found if cell.dimensions[:1] == ("linear",)}
+    assert {"email", "social", "store", "web", "app"} <= credited
 
 
 def test_what_is_drawn_is_worth_drawing() -> None:
