@@ -115,7 +115,7 @@ def test_the_worked_example_comes_out_as_shown() -> None:
 
 
 def test_an_edition_stands_for_what_is_folded() -> None:
-    """If this fails, the example is folded into something else than before: raise `EDITION`, so that rows are made anew.
+    """If this fails, the example is folded into something else than before: raise `EDITION`, so rows are made anew.
 
     Then write the new edition and digest here. (Another example has another digest, under the same edition.)
     """
