@@ -48,6 +48,7 @@ class EmbeddedKafka:
         owner: process id whose end is the broker's end; this process by default.
         report: called with a line of text at each step of a start.
         overrides: broker properties in the place of those of `config.BROKER`.
+        jvm_options: beside those of `config.JVM_OPTIONS`; of two that contradict each other these count.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class EmbeddedKafka:
         owner: int | None = None,
         report: Callable[[str], None] | None = None,
         overrides: Mapping[str, str] | None = None,
+        jvm_options: tuple[str, ...] = (),
     ) -> None:
         self.folder = Path(folder).absolute()
         self._wanted_port = port
         self._owner = None if background else owner or os.getpid()
         self._report = report or (lambda _line: None)
         self._overrides = overrides
+        self._jvm_options = jvm_options
         self._process: subprocess.Popen[bytes] | None = None
         self._last_ports: tuple[int, int] | None = None
 
@@ -179,7 +182,9 @@ class EmbeddedKafka:
         previous = self._previous_ports()
         for _ in range(CHOOSE_PORTS_AGAIN):
             chosen = ports.choose(self._wanted_port, previous)
-            launch = Launch(self.folder, java, class_path, *chosen, self._owner, self._overrides)
+            launch = Launch(
+                self.folder, java, class_path, *chosen, self._owner, self._overrides, self._jvm_options
+            )
             try:
                 return self._launch(launch, timeout)
             except PortLostError:

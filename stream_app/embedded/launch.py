@@ -45,6 +45,7 @@ class Launch:
         controller_port: where its controller will listen.
         owner: process id whose end is the broker's end; None for a broker in the background.
         overrides: broker properties in the place of those of `config.BROKER`.
+        jvm_options: beside those of `config.JVM_OPTIONS`; of two that contradict each other these count.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Launch:
     controller_port: int
     owner: int | None
     overrides: Mapping[str, str] | None
+    jvm_options: tuple[str, ...] = ()
 
     def prepare(self) -> None:
         """Write the configuration, and leave data that a broker can start with.
@@ -108,7 +110,8 @@ class Launch:
 
     def _command(self, name: str, *program: str) -> list[str]:
         log4j = f"-Dlog4j2.configurationFile={self.folder / f'{name}.log4j2.yaml'}"
-        return [str(self.java.executable), *config.JVM_OPTIONS, log4j, "-cp", self.class_path, *program]
+        options = (*config.JVM_OPTIONS, *self.jvm_options, log4j)
+        return [str(self.java.executable), *options, "-cp", self.class_path, *program]
 
     def _spawn(self, name: str, properties: str) -> subprocess.Popen[bytes]:
         with (self.folder / "console.log").open("wb") as console:

@@ -31,7 +31,7 @@ class ProxiedBroker:
         proxied: address for workers.
     """
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+    def __init__(self, overrides: Mapping[str, str] | None = None, jvm_options: tuple[str, ...] = ()) -> None:
         direct, controller, inner, outer = free_ports(4)
         folder = Path(tempfile.mkdtemp(prefix="raccord-chaos-"))
         self.kafka = EmbeddedKafka(
@@ -44,6 +44,7 @@ class ProxiedBroker:
                 "listener.security.protocol.map": f"{BROKER['listener.security.protocol.map']},PROXIED:PLAINTEXT",
                 **(overrides or {}),
             },
+            jvm_options=jvm_options,
         )
         self.kafka._last_ports = (direct, controller)  # the ones that the listeners name
         self.proxy = Proxy(outer, inner)
