@@ -79,7 +79,8 @@ _BROKER = {
     "transaction.state.log.segment.bytes": str(1 * MIB),
 }
 _FIXED_HEAP = ("-Xms384m", "-Xmx384m", "-XX:+AlwaysPreTouch")
-_STREAM = {"retention.bytes": str(STREAM_BYTES), "segment.bytes": str(STREAM_BYTES // 4)}
+# Rolled by time: Kafka takes no `segment.bytes` below 1 MiB, and deletes whole segments.
+_STREAM = {"retention.bytes": str(STREAM_BYTES), "segment.ms": "15000"}
 _TABLE = {"segment.ms": "30000", "max.compaction.lag.ms": "30000"}
 
 
@@ -351,9 +352,13 @@ def bound(deployment: Deployment) -> None:
         wanted[spec.name] = _TABLE if spec.name in tables else _STREAM
     admin = KafkaAdminClient(bootstrap_servers=deployment.bootstrap)
     try:
-        admin.alter_configs(
+        answers: dict[str, str] = admin.alter_configs(
             [ConfigResource(ConfigResourceType.TOPIC, name, configs) for name, configs in wanted.items()]
-        )
+        )["topic"]
+        refused = {name: said for name, said in answers.items() if said != "OK"}
+        if refused:
+            msg = f"the broker refused topics' settings: {refused}"
+            raise RuntimeError(msg)
     finally:
         admin.close()
 
