@@ -616,7 +616,7 @@ def test_what_other_definitions_have_folded_is_void() -> None:
     state = Numbers()
     told(event("05-04 10:00", "web", "Page Viewed"), state=state)
     assert resume(keep(state)) == state
-    state.journey.edition = EDITION + 1
+    state.ongoing.edition = EDITION + 1
     assert resume(keep(state)) is None
 
 
