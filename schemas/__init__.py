@@ -25,6 +25,7 @@ SUBJECTS = (
     "trigger",
     "trigger_decision",
     "shadow_decision",
+    "number",
 )
 """Every Avro schema's name: the file is avro/<name>.avsc, its versions avro/history/<name>/<n>.avsc."""
 

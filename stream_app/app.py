@@ -399,6 +399,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
         Output.TRIGGER: list(topics.triggers.values()),
         Output.DECISION: [topics.decisions],
         Output.SHADOW: [topics.shadow],
+        Output.NUMBER: [topics.numbers],
     }
     return Encoder(registry, names)
 

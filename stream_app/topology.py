@@ -44,6 +44,7 @@ class Topics:
     changes: str
     decisions: str
     shadow: str
+    numbers: str
     triggers: dict[str, str]
     changelogs: dict[str, str]
 
@@ -64,6 +65,7 @@ class Topics:
             changes=f"{p}identity.changes",
             decisions=f"{p}triggers.decisions",
             shadow=f"{p}triggers.shadow",
+            numbers=f"{p}numbers",
             triggers={rule: f"{p}triggers.{rule}" for rule in rules},
             changelogs={
                 stage: f"{p}raccord-{stage}-changelog" for stage in ("ingest", "resolve", "customer")
@@ -97,7 +99,10 @@ class Topics:
             ),
             *(TopicSpec(t, n, kept) for t in self.triggers.values()),
             *([TopicSpec(self.shadow, n, kept)] if settings.shadow_rules is not None else []),
-            *(TopicSpec(t, n, table_topic(size)) for t in (self.profiles, *self.changelogs.values())),
+            *(
+                TopicSpec(t, n, table_topic(size))
+                for t in (self.profiles, self.numbers, *self.changelogs.values())
+            ),
         ]
 
     def partitions(self, settings: Settings) -> dict[str, int]:

@@ -45,6 +45,11 @@ def test_all_versions_of_a_row_of_reference_data_are_kept_as_long_as_partitions_
     assert int(feed.config["min.compaction.lag.ms"]) >= KEPT_MS
 
 
+def test_numbers_are_a_table_of_which_the_last_value_of_every_key_is_kept():
+    spec = next(spec for spec in TOPICS.specs(SETTINGS) if spec.name == "p.numbers")
+    assert (spec.partitions, spec.config["cleanup.policy"]) == (3, "compact")
+
+
 def test_the_topic_of_shadow_rules_is_there_only_where_there_may_be_some(tmp_path):
     shadowed = SETTINGS.model_copy(update={"shadow_rules": tmp_path})
     without = {spec.name for spec in TOPICS.specs(SETTINGS)}
