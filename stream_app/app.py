@@ -15,6 +15,7 @@ from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
 from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
+from stream_app.agents.numbers import NumbersStage
 from stream_app.agents.references import References
 from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
@@ -23,8 +24,15 @@ from stream_app.domain.folding import FoldLimits
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
+from stream_app.domain.numbers import EDITION
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, SEGMENT_TABLES, customer_tables
+from stream_app.domain.rows import (
+    NUMBER_TABLES,
+    RESOLVER_TABLES,
+    ROWS_VERSION,
+    SEGMENT_TABLES,
+    customer_tables,
+)
 from stream_app.domain.rules import Rule, RuleBook, RuleError, SendingPolicy, Shadow, load_rule
 from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.domain.segments import SegmentBook, load_segment
@@ -337,6 +345,9 @@ def _stages(
     def resolve(task: Task) -> Resolve:
         return Resolve(task, topics=routes)
 
+    def numbers(task: Task) -> NumbersStage:
+        return NumbersStage(task, in_force)
+
     def customer(task: Task) -> CustomerStage:
         return CustomerStage(
             task,
@@ -378,6 +389,15 @@ def _stages(
             upstream=(topics.lookup,),
             form=form,
             loops=True,
+        ),
+        Stage(
+            "numbers",
+            (topics.increments,),
+            topics.changelogs["numbers"],
+            numbers,
+            with_prefixes(NUMBER_TABLES),
+            upstream=(topics.components,),
+            form=str(EDITION),
         ),
     )
 

@@ -1,6 +1,8 @@
 """The road on one screen: topics, and the stages between them.
 
     channel.<name>  ->  ingest  ->  identity.lookup  ->  resolve  ->  identity.components  ->  customer  ->  outputs
+                                                                                                 |
+                                         outputs: numbers  <-  numbers  <-  numbers.increments  <-
 
 `ingest` also reads what operators say (`identity.commands`), and reference data (`reference.<name>`), which go to every
 partition of `customer` at once. `resolve` and `customer` also write to each other's
@@ -44,6 +46,7 @@ class Topics:
     changes: str
     decisions: str
     shadow: str
+    increments: str
     numbers: str
     triggers: dict[str, str]
     changelogs: dict[str, str]
@@ -65,10 +68,12 @@ class Topics:
             changes=f"{p}identity.changes",
             decisions=f"{p}triggers.decisions",
             shadow=f"{p}triggers.shadow",
+            increments=f"{p}numbers.increments",
             numbers=f"{p}numbers",
             triggers={rule: f"{p}triggers.{rule}" for rule in rules},
             changelogs={
-                stage: f"{p}raccord-{stage}-changelog" for stage in ("ingest", "resolve", "customer")
+                stage: f"{p}raccord-{stage}-changelog"
+                for stage in ("ingest", "resolve", "customer", "numbers")
             },
         )
 
@@ -91,7 +96,7 @@ class Topics:
             TopicSpec(self.commands, n, {**log_topic(FOREVER_MS, size), **dated}),
             *(
                 TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True))
-                for t in (self.lookup, self.components)
+                for t in (self.lookup, self.components, self.increments)
             ),
             *(
                 TopicSpec(t, n, kept)

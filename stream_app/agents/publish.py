@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.event import ChannelEvent
 from stream_app.domain.numbers import BY_NAME
+from stream_app.domain.rules import Action
 from stream_app.wire import window_text
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ def trigger_fields(
     }
 
 
-def decision_fields(decision: Decision, customer_id: str, decided_at: int) -> dict[str, Any]:
+def decision_fields(
+    decision: Decision, customer_id: str, decided_at: int, counted_at: int | None
+) -> dict[str, Any]:
     """Return the fields of a record of a decision."""
     return {
         "trigger_id": decision.trigger_id,
@@ -135,6 +138,8 @@ def decision_fields(decision: Decision, customer_id: str, decided_at: int) -> di
         "outcome": {"fire": "fired", "retract": "retracted"}.get(decision.action, decision.action),
         "reason": decision.reason or None,
         "opened_by": decision.opened_by,
+        "counted_at": counted_at,
+        "channel": None if decision.action is Action.HELD_BACK else decision.first_channel,
     }
 
 

@@ -73,9 +73,9 @@ _travelling = msgspec.msgpack.Decoder(Travelling).decode
 
 
 class _Parts:
-    """A settled customer's parts, to be changed: whoever asks for journey or bookings writes them, too.
+    """A settled customer's parts, to be changed; journey and bookings are read when they are asked for.
 
-    They are put before they change: should anything fail, the abort of the epoch has to forget them. Implements
+    They are put at once: should anything fail, the abort of the epoch has to forget them. Implements
     `numbers.state.State`.
     """
 
@@ -101,6 +101,13 @@ class _Parts:
             self._bookings = _bookings(self._tables, self._prefix)
             self._tables.bookings.put(self._prefix, self._bookings)
         return self._bookings
+
+    def write(self) -> None:
+        """Write what was asked for, as it is now."""
+        if self._journey is not None:
+            self._tables.journeys.put(self._prefix, self._journey)
+        if self._bookings is not None:
+            self._tables.bookings.put(self._prefix, self._bookings)
 
 
 class Folded:
@@ -181,7 +188,9 @@ class Counting:
             return False
         if not self._rules.on_event(customer, event):
             return False
-        increments = step(_Parts(self._tables, customer.prefix, ongoing), event, row.profile)
+        parts = _Parts(self._tables, customer.prefix, ongoing)
+        increments = step(parts, event, row.profile)
+        parts.write()
         if increments:
             self._told.tell(timeline_key(customer.prefix, *event.order), increments)
         return True
@@ -201,7 +210,7 @@ class Counting:
         time = self._behind_all(customer, decision.sent)
         entry: Entry
         if decision.action is Action.FIRE:
-            entry = Sent(decision.trigger_id, decision.rule, decision.channel[0], time)
+            entry = Sent(decision.trigger_id, decision.rule, decision.first_channel, time)
         elif (
             decision.action is Action.RETRACT
             and (known := self._sent(customer, decision.trigger_id)) is not None
@@ -213,7 +222,9 @@ class Counting:
         self._tables.sends.put(key, SendRow(entry, decision.opened_by))
         ongoing = customer.row.ongoing
         if ongoing is not None and ongoing.edition == EDITION:
-            self._told.tell(key, send_step(_Parts(self._tables, customer.prefix, ongoing), entry))
+            parts = _Parts(self._tables, customer.prefix, ongoing)
+            self._told.tell(key, send_step(parts, entry))
+            parts.write()
         return time
 
     def _behind_all(self, customer: Customer, time: int) -> int:

@@ -265,6 +265,11 @@ SEGMENT_TABLES = (
 )
 """Tables that the customer stage keeps beside those of components."""
 
+NUMBER_TABLES = (
+    table_spec("sums", str),  # `numbers.cell_key`; a sum may be more than 64 bits hold
+)
+"""Tables of the numbers stage."""
+
 
 def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     """Return the tables of the customer stage. `rules` is the type of the rules' state."""
