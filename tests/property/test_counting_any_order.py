@@ -63,6 +63,9 @@ class Sender(NoRules):
         customer.rules = b"state"
         return True
 
+    def void(self, customer: Customer, event: Event) -> Place:
+        return event.order
+
     def decide(self, customer: Customer, stamp: int) -> None:
         last = customer.profile.last
         assert customer.settled
