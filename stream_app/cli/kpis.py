@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,8 +76,8 @@ def kpis(
         if watch is None:
             return
         time.sleep(watch)
-        if sys.stdout.isatty() and not as_json:
-            typer.clear()
+        if not as_json:
+            Console().clear()  # of a terminal; a file keeps what was said before
 
 
 Asked = list[tuple[str, tuple[str, ...] | None]]

@@ -95,7 +95,7 @@ def _revenue(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
             {channel for channel, code in placed if code == currency}
             | {channel for code, channel, _ in credited if code == currency}
         )
-        rows = [
+        rows: list[list[Value]] = [
             [
                 placed.get((channel, currency), 0),
                 *(credited.get((currency, channel, model), 0) for model in MODELS),
@@ -103,7 +103,7 @@ def _revenue(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
             for channel in channels
         ]
         rows.append([sum(column) for column in zip(*rows, strict=True)])
-        most = max(map(abs, rows[-1]))
+        most = max(max(amount, -amount) for amount in rows[-1])
         whole, scale = most >= LARGE, 1000 if most >= HUGE else 1
         yield table(
             f"revenue by channel, less refunds, in {'thousands of ' * (scale > 1)}{currency or 'no currency'}",

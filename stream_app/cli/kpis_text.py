@@ -154,6 +154,6 @@ def json_of(found: Figures) -> Iterable[dict[str, Any]]:
 
 def _time(value: Value) -> str:
     for size, name in _TIMES:
-        if abs(value) >= size:
+        if not -size < value < size:
             return f"{rounded(Fraction(value, size), 1)} {name}"
     return f"{rounded(value, 0)} ms"
