@@ -14,18 +14,17 @@ from stream_app.cli.kpis_chart import drawn, drawn_cohorts, drawn_overview
 from stream_app.cli.kpis_overview import overview
 from stream_app.cli.kpis_text import json_of, table_of
 from stream_app.cli.worker import reach, read_settings
-from stream_app.domain.numbers import NUMBERS, RATIOS, Window, day_text
+from stream_app.domain.numbers import NUMBERS, RATIOS, day_text
 from stream_app.errors import UserError
-from stream_app.runs.kpis import COHORTS, NAMES, NotAsked, dimensions, figures, known, within
+from stream_app.runs.kpis import COHORTS, NAMES, NotAsked, Sums, dimensions, figures, known
 from stream_app.runs.numbers_reader import read_numbers
 from stream_app.wire import OutputReader, day_from, open_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from stream_app.domain.numbers import Cell
     from stream_app.runs.kpis import Figures
 
 
@@ -72,7 +71,7 @@ def kpis(
                 f"raccord: {found.unknown} figures of {topic} are none that this version knows: left out",
                 err=True,
             )
-        _show(within(found.cells, first, last), asked, as_json=as_json, chart=chart)
+        _show(Sums(found.cells).within(first, last), asked, as_json=as_json, chart=chart)
         if watch is None:
             return
         time.sleep(watch)
@@ -107,7 +106,7 @@ def _asked(names: list[str], by: str | None) -> Asked:
 
 def _possible(name: str, groups: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Make sure of it before anything is read."""
-    figures(name, {}, groups)
+    figures(name, Sums({}), groups)
     return groups
 
 
@@ -118,7 +117,7 @@ def _day(option: str, text: str | None) -> int | None:
         raise UserError(f"{option} {text!r} is no day: write it as YYYY-MM-DD") from error
 
 
-def _show(sums: Mapping[Cell, int], asked: Asked, *, as_json: bool, chart: bool) -> None:
+def _show(sums: Sums, asked: Asked, *, as_json: bool, chart: bool) -> None:
     if as_json:
         for found in _figures(sums, asked or [(name, None) for name in NAMES]):
             for line in json_of(found):
@@ -130,7 +129,7 @@ def _show(sums: Mapping[Cell, int], asked: Asked, *, as_json: bool, chart: bool)
         console.print(part, markup=False)
 
 
-def _parts(sums: Mapping[Cell, int], asked: Asked, width: int, *, chart: bool) -> Iterator[RenderableType]:
+def _parts(sums: Sums, asked: Asked, width: int, *, chart: bool) -> Iterator[RenderableType]:
     if not asked:
         yield from drawn_overview(sums, width) if chart else overview(sums, width)
         return
@@ -154,24 +153,17 @@ def _drawn(found: Figures, width: int) -> Iterator[RenderableType]:
         raise UserError(str(error)) from error
 
 
-def _figures(sums: Mapping[Cell, int], asked: Asked) -> Iterator[Figures]:
+def _figures(sums: Sums, asked: Asked) -> Iterator[Figures]:
     return (figures(name, sums, by) for name, by in asked)
 
 
-def _head(sums: Mapping[Cell, int]) -> str:
+def _head(sums: Sums) -> str:
     """Return a line about what there is."""
-    days = [cell.window for cell in sums if _of_days(cell)]
-    if not sums:
+    if not len(sums):
         return "no numbers in this time, or none yet"
-    span = f"{day_text(min(days))} to {day_text(max(days))}, " if days else ""
+    days = sums.days()
+    span = "" if days is None else f"{day_text(days[0])} to {day_text(days[1])}, "
     return f"{span}{len(sums):,} figures"
-
-
-_DAILY = {number.name for number in NUMBERS if number.window is Window.DAY}
-
-
-def _of_days(cell: Cell) -> bool:
-    return cell.number in _DAILY
 
 
 def _list() -> None:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from stream_app.cli.kpis_text import Value
-    from stream_app.domain.numbers import Cell
-    from stream_app.runs.kpis import Figures, Triangle
+    from stream_app.runs.kpis import Figures, Sums, Triangle
 
 OVERVIEW = (
     ("visits", (DAY,)),
@@ -52,7 +51,7 @@ _PANELS = ("model", "currency")
 """Each value of these has a chart of its own."""
 
 
-def drawn_overview(sums: Mapping[Cell, int], width: int) -> Iterator[Table | Text]:
+def drawn_overview(sums: Sums, width: int) -> Iterator[Table | Text]:
     """Yield the charts of what is asked every day, those that there is anything for."""
     for name, by in OVERVIEW:
         yield from drawn(figures(name, sums, by), width, only="last_touch")
@@ -60,7 +59,7 @@ def drawn_overview(sums: Mapping[Cell, int], width: int) -> Iterator[Table | Tex
         yield from _heat(triangle, width)
 
 
-def drawn_cohorts(name: str, sums: Mapping[Cell, int], width: int) -> Iterator[Table | Text]:
+def drawn_cohorts(name: str, sums: Sums, width: int) -> Iterator[Table | Text]:
     """Yield the heat tables of a ratio of cohorts."""
     for triangle in triangles(sums):
         if triangle.name == name:

@@ -13,13 +13,13 @@ from stream_app.domain.numbers import MODELS, Unit
 from stream_app.runs.kpis import SCORE, SHARE, UP_TO, earned, figures, triangles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Group
 
     from stream_app.cli.kpis_text import Value
-    from stream_app.domain.numbers import Cell
     from stream_app.runs.kpis import Group as Key
+    from stream_app.runs.kpis import Sums
 
 TOP = 10
 """Rows of what may have many: campaigns, rules, pairs of channels."""
@@ -33,7 +33,7 @@ _LEFT = 22
 """Room for a cohort and its size."""
 
 
-def overview(sums: Mapping[Cell, int], width: int) -> Iterator[Group | str]:
+def overview(sums: Sums, width: int) -> Iterator[Group | str]:
     """Yield the tables that have something in them, and lines about what they leave out."""
     parts = (
         _conversion(sums),
@@ -51,7 +51,7 @@ def overview(sums: Mapping[Cell, int], width: int) -> Iterator[Group | str]:
         yield from (one for one in part if one is not None)
 
 
-def _conversion(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
+def _conversion(sums: Sums) -> Iterator[Group | str | None]:
     visits, orders = _values("visits", sums, "channel"), _values("orders", sums, "channel")
     overall, by_device = (
         _values("conversion", sums, "channel"),
@@ -85,7 +85,7 @@ def _conversion(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
         yield f"also {', '.join(devices[DEVICES:])}: raccord kpis conversion"
 
 
-def _revenue(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
+def _revenue(sums: Sums) -> Iterator[Group | None]:
     """Revenue less refunds: where the orders were placed, and whose merit they are."""
     placed = earned(sums)
     credited = _values("attributed_revenue", sums, "currency", "channel", "model")
@@ -119,7 +119,7 @@ def _revenue(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
         )
 
 
-def _roi(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
+def _roi(sums: Sums) -> Iterator[Group | str | None]:
     spent = _values("spend", sums, "currency", "campaign")
     roi = _values("roi", sums, "currency", "campaign", "model")
     campaigns = sorted(
@@ -143,7 +143,7 @@ def _roi(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
     yield _more(campaigns, "roi")
 
 
-def _clicks(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
+def _clicks(sums: Sums) -> Iterator[Group | str | None]:
     seen, clicks = (
         _values("impressions", sums, "kind", "campaign"),
         _values("clicks", sums, "kind", "campaign"),
@@ -170,7 +170,7 @@ def _clicks(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
     yield _more(groups, "ctr")
 
 
-def _triggers(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
+def _triggers(sums: Sums) -> Iterator[Group | str | None]:
     sent, back = _values("triggers_sent", sums, "rule"), _values("triggers_taken_back", sums, "rule")
     returned, bought = (
         _values("trigger_return_rate", sums, "rule"),
@@ -194,7 +194,7 @@ def _triggers(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
     yield _more(rules, "trigger_return_rate")
 
 
-def _triangles(sums: Mapping[Cell, int], width: int) -> Iterator[Group | str | None]:
+def _triangles(sums: Sums, width: int) -> Iterator[Group | str | None]:
     active = _values("active_customers", sums, "cohort")
     for found in triangles(sums):
         whole = found.unit == SHARE
@@ -222,7 +222,7 @@ def _triangles(sums: Mapping[Cell, int], width: int) -> Iterator[Group | str | N
             yield f"later months and earlier cohorts: raccord kpis {found.name}"
 
 
-def _satisfaction(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
+def _satisfaction(sums: Sums) -> Iterator[Group | None]:
     names, units = ("csat_answers", "csat", "nps_answers", "nps"), (Unit.COUNT, SHARE, Unit.COUNT, SCORE)
     found = [_values(name, sums, "channel") for name in names]
     channels = sorted({group for one in found for group in one})
@@ -237,7 +237,7 @@ def _satisfaction(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
     yield table("satisfaction by channel", columns, rows, total=True)
 
 
-def _assisted(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
+def _assisted(sums: Sums) -> Iterator[Group | str | None]:
     by = ("assisting_channel", "channel")
     orders, shares = _values("assisted_orders", sums, *by), _values("assisted_share", sums, *by)
     revenue = _values("assisted_revenue", sums, *by)
@@ -260,7 +260,7 @@ def _assisted(sums: Mapping[Cell, int]) -> Iterator[Group | str | None]:
     yield _more(groups, "assisted_orders")
 
 
-def _cross_channel(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
+def _cross_channel(sums: Sums) -> Iterator[Group | None]:
     orders = _values("cross_channel_orders", sums, "direction")
     revenue = _values("cross_channel_revenue", sums, "direction")
     currencies = sorted({group[-1] for group in revenue})
@@ -278,7 +278,7 @@ def _cross_channel(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
     )
 
 
-def _delays(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
+def _delays(sums: Sums) -> Iterator[Group | None]:
     whole, buckets = (
         _values("purchase_delays", sums, "channel"),
         _values("purchase_delays", sums, "channel", "up_to"),
@@ -297,7 +297,7 @@ def _delays(sums: Mapping[Cell, int]) -> Iterator[Group | None]:
     yield table("time from first touch to order", columns, rows)
 
 
-def _values(name: str, sums: Mapping[Cell, int], *by: str) -> dict[Key, Value]:
+def _values(name: str, sums: Sums, *by: str) -> dict[Key, Value]:
     """Return a number by some of its dimensions; what is kept apart beside them comes last in a group."""
     return figures(name, sums, by).rows
 

@@ -48,6 +48,8 @@ UP_TO = tuple(name for _, name in DELAYS)
 _ORDER = {"model": MODELS, "up_to": UP_TO}
 Group = tuple[str, ...]
 _Moment = tuple[tuple[str, str], ...]
+_FIRST, _LAST = -(1 << 62), 1 << 62
+"""Windows before and after all others."""
 
 
 class Figures(NamedTuple):
@@ -89,24 +91,46 @@ def dimensions(name: str) -> tuple[str, ...]:
     return (COHORT, *number.dimensions) if _of_cohorts(number) else (*number.dimensions, DAY, MONTH)
 
 
-def within(sums: Mapping[Cell, int], first: int | None, last: int | None) -> dict[Cell, int]:
-    """Return what is of some days, the first and the last too; of cohorts, those of these days' months."""
-    if first is None and last is None:
-        return dict(sums)
-    days = (-(1 << 62) if first is None else first, 1 << 62 if last is None else last)
-    months = tuple(
-        day if bound is None else month_from(day_text(bound)[:7])
-        for day, bound in zip(days, (first, last), strict=True)
-    )
-    found = {}
-    for cell, amount in sums.items():
-        low, high = months if _of_cohorts(BY_NAME[cell.number]) else days
-        if low <= cell.window <= high:
-            found[cell] = amount
-    return found
+class Sums:
+    """What cells have come to, by number: whoever asks for one doesn't look through all."""
+
+    def __init__(self, cells: Mapping[Cell, int]) -> None:
+        """Sort cells by their number."""
+        self._cells: dict[str, dict[Cell, int]] = defaultdict(dict)
+        for cell, amount in cells.items():
+            self._cells[cell.number][cell] = amount
+
+    def __len__(self) -> int:
+        """Return how many cells there are."""
+        return sum(map(len, self._cells.values()))
+
+    def of(self, *names: str) -> Mapping[Cell, int]:
+        """Return the cells of numbers."""
+        found: dict[Cell, int] = {}
+        for name in names:
+            found |= self._cells.get(name, {})
+        return found
+
+    def days(self) -> tuple[int, int] | None:
+        """Return the first and the last day, if there is one."""
+        daily = (cells for name, cells in self._cells.items() if not _of_cohorts(BY_NAME[name]))
+        days = {cell.window for cells in daily for cell in cells}
+        return (min(days), max(days)) if days else None
+
+    def within(self, first: int | None, last: int | None) -> Sums:
+        """Return what is of some days, the first and the last too; of cohorts, those of these days' months."""
+        if first is None and last is None:
+            return self
+        days = (_FIRST if first is None else first, _LAST if last is None else last)
+        months = tuple(day if day in (_FIRST, _LAST) else month_from(day_text(day)[:7]) for day in days)
+        found = {}
+        for name, cells in self._cells.items():
+            low, high = months if _of_cohorts(BY_NAME[name]) else days
+            found.update({cell: amount for cell, amount in cells.items() if low <= cell.window <= high})
+        return Sums(found)
 
 
-def figures(name: str, sums: Mapping[Cell, int], by: Sequence[str] | None = None) -> Figures:
+def figures(name: str, sums: Sums, by: Sequence[str] | None = None) -> Figures:
     """Return a number or ratio by dimensions; None: all that it has, days and months added up.
 
     Raises:
@@ -122,10 +146,10 @@ def figures(name: str, sums: Mapping[Cell, int], by: Sequence[str] | None = None
         return _cohorts(name, sums)
     names = (*asked, *(one for one in has if one in APART and one not in asked))
     if name in BY_NAME:
-        return Figures(name, BY_NAME[name].unit, names, _sorted(names, _summed(name, sums, names)))
+        return Figures(name, BY_NAME[name].unit, names, _sorted(names, _summed(name, sums.of(name), names)))
     rows: dict[Group, int | Fraction] = {}
     plain = tuple(one for one in names if one not in (DAY, MONTH))
-    for moment, part in _by_time(sums, names).items():
+    for moment, part in _by_time(sums.of(*_RATIOS[name].over, *_RATIOS[name].under), names).items():
         when = dict(moment)
         for group, value in worked_out(_RATIOS[name], part, plain).items():
             rest = iter(group)
@@ -133,13 +157,12 @@ def figures(name: str, sums: Mapping[Cell, int], by: Sequence[str] | None = None
     return Figures(name, RATIO_UNITS.get(name, SHARE), names, _sorted(names, rows))
 
 
-def earned(sums: Mapping[Cell, int]) -> dict[tuple[str, str], int]:
+def earned(sums: Sums) -> dict[tuple[str, str], int]:
     """Return revenue less refunds by the channel of the orders, and currency."""
     found: dict[tuple[str, str], int] = defaultdict(int)
-    for cell, amount in sums.items():
-        if cell.number in ("revenue", "refunded"):
-            channel, _, currency = cell.dimensions
-            found[channel, currency] += amount if cell.number == "revenue" else -amount
+    for name, sign in (("revenue", 1), ("refunded", -1)):
+        for (channel, currency), amount in figures(name, sums, ("channel", "currency")).rows.items():
+            found[channel, currency] += sign * int(amount)
     return dict(found)
 
 
@@ -161,7 +184,7 @@ class Triangle(NamedTuple):
     rows: dict[str, list[int | Fraction]]
 
 
-def triangles(sums: Mapping[Cell, int]) -> list[Triangle]:
+def triangles(sums: Sums) -> list[Triangle]:
     """Return retention, and lifetime value in each currency, where there is any.
 
     Now is the last month in which any customer did anything. A month in which nobody came is one of 0; one in which
@@ -189,16 +212,17 @@ def triangles(sums: Mapping[Cell, int]) -> list[Triangle]:
     return found
 
 
-def _ages(sums: Mapping[Cell, int]) -> dict[str, int]:
+def _ages(sums: Sums) -> dict[str, int]:
     """Return how many months each cohort has lived."""
-    cells = [cell for cell in sums if _of_cohorts(BY_NAME[cell.number])]
+    cells = [*sums.of("active_customers", "customer_value")]
     now = max((cell.window + int(cell.dimensions[0]) for cell in cells), default=0)
     return {month_text(cohort): now - cohort for cohort in sorted({cell.window for cell in cells})}
 
 
-def _cohorts(name: str, sums: Mapping[Cell, int]) -> Figures:
+def _cohorts(name: str, sums: Sums) -> Figures:
     by = _RATIOS[name].by
-    found = retention(sums) if name == "retention" else lifetime_value(sums)
+    cells = sums.of("active_customers", "customer_value")
+    found = retention(cells) if name == "retention" else lifetime_value(cells)
     rows = {(month_text(cohort), *map(str, rest)): value for (cohort, *rest), value in found.items()}
     return Figures(name, RATIO_UNITS.get(name, SHARE), by, _sorted(by, rows))
 
@@ -207,10 +231,9 @@ def _summed(name: str, sums: Mapping[Cell, int], names: tuple[str, ...]) -> dict
     number = BY_NAME[name]
     rows: dict[Group, int | Fraction] = {}
     for cell, amount in sums.items():
-        if cell.number == name:
-            said = dict(zip(number.dimensions, cell.dimensions, strict=True)) | _when(number, cell.window)
-            group = tuple(said[one] for one in names)
-            rows[group] = rows.get(group, 0) + amount
+        said = dict(zip(number.dimensions, cell.dimensions, strict=True)) | _when(number, cell.window)
+        group = tuple(said[one] for one in names)
+        rows[group] = rows.get(group, 0) + amount
     return rows
 
 
@@ -219,10 +242,8 @@ def _by_time(sums: Mapping[Cell, int], names: Iterable[str]) -> dict[_Moment, di
     asked = {*names} & {DAY, MONTH}
     parts: dict[_Moment, dict[Cell, int]] = defaultdict(dict)
     for cell, amount in sums.items():
-        number = BY_NAME[cell.number]
-        if not _of_cohorts(number):
-            when = _when(number, cell.window)
-            parts[tuple((one, text) for one, text in when.items() if one in asked)][cell] = amount
+        when = _when(BY_NAME[cell.number], cell.window) if asked else {}
+        parts[tuple((one, text) for one, text in when.items() if one in asked)][cell] = amount
     return parts
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from stream_app.wire import OutputReader
 
 
-class Sums(NamedTuple):
+class Read(NamedTuple):
     """All figures that aren't 0, by cell; and how many keys are of no number that this version knows."""
 
     cells: dict[Cell, int]
     unknown: int
 
 
-def read_numbers(settings: Settings, topic: str, reader: OutputReader) -> Sums:
+def read_numbers(settings: Settings, topic: str, reader: OutputReader) -> Read:
     """Read a topic of numbers to its end, what is committed of it. A key is in one partition, where the last one holds.
 
     Raises:
@@ -46,4 +46,4 @@ def read_numbers(settings: Settings, topic: str, reader: OutputReader) -> Sums:
         else:
             if record["value"]:
                 cells[cell] = record["value"]
-    return Sums(cells, unknown)
+    return Read(cells, unknown)

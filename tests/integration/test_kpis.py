@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import socket
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -20,9 +23,7 @@ from stream_app.runs.session import _settings
 from stream_app.wire import Encoder, number_key
 from tests.numbers_cells import CELLS, EURO, FIRST, SECOND
 from tests.pipeline_job import raccord
-
-if TYPE_CHECKING:
-    from subprocess import CompletedProcess
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.broker
 
@@ -137,7 +138,7 @@ def test_every_command_of_the_page_runs(deployment, command: str):
     assert len(said(deployment, *shlex.split(command)[1:]).splitlines()) > 1
 
 
-def one_line(done: CompletedProcess[bytes], code: int) -> str:
+def one_line(done: subprocess.CompletedProcess[bytes], code: int) -> str:
     text = done.stderr.decode()
     assert done.returncode == code, text
     (line,) = text.splitlines()
@@ -156,6 +157,30 @@ def test_a_topic_that_is_not_there_yet_and_a_broker_that_is_away_are_told_in_a_l
         assert one_line(raccord("kpis", environment=away), 3).startswith(
             "raccord: no Kafka broker answers at 127"
         )
+
+
+def test_what_is_watched_is_shown_again_as_it_is_then(deployment, tmp_path):
+    out, settings = tmp_path / "out", _settings(deployment)
+    topic = topics_of(settings).numbers
+    cell = Cell("triggers_sent", SECOND, ("watched", "push"))
+    with out.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream_app", "kpis", "triggers_sent", "--watch", "1"],
+            env={**os.environ, **deployment},
+            stdout=file,
+        )
+    try:
+        assert wait_for(lambda: "win_back" in out.read_text())
+        assert "watched" not in out.read_text()
+        producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+        producer.produce(topic, ENCODER.number(number_fields(cell, 1234)), number_key(cell))
+        producer.flush()
+        assert wait_for(lambda: re.search(r"watched +push +1,234", out.read_text()) is not None)
+        producer.produce(topic, None, number_key(cell))
+        producer.flush()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_what_is_no_figure_is_left_out_and_told(deployment, bootstrap_servers):

@@ -12,9 +12,10 @@ from stream_app.cli.kpis_chart import drawn, drawn_overview
 from stream_app.cli.kpis_overview import overview
 from stream_app.cli.kpis_text import json_of, plain, rounded, shown, table_of
 from stream_app.domain.numbers import Cell
-from stream_app.runs.kpis import NAMES, NotAsked, figures
+from stream_app.runs.kpis import NAMES, NotAsked, Sums, figures
 from tests.numbers_cells import CELLS, EURO, FIRST, OCTOBER, SECOND
 
+SUMS = Sums(CELLS)
 WIDTH = 80
 NASTY = "\x1b[31m[bold]sale[/bold]\r\n" + "x" * 100
 
@@ -39,7 +40,7 @@ def lines_of(*parts: object) -> list[list[str]]:
 
 
 def charted(name: str, *by: str) -> str:
-    return printed(*drawn(figures(name, CELLS, by), WIDTH))
+    return printed(*drawn(figures(name, SUMS, by), WIDTH))
 
 
 @pytest.mark.parametrize(
@@ -77,19 +78,19 @@ def test_what_is_beyond_floats_is_exact() -> None:
 
 
 def test_json_is_exact_and_says_every_dimension() -> None:
-    (line,) = (one for one in json_of(figures("conversion", CELLS)) if one["dimensions"]["device"] == "")
+    (line,) = (one for one in json_of(figures("conversion", SUMS)) if one["dimensions"]["device"] == "")
     assert line == {
         "name": "conversion",
         "unit": "share",
         "dimensions": {"channel": "store", "device": ""},
         "value": "3/4",
     }
-    money = {one["dimensions"]["currency"]: one["value"] for one in json_of(figures("revenue", CELLS, ()))}
+    money = {one["dimensions"]["currency"]: one["value"] for one in json_of(figures("revenue", SUMS, ()))}
     assert money == {"EUR": "320000000", "JPY": "5000000000"}
 
 
 def test_the_overview_says_what_the_figures_come_to() -> None:
-    lines = lines_of(*overview(CELLS, WIDTH))
+    lines = lines_of(*overview(SUMS, WIDTH))
     for line in (
         "all 34 9 26.5% 7.7% 100.0%",
         "web 10 5 50.0% 16.7% 100.0%",
@@ -114,25 +115,27 @@ def test_the_overview_says_what_the_figures_come_to() -> None:
 
 
 def test_an_overview_of_nothing_has_no_tables() -> None:
-    assert [*overview({}, WIDTH), *drawn_overview({}, WIDTH)] == []
+    assert [*overview(Sums({}), WIDTH), *drawn_overview(Sums({}), WIDTH)] == []
 
 
 def test_long_lists_are_cut_and_say_so() -> None:
     many = {Cell("triggers_sent", FIRST, (f"rule{n:02}", "email")): n + 1 for n in range(13)}
-    lines = printed(*overview(many, WIDTH)).splitlines()
+    lines = printed(*overview(Sums(many), WIDTH)).splitlines()
     assert sum(line.startswith("rule") for line in lines[2:]) == 11  # the head, and ten
     assert "and 3 more: raccord kpis trigger_return_rate" in lines
-    everything = printed(table_of(figures("triggers_sent", many)))
+    everything = printed(table_of(figures("triggers_sent", Sums(many))))
     assert all(f"rule{n:02}" in everything for n in range(13))
 
 
-LARGE = {
-    **{cell: amount * (1_234_567 if "EUR" in cell.dimensions else 1) for cell, amount in CELLS.items()},
-    Cell("spend", FIRST, ("email", NASTY, "EUR")): 98_765_432 * EURO,
-    Cell("impressions", FIRST, ("message", "email", NASTY)): 7 * 10**12,
-    **{Cell("visits", FIRST - day, ("web", "phone")): 1 + day % 9 for day in range(100)},
-    **{Cell("active_customers", OCTOBER - 20, (str(months),)): 100 - months for months in range(21)},
-}
+LARGE = Sums(
+    {
+        **{cell: amount * (1_234_567 if "EUR" in cell.dimensions else 1) for cell, amount in CELLS.items()},
+        Cell("spend", FIRST, ("email", NASTY, "EUR")): 98_765_432 * EURO,
+        Cell("impressions", FIRST, ("message", "email", NASTY)): 7 * 10**12,
+        **{Cell("visits", FIRST - day, ("web", "phone")): 1 + day % 9 for day in range(100)},
+        **{Cell("active_customers", OCTOBER - 20, (str(months),)): 100 - months for months in range(21)},
+    }
+)
 
 
 def test_large_figures_and_long_names_fit_into_80_columns_and_no_figure_is_cut() -> None:
@@ -182,7 +185,7 @@ def test_bars_are_as_long_as_their_values() -> None:
 
 
 def test_bars_below_0_are_to_the_left_of_those_above() -> None:
-    values = figures("roi", CELLS, ["campaign"])
+    values = figures("roi", SUMS, ["campaign"])
     linear = values._replace(rows={group: one for group, one in values.rows.items() if group[1] == "linear"})
     above, below = (line for line in printed(*drawn(linear, WIDTH)).splitlines() if "%" in line)
     assert above.startswith("autumn")
@@ -196,11 +199,13 @@ def test_days_are_columns_and_the_highest_is_full() -> None:
         for day, count in ((0, 1), (1, 8), (2, 4), (6, 8))
     }
     (line,) = (
-        line for line in printed(*drawn(figures("visits", cells, ["day"]), WIDTH)).splitlines() if "█" in line
+        line
+        for line in printed(*drawn(figures("visits", Sums(cells), ["day"]), WIDTH)).splitlines()
+        if "█" in line
     )
     assert line.split("all ")[1].rstrip() == "▂█▅   █      0       8"
     assert "visits by day, 2026-11-23 to 2026-11-29" in printed(
-        *drawn(figures("visits", cells, ["day"]), WIDTH)
+        *drawn(figures("visits", Sums(cells), ["day"]), WIDTH)
     )
 
 
@@ -219,10 +224,12 @@ def test_a_heat_table_is_the_darker_the_more() -> None:
         },
     }
     (line,) = (
-        line for line in printed(*drawn_overview(cells, WIDTH)).splitlines() if line.startswith("2026-10")
+        line
+        for line in printed(*drawn_overview(Sums(cells), WIDTH)).splitlines()
+        if line.startswith("2026-10")
     )
     assert line.split() == ["2026-10", "100%█", "50%█", "25%▒", "0%", "38%▓"]
-    assert "\x1b[" in printed(*drawn_overview(cells, WIDTH), colours=True)
+    assert "\x1b[" in printed(*drawn_overview(Sums(cells), WIDTH), colours=True)
 
 
 def test_each_currency_and_each_model_has_its_own_chart() -> None:
@@ -233,7 +240,7 @@ def test_each_currency_and_each_model_has_its_own_chart() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_and_ratio_can_be_shown_as_a_table(name: str) -> None:
-    found = figures(name, CELLS)
+    found = figures(name, SUMS)
     assert len(printed(table_of(found)).splitlines()) >= len(found.rows) + 3
 
 
