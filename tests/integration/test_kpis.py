@@ -113,6 +113,11 @@ def test_json_is_exact_to_the_last_millionth(deployment):
         ("visits", "2026-11-29"): "30",
         ("nps", "2026-11-29"): "-25/2",
     }
+    assert exact(deployment, "conversion", "revenue", "--by", "") == {
+        ("conversion",): "9/34",
+        ("revenue", "EUR"): "320000000",
+        ("revenue", "JPY"): "5000000000",
+    }
     everything = exact(deployment)
     assert everything["lifetime_value", "2026-10", "1", "EUR"] == "20000000"
     assert ("orders", "email", "") not in everything

@@ -145,6 +145,8 @@ def test_days_are_chosen_with_both_ends_and_cohorts_by_the_months_of_these_days(
     }
     cohorts = figures("retention", SUMS.within(FIRST, None)).rows
     assert {cohort for cohort, _ in cohorts} == {"2026-11"}
+    assert (SUMS.days(), Sums({}).days()) == ((FIRST, SECOND), None)
+    assert SUMS.within(SECOND, None).days() == (SECOND, SECOND)
     assert SUMS.within(None, None).of(*BY_NAME) == CELLS
 
 
