@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from stream_app.domain.numbers import NUMBERS as NUMBERS_CATALOGUE
+from stream_app.domain.numbers import Window
 from stream_app.engine.observer import Observer
 
 if TYPE_CHECKING:
@@ -164,6 +166,17 @@ STANDBY_BEHIND = Gauge(
 )
 STATE_BYTES = Gauge("raccord_state_bytes", "Size of a store", ["stage", "partition"], registry=REGISTRY)
 INFO = Gauge("raccord_info", "Always 1; the labels say what runs", ["version", "worker"], registry=REGISTRY)
+
+NUMBERS = {
+    number.name: Gauge(
+        f"raccord_numbers_{number.name}",
+        f"{number.sentence.replace('`', '')} All windows together.",
+        [*(["cohort"] if number.window is Window.COHORT else []), *number.dimensions],
+        registry=REGISTRY,
+    )
+    for number in NUMBERS_CATALOGUE
+}
+"""The numbers by name, see docs/numbers.md: money in units of its currency, time in ms. Fed by `NumbersMetrics`."""
 
 COUNTERS = {
     "events": EVENTS,
