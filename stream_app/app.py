@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 import schemas
-from stream_app import metrics
 from stream_app.agents.commands import Commands
 from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
 from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
-from stream_app.agents.numbers import NumbersStage
+from stream_app.agents.numbers import NumbersStage, WithNumbers
 from stream_app.agents.references import References
 from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
@@ -225,7 +224,7 @@ def build(settings: Settings) -> Worker:
         _config(settings, topics),
         [stage for stage in stages if stage.name in settings.stages],
         dispatcher=DeadLetters(topics.dead_letters, VERSION),
-        observer=metrics.EngineMetrics(),
+        observer=WithNumbers(),
         on_ready=reload.start,
         between_epochs=reload.take_over,
     )

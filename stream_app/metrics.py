@@ -67,6 +67,9 @@ SHARED_IDENTIFIERS = Counter(
 SEGMENTS = Counter(
     "raccord_segments", "Customers that entered or left a segment", ["segment", "action"], registry=REGISTRY
 )
+FIGURES = Counter(
+    "raccord_figures", "Figures of numbers that were published, changed", ["number"], registry=REGISTRY
+)
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
 SHADOW_DIFFERENCES = Counter(
     "raccord_shadow_differences",
@@ -185,6 +188,7 @@ COUNTERS = {
     "rejected_identifiers": REJECTED_IDENTIFIERS,
     "identity_changes": IDENTITY_CHANGES,
     "segments": SEGMENTS,
+    "figures": FIGURES,
     "triggers": TRIGGERS,
     "shadow_differences": SHADOW_DIFFERENCES,
     "forwarded": FORWARDED,

@@ -2,15 +2,18 @@
 
 A message of `numbers.increments` has a cell as its key (`cell_key`). Its value is text, for a sum may be more than 64
 bits hold: `+250` or `-250` is added to the cell, `=250` takes the place of what it had. All of a cell come to one
-partition, so its sum is one row; an epoch publishes each that it has changed once.
+partition, so its sum is one row; an epoch publishes each that it has changed once. The metrics page follows what is
+committed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stream_app.agents.numbers_metrics import NumbersMetrics
 from stream_app.agents.publish import number_fields
 from stream_app.domain.numbers import cell_key, cell_of
+from stream_app.metrics import EngineMetrics
 from stream_app.wire import number_key
 
 if TYPE_CHECKING:
@@ -58,6 +61,8 @@ class NumbersStage:
         self._in_force = in_force
         self._sums = task.table("sums")
         self._changed: dict[bytes, int] = {}
+        self._metrics = NumbersMetrics()
+        self._to_show: list[tuple[Cell, int]] = []
 
     def process(self, records: Sequence[Any]) -> None:
         """Take differences."""
@@ -80,11 +85,52 @@ class NumbersStage:
         terms = self._in_force.terms
         topic, encode, send = terms.topics.numbers, terms.encoder.number, self.task.producer.send
         for key, amount in self._changed.items():
-            cell = cell_of(key)
+            cell, before = cell_of(key), int(self._sums.get(key) or 0)
+            if amount == before:
+                continue
             self._sums.put(key, str(amount))
             send(topic, encode(number_fields(cell, amount)), number_key(cell))
+            self.task.count("figures", cell.number)
+            self._to_show.append((cell, amount - before))
         self._changed.clear()
 
     def reset(self) -> None:
         """Forget them: the epoch was rolled back."""
         self._changed.clear()
+        self._to_show.clear()
+
+    def opened(self) -> None:
+        """Put all figures on the metrics page: the rows are restored."""
+        self._metrics.load((cell_of(key), int(amount)) for key, amount in self._sums.scan(b""))
+
+    def committed(self) -> None:
+        """Show what has changed on the metrics page."""
+        for cell, difference in self._to_show:
+            self._metrics.change(cell, difference)
+        self._to_show.clear()
+
+    def closed(self) -> None:
+        """Take all figures off the metrics page: they are on another worker's."""
+        self._metrics.close()
+
+
+class WithNumbers(EngineMetrics):
+    """The engine's figures, and the numbers beside them."""
+
+    def ready(self, task: Task, seconds: float) -> None:
+        """A task's rows are restored."""
+        super().ready(task, seconds)
+        if isinstance(task.handler, NumbersStage):
+            task.handler.opened()
+
+    def counted(self, task: Task, now: int | None) -> None:
+        """An epoch that counted something was committed."""
+        super().counted(task, now)
+        if isinstance(task.handler, NumbersStage):
+            task.handler.committed()
+
+    def suspended(self, task: Task) -> None:
+        """A ready task stopped reading."""
+        super().suspended(task)
+        if isinstance(task.handler, NumbersStage):
+            task.handler.closed()

@@ -34,7 +34,7 @@ def test_what_a_replay_reads_keeps_the_timestamps_that_it_came_with():
 
 
 def test_commands_are_read_by_the_first_stage_and_hold_nobodys_time_back():
-    ingest, resolve, _ = _stages(SETTINGS, in_force_of(SETTINGS), load_policy(SETTINGS))
+    ingest, resolve, *_ = _stages(SETTINGS, in_force_of(SETTINGS), load_policy(SETTINGS))
     assert set(ingest.topics) == {*TOPICS.inputs.values(), TOPICS.commands}
     assert set(resolve.upstream) == set(TOPICS.inputs.values())
 

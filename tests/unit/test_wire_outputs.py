@@ -77,6 +77,8 @@ DECISION = {
     "outcome": "held_back",
     "reason": "at_most",
     "opened_by": "e-1",
+    "channel": "email",
+    "counted_at": None,
 }
 TRIGGER = {
     "trigger_id": "ab",
