@@ -15,7 +15,7 @@ from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
 from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
-from stream_app.agents.references import References
+from stream_app.agents.references import Broadcast, References
 from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from stream_app.agents.references import Taker
     from stream_app.domain import rows
     from stream_app.engine.task import Task
     from stream_app.settings import Settings
@@ -306,16 +307,20 @@ def _stages(
         for name, topic in topics.references.items()
     }
 
+    def takers(task: Task, feed: schemas.ReferenceFeed) -> tuple[Taker, ...]:
+        if not feed.broadcast:
+            return ()
+        return (Broadcast(task, components=topics.components, partitions=settings.partitions),)
+
     def ingest(task: Task) -> Ingest | Commands | References:
         if task.tp.topic in reading:
             name, rows = reading[task.tp.topic]
             return References(
                 task,
                 feed=name,
-                components=topics.components,
-                partitions=settings.partitions,
                 decoder=rows,
                 dead_letters=dead_letters,
+                takers=takers(task, feeds[name]),
             )
         if task.tp.topic == topics.commands:
             return Commands(
