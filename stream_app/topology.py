@@ -5,8 +5,8 @@
                                          outputs: numbers  <-  numbers  <-  numbers.increments  <-
 
 `ingest` also reads what operators say (`identity.commands`), and reference data (`reference.<name>`), which go to every
-partition of `customer` at once. `resolve` and `customer` also write to each other's
-input: that is the resolver protocol (`domain.resolver`).
+partition of `customer` at once, but for spend, which is no customer's. `resolve` and `customer` also write to each
+other's input: that is the resolver protocol (`domain.resolver`).
 """
 
 from __future__ import annotations

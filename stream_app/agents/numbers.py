@@ -1,18 +1,22 @@
 """Numbers leave the customer stage as differences, are summed by cell, and published: each figure whole.
 
-A message of `numbers.increments` has a cell as its key (`cell_key`). Its value is text, for a sum may be more than 64
-bits hold: `+250` or `-250` is added to the cell, `=250` takes the place of what it had. All of a cell come to one
-partition, so its sum is one row; an epoch publishes each that it has changed once. The metrics page follows what is
-committed.
+Messages of `numbers.increments`:
+- A difference: the key is a cell (`cell_key`), the value text, for a sum may be more than 64 bits hold: `+250`, `-250`.
+  All of a cell come to one partition, so its sum is one row; an epoch publishes each that it has changed once. The
+  metrics page follows what is committed.
+- A bill, as the feed of spend has it: the key is its id, the value `$` and a `Bill`. It takes the place of the one that
+  is known, unless it is older, and what that changes goes on as differences, to this topic again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stream_app.agents.numbers_metrics import NumbersMetrics
 from stream_app.agents.publish import number_fields
-from stream_app.domain.numbers import cell_key, cell_of
+from stream_app.domain.numbers import Spend, cell_key, cell_of, read_spend, spent
 from stream_app.metrics import EngineMetrics
 from stream_app.wire import number_key
 
@@ -21,9 +25,40 @@ if TYPE_CHECKING:
 
     from stream_app.agents.in_force import InForce
     from stream_app.domain.numbers import Cell, Increments
+    from stream_app.domain.reference import Said
     from stream_app.engine.task import Task
 
-_SET = b"="
+_BILL = b"$"
+
+
+class Bill(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What is said of spend since a time (ms); None: nothing was spent."""
+
+    time: int
+    spend: Spend | None
+
+
+_encode_bill = msgspec.msgpack.Encoder().encode
+_decode_bill = msgspec.msgpack.Decoder(Bill).decode
+
+
+class Bills:
+    """Takes the rows of the feed of spend. Implements `references.Taker`."""
+
+    def __init__(self, task: Task, topic: str) -> None:
+        self._task = task
+        self._topic = topic
+
+    def take(self, said: Said, size: int) -> None:  # noqa: ARG002 - nothing is held back
+        """Send a row to where spend is known."""
+        spend = None if said.fields is None else read_spend(said.fields)
+        self._task.send(self._topic, _BILL + _encode_bill(Bill(said.time, spend)), said.item.encode())
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def reset(self) -> None:
+        """Nothing is held back."""
 
 
 class Differences:
@@ -60,28 +95,38 @@ class NumbersStage:
         self.task = task
         self._in_force = in_force
         self._sums = task.table("sums")
+        self._bills = task.table("bills")
+        self._spent = Differences(task, in_force.terms.topics.increments)
         self._changed: dict[bytes, int] = {}
         self._metrics = NumbersMetrics()
         self._to_show: list[tuple[Cell, int]] = []
 
     def process(self, records: Sequence[Any]) -> None:
-        """Take differences."""
+        """Take differences and bills."""
         sums, changed = self._sums, self._changed
         for record in records:
             key, value = record.key, record.value
-            if value.startswith(_SET):
-                changed[key] = int(value[1:])
+            if value.startswith(_BILL):
+                self._take(key, _decode_bill(value[len(_BILL) :]))
                 continue
             known = changed.get(key)
             if known is None:
                 known = int(sums.get(key) or 0)
             changed[key] = known + int(value)
 
+    def _take(self, key: bytes, bill: Bill) -> None:
+        known: Bill | None = self._bills.get(key)
+        if known is not None and bill.time < known.time:
+            return
+        self._bills.put(key, bill)
+        self._spent.add(spent(None if known is None else known.spend, bill.spend))
+
     def fire(self, due: int, key: bytes) -> None:
         """Never called: this stage sets no timers."""
 
     def flush(self) -> None:
         """Write and publish the figures that this epoch has changed."""
+        self._spent.flush()
         terms = self._in_force.terms
         topic, encode, send = terms.topics.numbers, terms.encoder.number, self.task.producer.send
         for key, amount in self._changed.items():
@@ -98,6 +143,7 @@ class NumbersStage:
         """Forget them: the epoch was rolled back."""
         self._changed.clear()
         self._to_show.clear()
+        self._spent.reset()
 
     def opened(self) -> None:
         """Put all figures on the metrics page: the rows are restored."""

@@ -265,10 +265,13 @@ SEGMENT_TABLES = (
 )
 """Tables that the customer stage keeps beside those of components."""
 
-NUMBER_TABLES = (
-    table_spec("sums", str),  # `numbers.cell_key`; a sum may be more than 64 bits hold
-)
-"""Tables of the numbers stage."""
+
+def number_tables(bill: Any = Any) -> tuple[TableSpec, ...]:
+    """Return the tables of the numbers stage. `bill` is the type of what is known of spend."""
+    return (
+        table_spec("sums", str),  # `numbers.cell_key`; a sum may be more than 64 bits hold
+        table_spec("bills", bill),  # its id
+    )
 
 
 def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:

@@ -88,20 +88,31 @@ def test_a_trigger_counts_as_sent_where_the_decision_says_so_and_as_bought_when_
     assert found[Cell("triggers_bought", day, rule)] == 1
 
 
-def test_a_figure_may_be_set_and_may_be_more_than_64_bits_hold(road):
+def test_a_sum_may_be_more_than_64_bits_hold(road):
     cell = Cell("spend", 20_000, ("email", "spring", "EUR"))
     send = road.sent.send
-    for value in (b"=5", b"+7", b"=9"):
+    for value in (b"+9", *3 * [b"+%d" % (1 << 62)]):
         send(road.topics.increments, value, cell_key(cell))
-    road.end_epoch()
-    assert figures(road) == {cell: 9}
-    for _ in range(3):
-        send(road.topics.increments, b"+%d" % (1 << 62), cell_key(cell))
     road.end_epoch()
     assert figures(road) == {cell: (1 << 63) - 1}, "the topic has the nearest that fits"
     send(road.topics.increments, b"-%d" % (3 << 62), cell_key(cell))
     road.end_epoch()
     assert figures(road) == {cell: 9}, "and the sum is still exact"
+
+
+def test_spend_is_what_was_said_last_of_each_bill_and_bills_of_one_campaign_add_up(road):
+    def bill(name, time, amount=None):
+        row = {"day": "2026-09-01", "channel": "email", "campaign_id": "spring", "currency": "EUR"}
+        said = {} if amount is None else {**row, "spend_id": name, "amount": amount}
+        road.refer("spend", time=time, key=name.encode(), **said)
+        road.end_epoch()
+        road.end_epoch()
+        return [one["value"] for one in road.read(road.topics.numbers)]
+
+    assert bill("a", 5, 10.0) == [10_000_000]
+    assert bill("b", 5, 2.5) == [12_500_000]
+    assert bill("a", 7, 8.25) == [10_750_000], "a correction takes the place of what was said"
+    assert bill("a", 6, 99.0) == [], "what is older does not"
 
 
 def test_what_an_epoch_that_was_rolled_back_had_added_is_forgotten(road):

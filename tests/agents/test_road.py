@@ -8,11 +8,11 @@ import schemas
 from stream_app.agents.rules import RulesRow
 from stream_app.app import with_prefixes
 from stream_app.domain.rows import (
-    NUMBER_TABLES,
     RESOLVER_TABLES,
     SEGMENT_TABLES,
     CustomerRow,
     customer_tables,
+    number_tables,
 )
 from stream_app.domain.rules import RuleBook, load_rule
 from stream_app.engine.timers import TIMERS
@@ -163,7 +163,10 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "journeys": b"j",
         "bookings": b"b",
     }
-    assert {spec.name: spec.prefix for spec in with_prefixes(NUMBER_TABLES)} == {"sums": b"s"}
+    assert {spec.name: spec.prefix for spec in with_prefixes(number_tables())} == {
+        "sums": b"s",
+        "bills": b"b",
+    }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",
         "neighbours": b"n",
