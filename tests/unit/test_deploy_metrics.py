@@ -145,6 +145,7 @@ def test_every_metric_of_a_worker_is_shown_or_alerted_on_or_left_out_on_purpose(
         "raccord_forwarded": "normal work of the resolver",
         "raccord_restored_rows": "the ratio says it",
         "raccord_restore_seconds": "of the past",
+        "raccord_figures": "how often, not what: the numbers themselves are shown",
         "raccord_standby_behind_records": "of rows that serve nobody yet",
     }
     for metric in METRICS:
