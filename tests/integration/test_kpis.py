@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,16 +10,19 @@ import shlex
 import socket
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
+from stream_app import cli
 from stream_app.agents.publish import number_fields
 from stream_app.app import topics_of
 from stream_app.domain.numbers import Cell
 from stream_app.engine import topics as kafka_topics
+from stream_app.errors import Exit
 from stream_app.runs.session import _settings
 from stream_app.wire import Encoder, number_key
 from tests.numbers_cells import CELLS, EURO, FIRST, SECOND
@@ -65,7 +69,18 @@ def deployment(bootstrap_servers, tmp_path_factory) -> dict[str, str]:
     return environment
 
 
+def told(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    """Return code, output and errors of the command within this process: starting one takes seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        code = cli.run(["kpis", *arguments])
+    return code, out.getvalue(), err.getvalue()
+
+
 def said(deployment: dict[str, str], *arguments: str) -> str:
+    """Return what a process of its own says."""
     done = raccord("kpis", *arguments, environment=deployment)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
@@ -94,7 +109,9 @@ def test_the_overview_says_what_the_figures_come_to(deployment):
 
 def exact(deployment: dict[str, str], *arguments: str) -> dict[tuple[str, ...], str]:
     found: dict[tuple[str, ...], str] = {}
-    for line in said(deployment, "--json", *arguments).splitlines():
+    code, out, err = told(deployment, "--json", *arguments)
+    assert (code, err) == (Exit.OK, "")
+    for line in out.splitlines():
         one: dict[str, Any] = json.loads(line)
         found[one["name"], *one["dimensions"].values()] = one["value"]
     return found
@@ -118,14 +135,15 @@ def test_json_is_exact_to_the_last_millionth(deployment):
         ("revenue", "EUR"): "320000000",
         ("revenue", "JPY"): "5000000000",
     }
-    everything = exact(deployment)
+    lines = [json.loads(line) for line in said(deployment, "--json").splitlines()]
+    everything = {(one["name"], *one["dimensions"].values()): one["value"] for one in lines}
     assert everything["lifetime_value", "2026-10", "1", "EUR"] == "20000000"
     assert ("orders", "email", "") not in everything
 
 
 def test_the_example_of_the_page_is_what_is_printed(deployment):
     (example,) = re.findall(r"```json\n(.*)\n```", PAGE)
-    assert example in said(deployment, "roi", "--by", "campaign", "--json").splitlines()
+    assert example in told(deployment, "roi", "--by", "campaign", "--json")[1].splitlines()
 
 
 def test_charts_are_text_in_80_columns(deployment):
@@ -140,28 +158,23 @@ def test_charts_are_text_in_80_columns(deployment):
 
 @pytest.mark.parametrize("command", re.findall(r"^raccord (kpis.*)$", PAGE, re.MULTILINE))
 def test_every_command_of_the_page_runs(deployment, command: str):
-    assert len(said(deployment, *shlex.split(command)[1:]).splitlines()) > 1
-
-
-def one_line(done: subprocess.CompletedProcess[bytes], code: int) -> str:
-    text = done.stderr.decode()
-    assert done.returncode == code, text
-    (line,) = text.splitlines()
-    return line
+    code, out, err = told(deployment, *shlex.split(command)[1:])
+    assert (code, err) == (Exit.OK, "")
+    assert len(out.splitlines()) > 1
 
 
 def test_a_topic_that_is_not_there_yet_and_a_broker_that_is_away_are_told_in_a_line(deployment):
-    elsewhere = {**deployment, "RACCORD_PREFIX": "nowhere."}
-    line = one_line(raccord("kpis", environment=elsewhere), 2)
+    code, out, err = told({**deployment, "RACCORD_PREFIX": "nowhere."})
+    assert (code, out) == (Exit.USAGE, "")
     assert re.fullmatch(
-        r"raccord: topic nowhere\.numbers is missing on \S+: run `raccord topics create`", line
+        r"raccord: topic nowhere\.numbers is missing on \S+: run `raccord topics create`\n", err
     )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        away = {**deployment, "RACCORD_BOOTSTRAP_SERVERS": f"127.0.0.1:{free.getsockname()[1]}"}
-        assert one_line(raccord("kpis", environment=away), 3).startswith(
-            "raccord: no Kafka broker answers at 127"
-        )
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        code, out, err = told({**deployment, "RACCORD_BOOTSTRAP_SERVERS": address})
+    assert (code, out) == (Exit.ENVIRONMENT, "")
+    assert re.fullmatch(rf"raccord: no Kafka broker answers at {address}.*\n", err)
 
 
 def test_what_is_watched_is_shown_again_as_it_is_then(deployment, tmp_path):
@@ -195,7 +208,7 @@ def test_what_is_no_figure_is_left_out_and_told(deployment, bootstrap_servers):
     kafka_topics.create(
         bootstrap_servers, [one for one in topics_of(settings).specs(settings) if one.name == topic]
     )
-    assert said(environment) == "no numbers in this time, or none yet\n"
+    assert told(environment) == (Exit.OK, "no numbers in this time, or none yet\n", "")
     producer = Producer({"bootstrap.servers": bootstrap_servers})
     for key, value in ((b"a", b"rubbish"), (b"b", b"")):
         producer.produce(topic, value, key)
@@ -204,9 +217,6 @@ def test_what_is_no_figure_is_left_out_and_told(deployment, bootstrap_servers):
     producer.produce(topic, ENCODER.number(number_fields(cell, 3)), number_key(cell))
     producer.produce(topic, None, b"a")
     producer.flush()
-    done = raccord("kpis", "visits", "--json", environment=environment)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["value"] == "3"
-    assert (
-        done.stderr.decode() == f"raccord: 2 figures of {topic} are none that this version knows: left out\n"
-    )
+    code, out, err = told(environment, "visits", "--json")
+    assert (code, json.loads(out)["value"]) == (Exit.OK, "3")
+    assert err == f"raccord: 2 figures of {topic} are none that this version knows: left out\n"
