@@ -25,7 +25,7 @@ from connectors.simulators.catalogue import CURRENCY, TIMEZONE, catalogue
 from connectors.simulators.chances import DAY, HOUR, MINUTE, chance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from connectors.simulators.campaigns import Campaign
     from connectors.simulators.catalogue import Product, Store
@@ -58,14 +58,19 @@ CORRECTED = 0.8
 """Share of bills that are corrected."""
 
 
-def with_backoffice(simulation: Simulation) -> Iterator[Planned]:
-    """Yield a simulation's records and what the shop's systems say, in the order of arrival."""
+def with_backoffice(simulation: Simulation, feeds: Collection[str] | None = None) -> Iterator[Planned]:
+    """Yield a simulation's records and what the shop says on these feeds (None: all), in the order of arrival."""
+    topics = None if feeds is None else {f"reference.{feed}" for feed in feeds}
     office = Backoffice(simulation)
+
+    def said(time: int) -> Iterator[Planned]:
+        return (row for row in office.until(time) if topics is None or row.channel in topics)
+
     for record in simulation.records():
-        yield from office.until(record.at)
+        yield from said(record.at)
         yield record
         office.follow(record)
-    yield from office.until(simulation.end + 4 * DAY)
+    yield from said(simulation.end + 4 * DAY)
 
 
 class Backoffice:

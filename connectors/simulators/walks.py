@@ -68,15 +68,14 @@ def _leaves(random: Random, day: int) -> int:
 
 
 def _filled_a_basket(diary: Diary, app: Device, day: int) -> int | None:
-    """Return when she last put something into a basket by the app, or where the app's account was signed in, ms."""
-    marks = {app.mark} if app.account is None else {app.mark, app.account}
+    """Return when she last put something into a basket on a device of her own that the app knows of, ms."""
+    known = {app.mark} if app.account is None else {app.mark, app.account}
+    own = {device.mark for device in diary.shopper.devices if not device.shared}
     times = [
         act.time
         for act in diary.acts
-        if act.type == "Product Added"
-        and marks.intersection(act.identifiers)
-        and is_open(act.time)
-        and act.time >= day
+        if act.type == "Product Added" and act.time >= day and is_open(act.time)
+        if known.intersection(act.identifiers) and own.intersection(act.identifiers)
     ]
     return max(times, default=None)
 

@@ -232,6 +232,18 @@ def test_what_the_back_office_says_comes_in_order_of_arrival_and_can_be_read(pla
             assert decoder.decode(value, headers, record.key, record.at).item == record.key.decode()
 
 
+def test_a_deployment_that_has_not_all_feeds_gets_the_others_and_all_else():
+    simulation = Simulation(1, shoppers=60, days=1, noise=QUIET)
+    everything = list(with_backoffice(simulation))
+    some = list(with_backoffice(simulation, ("stores", "spend")))
+    assert {record.channel for record in some if record.row is not None} == {
+        "reference.stores",
+        "reference.spend",
+    }
+    channels = {record.channel for record in some}
+    assert some == [record for record in everything if record.channel in channels]
+
+
 def test_every_campaign_is_announced_before_it_is_named(played: Played):
     announced: dict[str, dict[str, object]] = {}
     named = set()
