@@ -37,7 +37,7 @@ SUFFIXES = {Counter: ("_total",), Gauge: ("",), Histogram: ("_bucket", "_sum", "
 TARGET_LABELS = {"job", "instance", LABEL}
 """Labels that Prometheus puts on everything it scrapes, and a worker of several processes on what these say."""
 LABEL_VALUES = {
-    "stage": {"ingest", "resolve", "customer"},
+    "stage": {"ingest", "resolve", "customer", "numbers"},
     "cause": {"handler", "delivery", "fenced", "unknown"},
     "reason": {reason.value for reason in Reason},
 }
