@@ -18,6 +18,8 @@ SUBJECTS = (
     "reference_product",
     "reference_order",
     "reference_store",
+    "reference_campaign",
+    "reference_spend",
     "customer_timeline",
     "customer_profile",
     "customer_segment",
@@ -25,6 +27,7 @@ SUBJECTS = (
     "trigger",
     "trigger_decision",
     "shadow_decision",
+    "number",
 )
 """Every Avro schema's name: the file is avro/<name>.avsc, its versions avro/history/<name>/<n>.avsc."""
 
@@ -69,11 +72,19 @@ def history(subject: str) -> list[str]:
 
 
 class ReferenceFeed(msgspec.Struct, frozen=True):
-    """A feed of reference data: what its items are, the field that names one, and its Avro schema's subject."""
+    """A feed of reference data.
+
+    Attributes:
+        kind: what its items are to rules.
+        named_by: the field that names one.
+        subject: its Avro schema's.
+        broadcast: whether every partition of the customer stage keeps its rows.
+    """
 
     kind: str
     named_by: str
     subject: str
+    broadcast: bool = True
 
 
 def references() -> dict[str, ReferenceFeed]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 import schemas
-from stream_app import metrics
 from stream_app.agents.commands import Commands
 from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
 from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
-from stream_app.agents.references import References
+from stream_app.agents.numbers import Bill, Bills, NumbersStage, WithNumbers
+from stream_app.agents.references import Broadcast, References
 from stream_app.agents.reload import Reload
 from stream_app.agents.resolve import Resolve
 from stream_app.agents.rules import RulesRow
@@ -23,8 +23,15 @@ from stream_app.domain.folding import FoldLimits
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import Topic
+from stream_app.domain.numbers import EDITION, SPEND
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.rows import RESOLVER_TABLES, ROWS_VERSION, SEGMENT_TABLES, customer_tables
+from stream_app.domain.rows import (
+    RESOLVER_TABLES,
+    ROWS_VERSION,
+    SEGMENT_TABLES,
+    customer_tables,
+    number_tables,
+)
 from stream_app.domain.rules import Rule, RuleBook, RuleError, SendingPolicy, Shadow, load_rule
 from stream_app.domain.rules.sending_loader import load_sending_policy
 from stream_app.domain.segments import SegmentBook, load_segment
@@ -54,6 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from stream_app.agents.references import Taker
     from stream_app.domain import rows
     from stream_app.engine.task import Task
     from stream_app.settings import Settings
@@ -217,7 +225,7 @@ def build(settings: Settings) -> Worker:
         _config(settings, topics),
         [stage for stage in stages if stage.name in settings.stages],
         dispatcher=DeadLetters(topics.dead_letters, VERSION),
-        observer=metrics.EngineMetrics(),
+        observer=WithNumbers(),
         on_ready=reload.start,
         between_epochs=reload.take_over,
     )
@@ -306,16 +314,22 @@ def _stages(
         for name, topic in topics.references.items()
     }
 
+    def takers(task: Task, feed: schemas.ReferenceFeed) -> tuple[Taker, ...]:
+        if feed.kind == SPEND:
+            return (Bills(task, topics.increments),)
+        if not feed.broadcast:
+            return ()
+        return (Broadcast(task, components=topics.components, partitions=settings.partitions),)
+
     def ingest(task: Task) -> Ingest | Commands | References:
         if task.tp.topic in reading:
             name, rows = reading[task.tp.topic]
             return References(
                 task,
                 feed=name,
-                components=topics.components,
-                partitions=settings.partitions,
                 decoder=rows,
                 dead_letters=dead_letters,
+                takers=takers(task, feeds[name]),
             )
         if task.tp.topic == topics.commands:
             return Commands(
@@ -336,6 +350,9 @@ def _stages(
 
     def resolve(task: Task) -> Resolve:
         return Resolve(task, topics=routes)
+
+    def numbers(task: Task) -> NumbersStage:
+        return NumbersStage(task, in_force)
 
     def customer(task: Task) -> CustomerStage:
         return CustomerStage(
@@ -379,6 +396,15 @@ def _stages(
             form=form,
             loops=True,
         ),
+        Stage(
+            "numbers",
+            (topics.increments,),
+            topics.changelogs["numbers"],
+            numbers,
+            with_prefixes(number_tables(Bill)),
+            upstream=(topics.components,),
+            form=str(EDITION),
+        ),
     )
 
 
@@ -399,6 +425,7 @@ def _encoder(registry: Registry | None, topics: Topics) -> Encoder:
         Output.TRIGGER: list(topics.triggers.values()),
         Output.DECISION: [topics.decisions],
         Output.SHADOW: [topics.shadow],
+        Output.NUMBER: [topics.numbers],
     }
     return Encoder(registry, names)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from stream_app.domain.numbers import NUMBERS as NUMBERS_CATALOGUE
+from stream_app.domain.numbers import Window
 from stream_app.engine.observer import Observer
 
 if TYPE_CHECKING:
@@ -64,6 +66,9 @@ SHARED_IDENTIFIERS = Counter(
 )
 SEGMENTS = Counter(
     "raccord_segments", "Customers that entered or left a segment", ["segment", "action"], registry=REGISTRY
+)
+FIGURES = Counter(
+    "raccord_figures", "Figures of numbers that were published, changed", ["number"], registry=REGISTRY
 )
 TRIGGERS = Counter("raccord_triggers", "Trigger decisions", ["rule", "outcome", "reason"], registry=REGISTRY)
 SHADOW_DIFFERENCES = Counter(
@@ -165,6 +170,17 @@ STANDBY_BEHIND = Gauge(
 STATE_BYTES = Gauge("raccord_state_bytes", "Size of a store", ["stage", "partition"], registry=REGISTRY)
 INFO = Gauge("raccord_info", "Always 1; the labels say what runs", ["version", "worker"], registry=REGISTRY)
 
+NUMBERS = {
+    number.name: Gauge(
+        f"raccord_numbers_{number.name}",
+        f"{number.sentence.replace('`', '')} All windows together.",
+        [*(["cohort"] if number.window is Window.COHORT else []), *number.dimensions],
+        registry=REGISTRY,
+    )
+    for number in NUMBERS_CATALOGUE
+}
+"""The numbers by name, see docs/numbers.md: money in units of its currency, time in ms. Fed by `NumbersMetrics`."""
+
 COUNTERS = {
     "events": EVENTS,
     "references": REFERENCES,
@@ -172,6 +188,7 @@ COUNTERS = {
     "rejected_identifiers": REJECTED_IDENTIFIERS,
     "identity_changes": IDENTITY_CHANGES,
     "segments": SEGMENTS,
+    "figures": FIGURES,
     "triggers": TRIGGERS,
     "shadow_differences": SHADOW_DIFFERENCES,
     "forwarded": FORWARDED,

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import schemas
 from stream_app.engine.watermark import TimeMode
 
-STAGES = ("ingest", "resolve", "customer")
+STAGES = ("ingest", "resolve", "customer", "numbers")
 
 DEVELOPMENT_KEY = "raccord-development-key"
 """The secret key of whoever sets none. It is no secret."""

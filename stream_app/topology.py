@@ -1,10 +1,12 @@
 """The road on one screen: topics, and the stages between them.
 
     channel.<name>  ->  ingest  ->  identity.lookup  ->  resolve  ->  identity.components  ->  customer  ->  outputs
+                                                                                                 |
+                                         outputs: numbers  <-  numbers  <-  numbers.increments  <-
 
 `ingest` also reads what operators say (`identity.commands`), and reference data (`reference.<name>`), which go to every
-partition of `customer` at once. `resolve` and `customer` also write to each other's
-input: that is the resolver protocol (`domain.resolver`).
+partition of `customer` at once, but for spend, which is no customer's. `resolve` and `customer` also write to each
+other's input: that is the resolver protocol (`domain.resolver`).
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ class Topics:
     changes: str
     decisions: str
     shadow: str
+    increments: str
+    numbers: str
     triggers: dict[str, str]
     changelogs: dict[str, str]
 
@@ -64,9 +68,12 @@ class Topics:
             changes=f"{p}identity.changes",
             decisions=f"{p}triggers.decisions",
             shadow=f"{p}triggers.shadow",
+            increments=f"{p}numbers.increments",
+            numbers=f"{p}numbers",
             triggers={rule: f"{p}triggers.{rule}" for rule in rules},
             changelogs={
-                stage: f"{p}raccord-{stage}-changelog" for stage in ("ingest", "resolve", "customer")
+                stage: f"{p}raccord-{stage}-changelog"
+                for stage in ("ingest", "resolve", "customer", "numbers")
             },
         )
 
@@ -89,7 +96,7 @@ class Topics:
             TopicSpec(self.commands, n, {**log_topic(FOREVER_MS, size), **dated}),
             *(
                 TopicSpec(t, n, log_topic(INTERNAL_RETENTION_MS, size, stamped=True))
-                for t in (self.lookup, self.components)
+                for t in (self.lookup, self.components, self.increments)
             ),
             *(
                 TopicSpec(t, n, kept)
@@ -97,7 +104,10 @@ class Topics:
             ),
             *(TopicSpec(t, n, kept) for t in self.triggers.values()),
             *([TopicSpec(self.shadow, n, kept)] if settings.shadow_rules is not None else []),
-            *(TopicSpec(t, n, table_topic(size)) for t in (self.profiles, *self.changelogs.values())),
+            *(
+                TopicSpec(t, n, table_topic(size))
+                for t in (self.profiles, self.numbers, *self.changelogs.values())
+            ),
         ]
 
     def partitions(self, settings: Settings) -> dict[str, int]:

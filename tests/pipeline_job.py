@@ -149,7 +149,7 @@ class Pipeline:
         """Wait until the workers have nothing left to do; `supervised`: start them again when they end."""
         topics = self.topics
         self._watcher.wait(
-            [*topics.inputs.values(), topics.commands, topics.lookup, topics.components],
+            [*topics.inputs.values(), topics.commands, topics.lookup, topics.components, topics.increments],
             [
                 topics.timeline,
                 topics.segments,

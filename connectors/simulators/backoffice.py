@@ -1,4 +1,4 @@
-"""What the shop's own systems say while shoppers shop: prices, stock, and how far orders have come.
+"""What the shop's own systems say while shoppers shop: prices, stock, how far orders have come, what campaigns cost.
 
 None of it changes what shoppers do, so that a simulation is the same with it and without. Each day has a random stream
 of its own, and so has each order, by its id.
@@ -8,21 +8,26 @@ of its own, and so has each order, by its id.
 - Stock: what sells, sells; some products sell out, and most of these come in again a day later.
 - Orders from afar are paid, picked and shipped; some of the parcels wait in a parcel shop. What is collected in a shop
   is said to be ready by the shop itself, and by the order system with a time a minute before that.
+- Campaigns: what is planned of each as it begins; and each morning, what was spent on the day before, by what was
+  delivered and clicked. A day later most of that is corrected: clicks of robots, messages that never arrived.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from heapq import heappop, heappush
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from connectors.planned import Planned
+from connectors.simulators.campaigns import Campaigns, date_of
 from connectors.simulators.catalogue import CURRENCY, TIMEZONE, catalogue
 from connectors.simulators.chances import DAY, HOUR, MINUTE, chance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
+    from connectors.simulators.campaigns import Campaign
     from connectors.simulators.catalogue import Product, Store
     from connectors.simulators.simulation import Simulation
 
@@ -39,16 +44,33 @@ PARCEL_SHOPS = 0.15
 HOURS = "Mo-Su 09:00-19:00"
 """Of the shops, on their own clocks; shoppers go there between eight and six, UTC."""
 PRODUCTS, ORDERS, STORES = "reference.products", "reference.orders", "reference.stores"
+CAMPAIGNS, SPEND = "reference.campaigns", "reference.spend"
+COSTS = {
+    "Email Delivered": 4_000,
+    "SMS Delivered": 60_000,
+    "Push Notification Received": 1_000,
+    "Link Clicked": 350_000,
+}
+"""What each of them costs, in millionths; of clicks, those on advertisements alone."""
+BILLED = 6 * HOUR
+"""When the day before is billed, of a day."""
+CORRECTED = 0.8
+"""Share of bills that are corrected."""
 
 
-def with_backoffice(simulation: Simulation) -> Iterator[Planned]:
-    """Yield a simulation's records and what the shop's systems say, in the order of arrival."""
+def with_backoffice(simulation: Simulation, feeds: Collection[str] | None = None) -> Iterator[Planned]:
+    """Yield a simulation's records and what the shop says on these feeds (None: all), in the order of arrival."""
+    topics = None if feeds is None else {f"reference.{feed}" for feed in feeds}
     office = Backoffice(simulation)
+
+    def said(time: int) -> Iterator[Planned]:
+        return (row for row in office.until(time) if topics is None or row.channel in topics)
+
     for record in simulation.records():
-        yield from office.until(record.at)
+        yield from said(record.at)
         yield record
         office.follow(record)
-    yield from office.until(simulation.end + 4 * DAY)
+    yield from said(simulation.end + 4 * DAY)
 
 
 class Backoffice:
@@ -59,8 +81,11 @@ class Backoffice:
         self._seed = simulation.seed
         goods = catalogue(simulation.seed)
         self._products = goods.products
+        self._campaigns = Campaigns(simulation.seed)
+        self._planned: set[str] = set()
+        self._cost: Counter[tuple[str, str, int]] = Counter()
         self._end = simulation.end
-        self._day = simulation.start
+        self._day = self._unbilled = simulation.start
         self._queue: list[tuple[int, int, Planned]] = []
         self._said = 0
         random = Random(f"{self._seed}/backoffice")
@@ -76,14 +101,19 @@ class Backoffice:
         """Yield what is said up to a time (ms)."""
         while self._day < self._end and self._day <= time:
             self._plan_day()
+        while self._unbilled < self._end and self._unbilled + DAY + BILLED <= time:
+            self._bill_day()
         while self._queue and self._queue[0][0] <= time:
             yield heappop(self._queue)[2]
 
     def follow(self, record: Planned) -> None:
-        """Take note of an order, or of one that is ready in a shop."""
+        """Take note of an order, of one that is ready in a shop, and of what costs something."""
         event = record.event
         if event is None or record.note not in {None, "late"}:
             return
+        if event.type in COSTS and (event.type != "Link Clicked" or event.channel == "social"):
+            what = (event.channel, event.properties["campaign_id"], event.time // DAY)
+            self._cost[what] += COSTS[event.type]
         order = event.properties.get("order_id")
         if event.type == "Order Ready for Pickup":
             store = event.properties.get("store_id")
@@ -94,8 +124,12 @@ class Backoffice:
             self._send_off(record.at, str(order), in_shop=event.properties.get("delivery") == "store")
 
     def _plan_day(self) -> None:
-        """Plan what happens to prices and stock on the day that begins."""
+        """Plan what happens to prices and stock on the day that begins, and say which campaigns begin."""
         day, random = self._day, Random(f"{self._seed}/backoffice/{self._day}")
+        for campaign in self._campaigns.running(day):
+            if campaign.campaign_id not in self._planned:
+                self._planned.add(campaign.campaign_id)
+                self._say_campaign(day, campaign)
         for product in self._products:
             if chance(random, OFFERS):
                 begins, cut = day + random.randint(6, 20) * HOUR, random.uniform(0.1, 0.3)
@@ -104,6 +138,21 @@ class Backoffice:
                 self._say_product(day + DAY + 5 * HOUR, product, price=product.price)
             self._move_stock(product, day + random.randint(6, 21) * HOUR + random.randrange(HOUR), random)
         self._day += DAY
+
+    def _bill_day(self) -> None:
+        """Say what was spent on the first day that isn't billed yet, and plan what is corrected of it."""
+        day, at = self._unbilled, self._unbilled + DAY + BILLED
+        for channel, campaign, spent_on in sorted(self._cost):
+            if spent_on * DAY != day:
+                continue
+            random = Random(f"{self._seed}/spend/{day}/{channel}/{campaign}")
+            amount = round(self._cost.pop((channel, campaign, spent_on)) / 1_000_000, 2)
+            bill = {"channel": channel, "campaign_id": campaign, "day": date_of(day).isoformat()}
+            self._say_spend(at + random.randrange(HOUR), bill, amount)
+            if chance(random, CORRECTED):
+                corrected = round(amount * random.uniform(0.9, 0.99), 2)
+                self._say_spend(at + DAY + random.randrange(HOUR), bill, corrected)
+        self._unbilled += DAY
 
     def _move_stock(self, product: Product, time: int, random: Random) -> None:
         """Let a product sell, sell out or come in."""
@@ -150,6 +199,24 @@ class Backoffice:
             }
             where = {"latitude": position.latitude, "longitude": position.longitude}
             self._say(STORES, at, store.store_id, row | where | {"hours": HOURS, "timezone": TIMEZONE})
+
+    def _say_campaign(self, at: int, campaign: Campaign) -> None:
+        row = {
+            "campaign_id": campaign.campaign_id,
+            "time": at,
+            "name": campaign.name,
+            "channel": campaign.channel,
+            "starts": date_of(campaign.first).isoformat(),
+            "ends": date_of(campaign.last).isoformat(),
+            "budget": float(campaign.budget),
+            "currency": CURRENCY,
+        }
+        self._say(CAMPAIGNS, at, campaign.campaign_id, row)
+
+    def _say_spend(self, at: int, bill: dict[str, str], amount: float) -> None:
+        spend_id = "/".join((bill["day"], bill["channel"], bill["campaign_id"], CURRENCY))
+        row = {**bill, "spend_id": spend_id, "time": at, "currency": CURRENCY, "amount": amount}
+        self._say(SPEND, at, spend_id, row)
 
     def _say_order(
         self, at: int, order: Any, *, state: str, store_id: Any = None, time: int | None = None

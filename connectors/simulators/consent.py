@@ -40,7 +40,7 @@ def pass_on(diary: Diary, habits: Habits) -> None:
     apart.note(
         first.time, first.channel, "Consent Changed", (account,), said, key=first.key, context=first.context
     )
-    followed = {"purpose": "location", "consent": chance(random, habits.lets_follow)}
+    followed = {"purpose": "location", "consent": shopper.reserve < habits.lets_follow}
     apart.note(
         first.time,
         first.channel,

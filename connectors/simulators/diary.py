@@ -47,22 +47,34 @@ class Diary:
         *,
         key: str | None = None,
         context: Context | None = None,
-    ) -> None:
+    ) -> Act:
         """Write one act down; the key is the first identifier's value, the context her own, unless given."""
         shopper = self.shopper
-        self.acts.append(
-            Act(
-                f"{self.random.getrandbits(96):024x}",
-                time,
-                channel,
-                type_,
-                identifiers,
-                properties,
-                identifiers[0].value if key is None else key,
-                shopper.name,
-                shopper.context if context is None else context,
-            )
+        act = Act(
+            f"{self.random.getrandbits(96):024x}",
+            time,
+            channel,
+            type_,
+            identifiers,
+            properties,
+            identifiers[0].value if key is None else key,
+            shopper.name,
+            shopper.context if context is None else context,
         )
+        self.acts.append(act)
+        return act
+
+    def note_beside(self, act: Act, time: int, type_: str, properties: dict[str, Any]) -> Act:
+        """Write down what happens in the same place as another act, and with the same identifiers."""
+        return self.note(
+            time, act.channel, type_, act.identifiers, properties, key=act.key, context=act.context
+        )
+
+    def apart(self, random: Random) -> Diary:
+        """Return a diary with the same pages whose event ids come from another random stream."""
+        other = Diary(self.shopper, random)
+        other.acts = self.acts
+        return other
 
     def order(self, cart: Cart, prefix: str) -> dict[str, Any]:
         """Return the properties of an order of what lies in the basket, without the basket's own id."""

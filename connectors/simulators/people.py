@@ -94,7 +94,8 @@ class Shopper(msgspec.Struct):
     """A person. What she doesn't have, or doesn't tell, is None.
 
     `random` is her own stream: nobody else's doings change it. What the loyalty programme does is drawn from
-    `programme`. An account that is still to be opened is there since `NOT_YET`.
+    `programme`, push messages from `pushes`, where she walks from `walks`. An account that is still to be opened is
+    there since `NOT_YET`.
     """
 
     name: str
@@ -118,6 +119,10 @@ class Shopper(msgspec.Struct):
     preferred_channel: str | None = None
     account_since: int = 0
     programme: Random | None = None
+    pushes: Random | None = None
+    walks: Random | None = None
+    reserve: float = 1.0
+    """How little she likes to be followed: of any share of shoppers who let somebody, those with the least are it."""
 
     @property
     def tells(self) -> dict[str, str]:

@@ -84,6 +84,11 @@ class Population:
         """Say what she tells about herself, whether her account is still to be opened, and where she lives."""
         habits = self._habits
         shopper.programme = self._stream("programme", shopper.name)
+        shopper.pushes, shopper.walks = (
+            self._stream("pushes", shopper.name),
+            self._stream("walks", shopper.name),
+        )
+        shopper.reserve = shopper.walks.random()
         year, month, day = random.randint(1940, 2006), random.randint(1, 12), random.randint(1, 28)
         if chance(random, habits.birthdays):
             shopper.birthday = f"{year}-{month:02d}-{day:02d}"

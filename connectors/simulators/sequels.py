@@ -18,7 +18,7 @@ from connectors.simulators.catalogue import Product
 from connectors.simulators.chances import DAY, HOUR, MINUTE, SECOND, chance, is_open
 from connectors.simulators.diary import Diary
 from connectors.simulators.people import Cart
-from connectors.simulators.visits import buy_at_till
+from connectors.simulators.visits import buy_at_till, device_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,9 @@ def _wish(one: Sequel) -> None:
     """Put on the wish list what she looks at, and perhaps take it off again."""
     act, diary, random = one.act, one.diary, one.random
     time = act.time + random.randrange(SECOND, 2 * SECOND)
-    product = {name: value for name, value in act.properties.items() if name != "quantity"}
+    product = {
+        name: value for name, value in act.properties.items() if name not in {"quantity", "device_type"}
+    }
     diary.note(
         time, act.channel, "Product Added to Wishlist", act.identifiers, product,
         key=act.key, context=act.context,
@@ -102,7 +104,9 @@ def _go_to_look(one: Sequel) -> None:
         return
     store, who = diary.shopper.store, one.known_by(OWN_APP)
     product = Product(*(act.properties[name] for name in Product.__struct_fields__))
-    diary.note(enters, "app", "Visit Started", who, {"store_id": store.store_id}, context=store.context)
+    app = next(device for device in diary.shopper.devices if device.channel == "app")
+    where = {"store_id": store.store_id, "device_type": device_type(app)}
+    diary.note(enters, "app", "Visit Started", who, where, context=store.context)
     clock = enters + random.randrange(2 * MINUTE, 10 * MINUTE)
     _note_scan(one, clock, product)
     if chance(random, BUYS_WHAT_SHE_WENT_FOR):
@@ -197,6 +201,12 @@ def _unsubscribe(one: Sequel) -> None:
     diary.note(time + SECOND, "email", "Consent Changed", act.identifiers, answer)
 
 
+def _recommend(one: Sequel) -> None:
+    """Have the same survey ask whether she would recommend the shop: more or less as she is content with it."""
+    rating, random = one.act.properties["rating"], one.random
+    one.act.properties["recommend"] = max(0, min(10, 2 * rating + random.choice((-2, -1, 0, 0, 0, 1))))
+
+
 _FOLLOW: dict[str, tuple[tuple[Callable[[Sequel], None], Callable[[Habits], float]], ...]] = {
     "Product Viewed": (
         (_wish, lambda habits: habits.wishes),
@@ -210,6 +220,7 @@ _FOLLOW: dict[str, tuple[tuple[Callable[[Sequel], None], Callable[[Habits], floa
         (_complain, lambda habits: habits.complaints),
     ),
     "Complaint Raised": ((_open_case, lambda _: 1.0),),
+    "Satisfaction Rated": ((_recommend, lambda habits: habits.recommends),),
     "Email Delivered": ((_unsubscribe, lambda habits: habits.unsubscribes),),
 }
 """Type of act -> what may follow, at most four each, and its share."""

@@ -23,7 +23,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     agrees: float = 0.6
     """Share of account holders who agreed to advertising when they opened the account; the others said no."""
     lets_follow: float = 0.4
-    """Share of account holders who agreed to be told by where they are; the others said no."""
+    """Share of shoppers who, if they have an account, agreed to be told by where they are; the others said no."""
     families: float = 0.3
     """Share of households with several shoppers (two to four)."""
     newcomers: float = 0.05
@@ -50,6 +50,16 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """Share of known shoppers' orders that she complains about, beside those who call."""
     unsubscribes: float = 0.003
     """Share of newsletters after which she wants no more."""
+    pushes: float = 0.25
+    """Share of days on which her app is sent a push message."""
+    promotions: float = 0.25
+    """Share of the lists of products and screens of the app that show a promotion."""
+    recommends: float = 0.5
+    """Share of those who rate how they were served who also say whether they would recommend the shop."""
+    shows_position: float = 0.6
+    """Share of shoppers who let the app know where they are; who would agree to be told by it is the first to."""
+    walks: float = 0.08
+    """Share of their days on which these walk past their shop; who has filled a basket does so more often."""
     tier_changes: int = 30
     """Days between changes of a member's loyalty tier."""
 

@@ -6,16 +6,19 @@ from bisect import bisect_left
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from connectors.simulators.campaigns import Campaigns
 from connectors.simulators.catalogue import catalogue
 from connectors.simulators.chances import DAY
 from connectors.simulators.consent import pass_on
 from connectors.simulators.diary import Diary
 from connectors.simulators.errands import live_a_day
 from connectors.simulators.population import Population
+from connectors.simulators.promotions import show_promotions
 from connectors.simulators.sequels import add_sequels
 from connectors.simulators.settings import Habits, IdentityNoise, Noise
 from connectors.simulators.transit import Transit
 from connectors.simulators.truth import Ledger, TrueShopper, Truth
+from connectors.simulators.walks import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +78,7 @@ class Simulation:
 
     def records(self) -> Iterator[Planned]:
         """Yield the records in order of arrival (`at`); made a day at a time, so memory is about a day's."""
-        goods = catalogue(self.seed)
+        goods, campaigns = catalogue(self.seed), Campaigns(self.seed)
         population = Population(
             self.seed, self.habits, self.identity_noise, goods, start=self.start, end=self.end
         )
@@ -86,8 +89,10 @@ class Simulation:
         for day in range(self.start, self.end, DAY):
             for shopper in people:
                 diary = Diary(shopper)
-                live_a_day(diary, day, goods, self.habits)
+                live_a_day(diary, day, goods, campaigns, self.habits)
                 add_sequels(diary, goods, self.habits)
+                show_promotions(diary, goods, campaigns, self.habits)
+                walk(diary, day, self.habits)
                 pass_on(diary, self.habits)
                 for act in diary.acts:
                     if act.time < self.end:

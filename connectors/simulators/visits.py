@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from connectors.simulators.chances import DAY, HOUR, MINUTE, SECOND, chance
@@ -9,7 +10,7 @@ from connectors.simulators.people import Cart, Device, Kiosk, Shopper
 
 if TYPE_CHECKING:
     from connectors.simulators.catalogue import Catalogue, Product
-    from connectors.simulators.diary import Diary
+    from connectors.simulators.diary import Act, Diary
     from connectors.simulators.identifiers import Identifier
     from connectors.simulators.settings import Habits
 
@@ -19,6 +20,13 @@ SIGNS_IN_ON_TABLET = 0.5
 SIGNS_IN_ON_KIOSK = 0.8
 LEAVES_BASKET_FOR_NEXT_TIME = 0.3
 EMPTIES_BASKET = 0.03
+ABOUT_HERSELF = frozenset({"Signed Up", "Identify"})
+"""Whatever these events say is a trait of hers."""
+TYPES = {
+    "app": ((0.92, "phone"), (0.08, "tablet")),
+    "web": ((0.5, "phone"), (0.44, "desktop"), (0.06, "tablet")),
+}
+"""Shares of what apps run on, and browsers."""
 
 
 class Visit:
@@ -35,10 +43,28 @@ class Visit:
         self.identifiers: tuple[Identifier, ...] = (
             (device.mark,) if device.account is None else (device.mark, device.account)
         )
+        self._said_device = False
+
+    def land(self, click: Act) -> None:
+        """Come from a click to the page that it leads to, a moment before all else; an app shows its first screen."""
+        campaign = {"campaign_id": click.properties["campaign_id"], "device_type": device_type(self.device)}
+        path, time = click.properties["link_url"], self.clock - SECOND
+        there = self.diary.apart(Random(f"{click.event_id}/landing"))
+        if self.device.channel == "app":
+            type_, properties = "Screen Viewed", {"screen": path.removeprefix("/"), **campaign}
+        else:
+            url = f"https://shop.example{path}?utm_campaign={campaign['campaign_id']}"
+            type_, properties = "Page Viewed", {"url": url, "path": path, **campaign}
+        there.note(
+            time, self.device.channel, type_, self.identifiers, properties, context=self.device.context
+        )
 
     def do(self, type_: str, properties: dict[str, Any]) -> None:
-        """Do one thing, then take a moment (half a minute or so)."""
+        """Do one thing, then take a moment (half a minute or so). The first thing done says on what device."""
         device = self.device
+        if not self._said_device and type_ not in ABOUT_HERSELF:
+            properties = {**properties, "device_type": device_type(device)}
+            self._said_device = True
         self.diary.note(
             self.clock, device.channel, type_, self.identifiers, properties, context=device.context
         )
@@ -64,7 +90,7 @@ class Visit:
         remembered = self.identifiers
         if chance(self.random, 0.3):
             self.also(self.shopper.email)
-        self.do("Signed In", {"device_type": _device_type(self.device)})
+        self.do("Signed In", {"device_type": device_type(self.device)})
         self.identifiers = remembered
         if chance(self.random, 0.2):
             self.tell_about_herself()
@@ -95,10 +121,14 @@ class Visit:
             self.do("Consent Changed", {"purpose": "marketing", "channel": channel, "consent": consent})
 
 
-def visit(diary: Diary, device: Device, start: int, goods: Catalogue, habits: Habits) -> None:
-    """Play one whole visit into the diary; what it leads to later (a purchase elsewhere) too."""
+def visit(
+    diary: Diary, device: Device, start: int, goods: Catalogue, habits: Habits, click: Act | None = None
+) -> None:
+    """Play one whole visit into the diary, from the click that led to it; what it leads to later, elsewhere, too."""
     one = Visit(diary, device, start)
     random = one.random
+    if click is not None:
+        one.land(click)
     if device.channel == "app":
         one.do("Screen Viewed", {"screen": random.choice(("home", "offers", "account"))})
     if device.account is None and chance(random, _sign_in_chance(device, habits)):
@@ -124,10 +154,18 @@ def _sign_in_chance(device: Device, habits: Habits) -> float:
     return SIGNS_IN_ON_APP if device.channel == "app" else habits.sign_in
 
 
-def _device_type(device: Device) -> str:
+def device_type(device: Device) -> str:
+    """Return what sort of device it is, as an SDK reads it off; its mark decides, which is random."""
+    if isinstance(device, Kiosk):
+        return "kiosk"
     if device.shared:
         return "tablet"
-    return "phone" if device.channel == "app" else "desktop"
+    lot = int(device.mark.value[:4], 16) / 16**4
+    for share, name in TYPES[device.channel]:
+        lot -= share
+        if lot < 0:
+            return name
+    return "phone"
 
 
 def _look_around(one: Visit, goods: Catalogue) -> list[Product]:
@@ -236,5 +274,5 @@ def buy_at_till(diary: Diary, time: int, cart: Cart) -> None:
     said = tuple(shopper.typed(one) for one in shown)
     till = random.choice(shopper.store.tills)
     order = diary.order(cart, "till")
-    order["store_id"], order["till_id"] = shopper.store.store_id, till
+    order["store_id"], order["till_id"], order["device_type"] = shopper.store.store_id, till, "till"
     diary.note(time, "store", "Order Completed", said, order, key=till, context=shopper.store.context)

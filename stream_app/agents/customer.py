@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stream_app.agents.numbers import Differences
 from stream_app.agents.publish import (
     MAX_EVIDENCE,
     addresses,
@@ -17,6 +18,7 @@ from stream_app.agents.publish import (
 from stream_app.agents.rules import Compare, Publish, Rules
 from stream_app.agents.segments import Segments
 from stream_app.domain.component import Components
+from stream_app.domain.counting import Counting
 from stream_app.domain.identities import NOBODY
 from stream_app.domain.keys import membership_of, timer_key, timer_of
 from stream_app.domain.messages import Message, Topic, decode_component, encode, is_awaited
@@ -71,6 +73,8 @@ class CustomerStage:
         self.output = Outputs(task, terms.topics, terms.encoder, dead_letters)
         self.segments = Segments(task, segments, self.output.crossing)
         self.rules = _Leaving(task, terms.written, self._decided, self._differed, self.segments)
+        self._differences = Differences(task, terms.topics.increments)
+        self._counting = Counting(self.rules, tables, self._differences.add)
         self._hashed = policy.hashed
         self._addresses: dict[str, str] = {}
         in_force.follow(self)
@@ -80,7 +84,7 @@ class CustomerStage:
             tables,
             self.output,
             labels,
-            self.rules,
+            self._counting,
             folding=folding,
             clock=StageClock(task),
             references=self._references,
@@ -123,11 +127,13 @@ class CustomerStage:
         """Fold again who must be; publish the profiles that changed in this epoch, each once."""
         self.components.flush()
         self.output.flush(self._judge, self.segments.gone)
+        self._differences.flush()
 
     def reset(self) -> None:
         """Forget what was held back in an epoch that was rolled back."""
         self.components.reset()
         self.output.reset()
+        self._differences.reset()
 
     def _judge(self, customer: Customer) -> Iterable[str]:
         """Return the segments of a customer; one whose component went on in this epoch is judged where it is now."""
@@ -142,7 +148,8 @@ class CustomerStage:
             events = (event.event_id for event in decision.because.events)
             links = self.components.links_between(customer, events, MAX_EVIDENCE)
             evidence = [{"a": a, "b": b} for a, b in links]
-        self.output.decision(customer, decision, reachable, evidence)
+        counted_at = self._counting.sent(customer, decision)
+        self.output.decision(customer, decision, counted_at, reachable, evidence)
 
     def _differed(self, customer: Customer, difference: Difference) -> None:
         self.output.difference(customer, difference)
@@ -285,12 +292,13 @@ class Outputs:
         self,
         customer: Customer,
         decision: Decision,
+        counted_at: int | None,
         reachable: dict[str, list[str]],
         evidence: list[dict[str, str]],
     ) -> None:
         """Publish a decision about a trigger, and the trigger itself where one is sent or taken back."""
         key = customer.id.encode()
-        record = self.encoder.decision(decision_fields(decision, customer.id, self.task.clock))
+        record = self.encoder.decision(decision_fields(decision, customer.id, self.task.clock, counted_at))
         self._send(self.topics.decisions, record, key)
         self.task.count("triggers", decision.rule, decision.action, decision.reason)
         if decision.action == "held_back":

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.event import ChannelEvent
+from stream_app.domain.numbers import BY_NAME
+from stream_app.domain.rules import Action
+from stream_app.wire import window_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -12,11 +15,13 @@ if TYPE_CHECKING:
     from stream_app.domain.customer import Customer
     from stream_app.domain.effects import IdentityChange
     from stream_app.domain.event import Event
+    from stream_app.domain.numbers import Cell
     from stream_app.domain.rules import Decision, Difference
     from stream_app.domain.segments import Crossing
 
 MAX_EVIDENCE = 50
 """Links of evidence that a trigger carries; more stay readable in the component."""
+_LONG_MIN, _LONG_MAX = -(1 << 63), (1 << 63) - 1
 
 
 def channel_event(event: Event) -> ChannelEvent:
@@ -118,7 +123,9 @@ def trigger_fields(
     }
 
 
-def decision_fields(decision: Decision, customer_id: str, decided_at: int) -> dict[str, Any]:
+def decision_fields(
+    decision: Decision, customer_id: str, decided_at: int, counted_at: int | None
+) -> dict[str, Any]:
     """Return the fields of a record of a decision."""
     return {
         "trigger_id": decision.trigger_id,
@@ -131,6 +138,8 @@ def decision_fields(decision: Decision, customer_id: str, decided_at: int) -> di
         "outcome": {"fire": "fired", "retract": "retracted"}.get(decision.action, decision.action),
         "reason": decision.reason or None,
         "opened_by": decision.opened_by,
+        "counted_at": counted_at,
+        "channel": None if decision.action is Action.HELD_BACK else decision.first_channel,
     }
 
 
@@ -149,6 +158,22 @@ def difference_fields(difference: Difference, customer_id: str, decided_at: int)
         "decided_at": decided_at,
         "reason": difference.reason or None,
         "values": difference.values,
+    }
+
+
+def number_fields(cell: Cell, amount: int) -> dict[str, Any]:
+    """Return the fields of a figure: what a cell has come to, 0 too.
+
+    Ten orders of the largest amount that is taken are more than 64 bits hold, and no figure stops the road: then it is
+    the nearest that fits.
+    """
+    number = BY_NAME[cell.number]
+    return {
+        "number": cell.number,
+        "window": window_text(cell),
+        "dimensions": dict(zip(number.dimensions, cell.dimensions, strict=True)),
+        "unit": number.unit.value,
+        "value": min(max(amount, _LONG_MIN), _LONG_MAX),
     }
 
 

@@ -293,6 +293,9 @@ class Rules:
 
     # -- customers that move ----------------------------------------------------------------------------
 
+    def removed(self, key: bytes) -> None:
+        """Nothing of the rules' rests on one event's row: the customer is folded again."""
+
     def leave(self, customer: Customer) -> bytes:
         """The customer ends here; what falls due on the way is as if its timer had gone off while unsettled."""
         row = customer.rules

@@ -27,6 +27,7 @@ COMMANDS = {
     "watch": "Show triggers as they happen.",
     "identity": "Say who is who, and who isn't; ask why; check cases.",
     "rules": "List, check and validate rules; why a trigger was sent, or wasn't.",
+    "kpis": "What customers add up to: conversion, revenue by model, ROI, retention, ...",
     "topics": "Create, check and list the topics.",
     "dead-letters": "List, show and replay what was refused.",
     "kafka": "The embedded, one-node Apache Kafka: start, stop, status, logs.",

@@ -40,7 +40,9 @@ def simulate(
     reach(settings, list(channels.values()))
     feed = Feed(settings.bootstrap_servers, channels, settings.partitions)
     with Show().playing(None) as playing:
-        clock = feed.play(with_backoffice(simulation), pace, markers=markers, progress=playing.sent)
+        clock = feed.play(
+            with_backoffice(simulation, settings.references), pace, markers=markers, progress=playing.sent
+        )
     if markers:
         feed.mark(clock)
         feed.flush()

@@ -192,7 +192,7 @@ class Customers:
         self.digest = policy.digest
         self.erasures = Erasures(tables, labels)
         self.evidence = Evidence(LinkRules(policy), tables, self.erasures, policy.digest)
-        self.timelines = Timelines(tables.events, tables.timeline)
+        self.timelines = Timelines(tables.events, tables.timeline, rules.removed)
         self.tables = tables
         self.references = References(tables) if references is None else references
         self.effects = effects

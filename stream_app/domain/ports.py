@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream_app.domain.commands import Verdict
+    from stream_app.domain.numbers.state import Journey
     from stream_app.domain.rows import (
         CheckpointRow,
         CustomerRow,
         EventPlace,
         Header,
         RepairRow,
+        SendRow,
         SightingRow,
         TimelineRow,
         WaitingRow,
@@ -70,3 +72,7 @@ class ComponentTables(NamedTuple):
     going: Table[bool]
     references: Table[dict[str, Any]]
     concerned: Table[bool]
+    told: Table[bytes]
+    sends: Table[SendRow]
+    journeys: Table[Journey]
+    bookings: Table[dict[str, bytes]]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from stream_app.domain.commands import Command, Verdict
+from stream_app.domain.numbers.sends import Sent, TakenBack  # noqa: TC001 - msgspec reads them at run time
+from stream_app.domain.numbers.state import Journey, Ongoing
 from stream_app.domain.profile import BEGINNING, Place, Profile
 from stream_app.domain.segments import Membership
 
@@ -163,7 +165,8 @@ class CustomerRow(msgspec.Struct, Generic[R], array_like=True, gc=False):
         contested: whether a refused link ends at one of its identifiers.
         version: changes when its identifiers do.
         checkpoints: how many there are of its folds.
-        fold: while it is being folded again over several epochs; profile and rules are what they were before.
+        fold: while it is being folded again over several epochs; profile, rules and numbers are what they were before.
+        ongoing: what goes on, for numbers; None at first.
     """
 
     id: str = ""
@@ -173,6 +176,14 @@ class CustomerRow(msgspec.Struct, Generic[R], array_like=True, gc=False):
     version: int = 0
     checkpoints: int = 0
     fold: FoldRow | None = None
+    ongoing: Ongoing | None = None
+
+
+class SendRow(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A trigger that was sent, or taken back, as an entry of the numbers' fold; and the event that had opened it."""
+
+    entry: Sent | TakenBack
+    opened_by: str
 
 
 class RepairRow(msgspec.Struct, array_like=True, gc=False):
@@ -255,6 +266,14 @@ SEGMENT_TABLES = (
 """Tables that the customer stage keeps beside those of components."""
 
 
+def number_tables(bill: Any = Any) -> tuple[TableSpec, ...]:
+    """Return the tables of the numbers stage. `bill` is the type of what is known of spend."""
+    return (
+        table_spec("sums", str),  # `numbers.cell_key`; a sum may be more than 64 bits hold
+        table_spec("bills", bill),  # its id
+    )
+
+
 def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
     """Return the tables of the customer stage. `rules` is the type of the rules' state."""
     return (
@@ -279,6 +298,12 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
             "references", dict[str, Any], read_again=False
         ),  # kind, item, time -> what was said of it then
         table_spec("concerned", bool, read_again=False),  # kind, item, slot, label: see `reference`
+        table_spec(
+            "told", bytes, read_again=False
+        ),  # as `timeline`, or a send's place -> see `numbers.telling`
+        table_spec("sends", SendRow, read_again=False),  # label, slot, a send's place
+        table_spec("journeys", Journey),  # label, slot
+        table_spec("bookings", dict[str, bytes]),  # label, slot
     )
 
 

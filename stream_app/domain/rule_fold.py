@@ -65,6 +65,9 @@ class RuleFold(Protocol):
     def finish(self, customer: Customer, fold: Any, stamp: int) -> None:
         """The fold has come to the timeline's end: it is the customer's now. `stamp` is the earliest."""
 
+    def removed(self, key: bytes) -> None:
+        """An event was removed from the timeline key that it had."""
+
     def leave(self, customer: Customer) -> bytes:
         """The customer ends here: drop its timers, and return the state as bytes, to travel."""
 
@@ -127,6 +130,9 @@ class NoRules:
         return b""
 
     def finish(self, customer: Customer, fold: Any, stamp: int) -> None:
+        """Do nothing."""
+
+    def removed(self, key: bytes) -> None:
         """Do nothing."""
 
     def leave(self, customer: Customer) -> bytes:  # noqa: ARG002

@@ -17,7 +17,7 @@ from stream_app.domain.messages import decode_event
 from stream_app.domain.rows import EventPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stream_app.domain.event import Event
     from stream_app.domain.ports import Table
@@ -62,10 +62,13 @@ def _arrival(event: Event) -> tuple[int, str, int, int]:
 class Timelines:
     """The timelines of one partition. `prefix` is a component's, unless it says otherwise."""
 
-    def __init__(self, events: Table[EventPlace], rows: Table[TimelineRow]) -> None:
-        """Serve two tables: event id -> where it is, and the rows by slot and time."""
+    def __init__(
+        self, events: Table[EventPlace], rows: Table[TimelineRow], removed: Callable[[bytes], None]
+    ) -> None:
+        """Serve two tables: event id -> where it is, and the rows by slot and time; `removed` is told of keys."""
         self._events = events
         self._rows = rows
+        self._removed = removed
 
     def place(self, prefix: bytes, event_id: str) -> EventPlace | None:
         """Return where an event is, or None."""
@@ -89,13 +92,13 @@ class Timelines:
 
     def remove(self, prefix: bytes, slot: int, time: int, event_id: str) -> None:
         """Delete an event's row."""
-        self._events.delete(prefix + event_id.encode())
-        self._rows.delete(timeline_key(slot_key(prefix, slot), time, event_id))
+        self.remove_at(prefix, timeline_key(slot_key(prefix, slot), time, event_id))
 
     def remove_at(self, prefix: bytes, key: bytes) -> None:
         """Delete a row that `part` gave; `prefix` is the component's."""
         self._events.delete(prefix + event_id_of(prefix, key))
         self._rows.delete(key)
+        self._removed(key)
 
     def history(self, customer: bytes, since: int | None = None) -> Iterator[Event]:
         """Yield a customer's events from `since` (ms) on, or all, in order; `customer` is its slot's prefix."""

@@ -120,10 +120,12 @@ class Session:
             self.topics.commands,
             self.topics.lookup,
             self.topics.components,
+            self.topics.increments,
         ]
         self.outputs = [
             self.topics.timeline,
             self.topics.segments,
+            self.topics.numbers,
             self.topics.decisions,
             self.topics.dead_letters,
             *self.topics.triggers.values(),
@@ -208,6 +210,7 @@ class Session:
             "ingest": list(topics.inputs.values()),
             "resolve": [topics.lookup],
             "customer": [topics.components],
+            "numbers": [topics.increments],
         }
 
     def audit(self) -> Books:

@@ -23,6 +23,7 @@ from stream_app.domain.partition import LinkRules
 from stream_app.domain.ports import ComponentTables
 from stream_app.domain.reference import References
 from stream_app.domain.rows import RESOLVER_TABLES, customer_tables
+from stream_app.domain.rule_fold import NoRules
 from stream_app.domain.timeline import Timelines
 from stream_app.engine.changelog import Restorer
 from stream_app.engine.errors import EngineError
@@ -134,7 +135,7 @@ class StateReader:
         name = self.customer_id(identities, identifier)
         if group is None or name is None:
             return None
-        timelines = Timelines(tables.events, tables.timeline)
+        timelines = Timelines(tables.events, tables.timeline, NoRules().removed)
         events = list(timelines.history(slot_key(at.prefix, group.slot)))
         complete = not (at.header.incoming or at.header.repairing)
         return Holder(name, events, complete, References(tables))

@@ -38,7 +38,7 @@ def messages(bootstrap: str, places: Iterable[Place]) -> Iterator[Any]:
     try:
         consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in sorted(open_ends)])
         while open_ends:
-            for message in consumer.consume(1_000, 1.0):
+            for message in consumer.consume(1_000, 0.1):
                 error = message.error()
                 if error is None:
                     yield message

@@ -14,6 +14,7 @@ from stream_app.wire.encoding import (
     frame_single_object,
 )
 from stream_app.wire.limits import Limits
+from stream_app.wire.numbers import cell_of_key, cell_of_record, day_from, month_from, number_key, window_text
 from stream_app.wire.outputs import Encoder, Output, OutputReader, decode_output, timeline_record
 from stream_app.wire.references import ReferenceDecoder, encode_reference
 from stream_app.wire.registry import (
@@ -41,6 +42,9 @@ __all__ = [
     "Registry",
     "RegistryRefused",
     "RegistryUnavailable",
+    "cell_of_key",
+    "cell_of_record",
+    "day_from",
     "dead_letter_headers",
     "decode_output",
     "encode_cloudevent_binary",
@@ -53,10 +57,13 @@ __all__ = [
     "format_timestamp",
     "forward",
     "frame_single_object",
+    "month_from",
+    "number_key",
     "open_registry",
     "parse_dead_letter",
     "parse_timestamp",
     "read_payload",
     "subject_of",
     "timeline_record",
+    "window_text",
 ]

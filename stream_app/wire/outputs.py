@@ -1,4 +1,4 @@
-"""What the road sends out: timeline, profiles, identity changes, triggers and decisions, as Avro and back.
+"""What the road sends out: timeline, profiles, identity changes, triggers, decisions, numbers, as Avro and back.
 
 Framing is chosen once: Confluent's wire format with a registry, single-object encoding without.
 """
@@ -30,6 +30,7 @@ from stream_app.wire.known import (
     versions,
     writer_of,
 )
+from stream_app.wire.number_writer import encode_number
 from stream_app.wire.registry import subject_of
 from stream_app.wire.writers import CONFLUENT_END
 
@@ -50,6 +51,7 @@ class Output(StrEnum):
     TRIGGER = "trigger"
     DECISION = "trigger_decision"
     SHADOW = "shadow_decision"
+    NUMBER = "number"
 
 
 TOPICS: dict[Output, tuple[str, ...]] = {
@@ -60,6 +62,7 @@ TOPICS: dict[Output, tuple[str, ...]] = {
     Output.TRIGGER: ("triggers.abandoned_cart",),
     Output.DECISION: ("triggers.decisions",),
     Output.SHADOW: ("triggers.shadow",),
+    Output.NUMBER: ("numbers",),
 }
 """Topics under whose subjects an encoder with a registry registers the schemas, unless told otherwise."""
 
@@ -83,6 +86,7 @@ class Encoder:
         self._profile = self._marks[Output.PROFILE]
         self._segment = self._marks[Output.SEGMENT]
         self._change = self._marks[Output.IDENTITY_CHANGE]
+        self._number = self._marks[Output.NUMBER]
 
     def timeline(
         self,
@@ -141,6 +145,13 @@ class Encoder:
         """Encode how shadow rules differ from live ones; values are made to fit, see `fitted`."""
         values = {name: fitted(value) for name, value in record["values"].items()}
         return self.encode(Output.SHADOW, {**record, "values": values})
+
+    def number(self, record: Mapping[str, Any]) -> bytes:
+        """Encode a figure of one of the numbers."""
+        try:
+            return self._number + encode_number(record)
+        except (KeyError, AttributeError):
+            return self.encode(Output.NUMBER, record)  # the general writer says what doesn't fit
 
     def encode(self, output: Output, record: Mapping[str, Any] | msgspec.Struct) -> bytes:
         """Encode a record of any kind, given as its fields; the embedded event of a timeline too."""

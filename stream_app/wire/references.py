@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastavro import schemaless_writer
 
+from stream_app.domain.numbers import SPEND, SpendError, read_spend
+from stream_app.domain.numbers.cells import DAY_MS
 from stream_app.domain.places import StoreError, read_store
 from stream_app.domain.reference import STORE, Said
 from stream_app.domain.refusal import Reason, Refused
@@ -66,6 +68,8 @@ class ReferenceDecoder:
         fields.pop("", None)
         if self._feed.kind == STORE:
             _check_store(item, fields)
+        elif self._feed.kind == SPEND:
+            self._check_spend(fields, timestamp)
         return Said(self._feed.kind, item, time, fields)
 
     def _item(self, value: object, field: str) -> str:
@@ -81,6 +85,16 @@ class ReferenceDecoder:
                 Reason.TOO_LARGE, f"{field} is longer than {self._limits.event_id_chars} characters"
             )
         return item
+
+    def _check_spend(self, fields: dict[str, Any], timestamp: int) -> None:
+        """Refuse a row that says no spend: it would be missing from the sums, and nobody would know."""
+        try:
+            day = read_spend(fields).day * DAY_MS
+        except SpendError as error:
+            reason = Reason.INVALID_FIELD if error.field in fields else Reason.MISSING_FIELD
+            raise Refused(reason, str(error)) from None
+        if not self._limits.earliest <= day <= self._limits.latest(timestamp):
+            raise Refused(Reason.TIME_OUT_OF_RANGE, "day is too far in the past or the future")
 
     def _time(self, value: object, timestamp: int) -> int:
         if value is None:

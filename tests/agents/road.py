@@ -128,7 +128,9 @@ class Road:
 
     def end_epoch(self) -> None:
         """Flush and commit every handler."""
-        for task in self.tasks.values():
+        for topic, task in self.tasks.items():
+            if topic == self.topics.increments:  # filled by the stages before it, as they end their epochs
+                task.handler.process(list(self.sent.by_topic.pop(topic, ())))
             task.handler.flush()
             task.store.commit(task.store.changes(), 1)
 

@@ -100,6 +100,7 @@ def test_no_message_and_no_row_holds_a_value_that_is_hashed(road):
     assert {record.topic for record in road.sent.all} == {
         topics.lookup, topics.components, topics.timeline, topics.profiles, topics.changes, topics.decisions,
         topics.triggers["abandoned_cart"], topics.dead_letters, topics.segments,
+        topics.increments, topics.numbers,
     }  # fmt: skip
     operations = [message["operation"] for message in road.read(topics.timeline)]
     assert {"upsert", "remove"} <= set(operations)

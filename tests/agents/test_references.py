@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,3 +125,93 @@ def test_a_row_may_be_json_as_people_write_it(road):
     road.settle()
     (change,) = road.customer.handler.components._spreading._references.changes("product", "12", 0)
     assert change.new == {"price": 50, "colour": "red"}
+
+
+SPEND = {"spend_id": "s", "day": "2026-03-01", "channel": "email", "currency": "EUR", "amount": 120.5}
+
+
+def test_what_a_campaign_cost_is_taken_and_goes_to_no_customer(road):
+    road.refer("spend", time=0, **SPEND)
+    topic = road.topics.references["spend"]
+    assert road.tasks[topic].tally == {("references", "spend", "applied"): 1}
+    assert {record.topic for record in road.sent.all} == {road.topics.increments}
+
+
+def test_whoever_takes_spend_has_its_rows_in_order_and_learns_how_each_epoch_ends(road):
+    seen = []
+    taker = SimpleNamespace(
+        take=lambda said, size: seen.append((said.item, said.fields and said.fields["amount"], size > 0)),
+        flush=lambda: seen.append("flush"),
+        reset=lambda: seen.append("reset"),
+    )
+    topic = road.topics.references["spend"]
+    handler = road.tasks[topic].handler
+    handler.takers = (taker,)
+    road.refer("spend", **SPEND)
+    road._give(topic, json.dumps(SPEND | {"amount": "much"}).encode())
+    road.refer("spend", key=b"s")
+    handler.reset()
+    assert seen == [("s", 120.5, True), "flush", ("s", None, False), "flush", "reset"]
+    assert road.tasks[topic].tally["references", "spend", "dead_lettered"] == 1
+
+
+def test_a_campaign_whose_budget_is_raised_may_open_a_rule(tmp_path):
+    (tmp_path / "drop.yaml").write_text(
+        """
+name: drop
+key: campaign_id
+opens: {reference: campaign.budget, event_before: Email Opened, match: campaign_id, if: new.budget > old.budget}
+payload: [new.budget, new.name]
+"""
+    )
+    road = Road(Settings(partitions=1, sending_policy=NO_POLICY, rules=tmp_path))
+    road.refer("campaigns", time=0, campaign_id="spring", name="Spring", budget=500.0)
+    road.play(event("o", 1, "Email Opened", {"email": "a@example.org"}, "email", campaign_id="spring"))
+    road.refer("campaigns", time=10, campaign_id="spring", budget=700.0)
+    road.settle()
+    road.play(clock=at(11))
+    (message,) = fired(road)
+    assert message["payload"] == {"new.budget": 700.0, "new.name": "Spring"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"day": None}, "missing_field"),
+        ({"channel": None}, "missing_field"),
+        ({"currency": None}, "missing_field"),
+        ({"amount": None}, "missing_field"),
+        ({"spend_id": None}, "missing_field"),
+        ({"day": "20260301"}, "invalid_field"),
+        ({"day": "2026-02-30"}, "invalid_field"),
+        ({"day": 20_513}, "invalid_field"),
+        ({"day": "1969-12-31"}, "time_out_of_range"),
+        ({"day": "2026-09-24"}, "time_out_of_range"),
+        ({"channel": ""}, "invalid_field"),
+        ({"channel": ["email"]}, "invalid_field"),
+        ({"campaign_id": ["spring"]}, "invalid_field"),
+        ({"campaign_id": {"id": "spring"}}, "invalid_field"),
+        ({"currency": "euro"}, "invalid_field"),
+        ({"amount": "much"}, "invalid_field"),
+        ({"amount": True}, "invalid_field"),
+        ({"amount": 1e12}, "invalid_field"),
+    ],
+)
+def test_what_says_no_spend_goes_to_the_dead_letters_and_tells_nothing_of_it(road, change, reason):
+    value = json.dumps(
+        {name: found for name, found in (SPEND | change).items() if found is not None}
+    ).encode()
+    road._give(road.topics.references["spend"], value)
+    (letter,) = road.sent.by_topic[road.topics.dead_letters]
+    headers = dict(letter.headers)
+    assert headers["raccord-reason"] == reason.encode()
+    assert next(iter(change)).encode() in headers["raccord-detail"]
+    assert letter.value == value
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"day": "2026-09-22"}, {"amount": -3}, {"amount": "7.5"}, {"campaign_id": ""}]
+)
+def test_what_says_spend_does_not(road, change):
+    road._give(road.topics.references["spend"], json.dumps(SPEND | change).encode())
+    assert not road.sent.by_topic[road.topics.dead_letters]

@@ -7,7 +7,13 @@ import pytest
 import schemas
 from stream_app.agents.rules import RulesRow
 from stream_app.app import with_prefixes
-from stream_app.domain.rows import RESOLVER_TABLES, SEGMENT_TABLES, CustomerRow, customer_tables
+from stream_app.domain.rows import (
+    RESOLVER_TABLES,
+    SEGMENT_TABLES,
+    CustomerRow,
+    customer_tables,
+    number_tables,
+)
 from stream_app.domain.rules import RuleBook, load_rule
 from stream_app.engine.timers import TIMERS
 from stream_app.wire import encode_single_object
@@ -152,6 +158,14 @@ def test_the_tables_prefixes_stay_what_they_are_because_stored_rows_carry_them()
         "going": b"g",
         "references": b"f",
         "concerned": b"o",
+        "told": b"l",
+        "sends": b"d",
+        "journeys": b"j",
+        "bookings": b"b",
+    }
+    assert {spec.name: spec.prefix for spec in with_prefixes(number_tables())} == {
+        "sums": b"s",
+        "bills": b"b",
     }
     assert {spec.name: spec.prefix for spec in with_prefixes(RESOLVER_TABLES)} == {
         "identifiers": b"i",
@@ -168,6 +182,8 @@ def test_only_rows_that_are_read_again_are_kept_in_memory_when_their_epoch_is_ov
         "checkpoints",
         "references",
         "concerned",
+        "told",
+        "sends",
     }
     assert not TIMERS.cached
 

@@ -212,7 +212,13 @@ class Deployment(Pipeline):
     def _data_left(self) -> int:
         """Count the records that the group has still to read, without those in which the engine tells of time."""
         topics = self.topics
-        inputs = [*topics.inputs.values(), topics.commands, topics.lookup, topics.components]
+        inputs = [
+            *topics.inputs.values(),
+            topics.commands,
+            topics.lookup,
+            topics.components,
+            topics.increments,
+        ]
         places = [
             TopicPartition(one.topic, one.partition, one.offset if one.offset >= 0 else OFFSET_BEGINNING)
             for one in self._watcher._committed(inputs)

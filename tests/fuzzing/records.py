@@ -18,6 +18,7 @@ from stream_app.domain.event import ChannelEvent, Context, Position
 from stream_app.domain.identifiers import Identifier
 from stream_app.domain.labels import Labels
 from stream_app.domain.messages import EventAt, decode_event, decode_lookup, encode
+from stream_app.domain.numbers import SPEND, read_spend, spent
 from stream_app.domain.places import is_open, read_store
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.reference import STORE, Said
@@ -380,6 +381,9 @@ def reference(data: bytes) -> None:
     if said.kind == STORE and said.fields is not None:
         store = read_store({**said.fields, "id": said.item})
         assert is_open(store, said.time) in {True, False, None}
+    if said.kind == SPEND and said.fields is not None:
+        cost = read_spend(said.fields)
+        assert {cell.dimensions[-1] for cell in spent(None, cost)} <= {cost.currency}
 
 
 def references() -> Iterator[bytes]:
@@ -399,6 +403,15 @@ def references() -> Iterator[bytes]:
             "hours": "Mo-Sa 09:00-19:00; PH off",
         },
         "orders": {"order_id": "o1", "state": "paid", "time": NOW},
+        "campaigns": {"campaign_id": "spring", "channel": "email", "starts": "2026-03-01", "budget": 500.0},
+        "spend": {
+            "spend_id": "2026-03-01/email/spring/EUR",
+            "day": "2026-03-01",
+            "channel": "email",
+            "campaign_id": "spring",
+            "currency": "EUR",
+            "amount": 120.5,
+        },
     }
     for place, name in enumerate(sorted(READERS)):
         which, row = b"." * place, rows[name]

@@ -16,6 +16,7 @@ from connectors.simulators import Simulation
 from stream_app.app import load_policy
 from stream_app.domain.offline import who_is_who
 from stream_app.runs.comparison import good_events
+from stream_app.settings import STAGES
 from tests.pipeline_job import Pipeline
 from tests.waiting import wait_for
 
@@ -53,7 +54,7 @@ def shared(pipeline: Pipeline) -> bool:
     """Tell whether each process has a part of every stage."""
     return {
         (process, stage) for process, stage, count in TASK.findall(pipeline.metrics("w1")) if int(count)
-    } == {(process, stage) for process in "01" for stage in ("ingest", "resolve", "customer")}
+    } == {(process, stage) for process in "01" for stage in STAGES}
 
 
 @dataclass(frozen=True, repr=False)

@@ -33,6 +33,7 @@ from stream_app.domain.numbers import (
     month_of,
     month_text,
     pack,
+    read_spend,
     resume,
     retention,
     send_step,
@@ -512,6 +513,12 @@ def test_what_she_is_worth_counts_by_the_month_of_the_order_and_refunds_with_it(
 # -- spend, sums, ratios -------------------------------------------------------------------------------
 
 
+def test_a_row_of_spend_is_read_to_the_millionth_and_may_name_no_campaign() -> None:
+    row = {"spend_id": "x", "day": "1970-01-03", "channel": "email", "currency": "eur", "amount": 0.1}
+    assert read_spend(row) == Spend(2, "email", "", "EUR", 100_000)
+    assert read_spend(row | {"campaign_id": 7, "amount": "-0.000001"}) == Spend(2, "email", "7", "EUR", -1)
+
+
 def test_of_spend_that_is_corrected_goes_out_the_difference() -> None:
     first, second = (
         Spend(day_of(at("05-04 00:00")), "social", "spring", "EUR", amount) for amount in (50, 70)
@@ -616,7 +623,7 @@ def test_what_other_definitions_have_folded_is_void() -> None:
     state = Numbers()
     told(event("05-04 10:00", "web", "Page Viewed"), state=state)
     assert resume(keep(state)) == state
-    state.journey.edition = EDITION + 1
+    state.ongoing.edition = EDITION + 1
     assert resume(keep(state)) is None
 
 

@@ -34,7 +34,7 @@ def test_what_a_replay_reads_keeps_the_timestamps_that_it_came_with():
 
 
 def test_commands_are_read_by_the_first_stage_and_hold_nobodys_time_back():
-    ingest, resolve, _ = _stages(SETTINGS, in_force_of(SETTINGS), load_policy(SETTINGS))
+    ingest, resolve, *_ = _stages(SETTINGS, in_force_of(SETTINGS), load_policy(SETTINGS))
     assert set(ingest.topics) == {*TOPICS.inputs.values(), TOPICS.commands}
     assert set(resolve.upstream) == set(TOPICS.inputs.values())
 
@@ -43,6 +43,11 @@ def test_all_versions_of_a_row_of_reference_data_are_kept_as_long_as_partitions_
     feed = next(spec for spec in TOPICS.specs(SETTINGS) if spec.name == "p.reference.products")
     assert feed.config["cleanup.policy"] == "compact"
     assert int(feed.config["min.compaction.lag.ms"]) >= KEPT_MS
+
+
+def test_numbers_are_a_table_of_which_the_last_value_of_every_key_is_kept():
+    spec = next(spec for spec in TOPICS.specs(SETTINGS) if spec.name == "p.numbers")
+    assert (spec.partitions, spec.config["cleanup.policy"]) == (3, "compact")
 
 
 def test_the_topic_of_shadow_rules_is_there_only_where_there_may_be_some(tmp_path):

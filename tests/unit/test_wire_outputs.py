@@ -77,6 +77,8 @@ DECISION = {
     "outcome": "held_back",
     "reason": "at_most",
     "opened_by": "e-1",
+    "channel": "email",
+    "counted_at": None,
 }
 TRIGGER = {
     "trigger_id": "ab",
@@ -251,6 +253,13 @@ SEGMENT = {
     "time": 5,
     "values": {"customer.orders": 3, "customer.wishlist": ["a"], "customer.consent": {"marketing/*": True}},
 }
+NUMBER = {
+    "number": "revenue",
+    "window": "2026-11-29",
+    "dimensions": {"channel": "web", "device": "", "currency": "EUR"},
+    "unit": "money",
+    "value": 12_500_000,
+}
 EVENT = ChannelEvent("e-1", 1, "web", "Page Viewed", {"cookie": "c"}, {"path": "/"})
 
 
@@ -265,6 +274,7 @@ def all_of(encoder: Encoder) -> dict[Output, bytes]:
         Output.TRIGGER: encoder.trigger(TRIGGER),
         Output.DECISION: encoder.decision(DECISION),
         Output.SHADOW: encoder.difference(DIFFERENCE),
+        Output.NUMBER: encoder.number(NUMBER),
     }
 
 
@@ -275,6 +285,7 @@ def check(read: dict[Output, dict[str, Any]]) -> None:
     assert read[Output.TRIGGER] == TRIGGER
     assert read[Output.DECISION] == DECISION
     assert read[Output.SHADOW] == DIFFERENCE
+    assert read[Output.NUMBER] == NUMBER
     timeline = read[Output.TIMELINE]
     assert (timeline["customer_id"], timeline["revision"], timeline["operation"]) == ("c-1", 1, "remove")
     assert timeline["previous_customer_id"] == "c-2"

@@ -18,7 +18,7 @@ from stream_app.domain.numbers.definitions import BY_NAME, NUMBERS, RATIOS, Numb
 from stream_app.domain.numbers.fold import Entry, changed, in_turn, keep, resume, send_step, step
 from stream_app.domain.numbers.ratios import lifetime_value, retention, worked_out
 from stream_app.domain.numbers.sends import Sent, TakenBack
-from stream_app.domain.numbers.spend import Spend, spent
+from stream_app.domain.numbers.spend import SPEND, Spend, SpendError, read_spend, spent
 from stream_app.domain.numbers.state import EDITION, Journey, Numbers, Ongoing
 from stream_app.domain.numbers.telling import Retelling, Told, difference
 
@@ -29,6 +29,7 @@ __all__ = [
     "NOTHING",
     "NUMBERS",
     "RATIOS",
+    "SPEND",
     "Cell",
     "Entry",
     "Increments",
@@ -40,6 +41,7 @@ __all__ = [
     "Retelling",
     "Sent",
     "Spend",
+    "SpendError",
     "TakenBack",
     "Told",
     "Unit",
@@ -56,6 +58,7 @@ __all__ = [
     "month_of",
     "month_text",
     "pack",
+    "read_spend",
     "resume",
     "retention",
     "send_step",

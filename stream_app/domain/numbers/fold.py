@@ -30,6 +30,7 @@ from stream_app.domain.profile.ratings import SATISFACTION_EVENTS
 if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.numbers.cells import Increments, Tally
+    from stream_app.domain.numbers.state import State
     from stream_app.domain.profile import Place, Profile
 
 Entry = Sent | TakenBack
@@ -43,15 +44,15 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Numbers).decode
 
 
-def in_turn(state: Numbers, profile: Profile, place: Place) -> bool:
+def in_turn(state: State, profile: Profile, place: Place) -> bool:
     """Tell whether an entry at a place comes behind all that was folded; the profile is without it."""
-    return place > state.journey.sent and (profile.last is None or place > profile.last)
+    return place > state.ongoing.sent and (profile.last is None or place > profile.last)
 
 
 def changed(entry: Event | Entry, increments: Increments) -> tuple[bool, bool]:
     """Return whether an entry that added these increments may have changed the journey, and the bookings.
 
-    A send changes the journey even if it adds nothing: it has a place.
+    (`Ongoing` nearly every one changes.)
     """
     if isinstance(entry, Sent | TakenBack):
         return True, isinstance(entry, TakenBack)
@@ -59,7 +60,7 @@ def changed(entry: Event | Entry, increments: Increments) -> tuple[bool, bool]:
     return order or bool(increments), order
 
 
-def step(state: Numbers, event: Event, profile: Profile) -> Increments:
+def step(state: State, event: Event, profile: Profile) -> Increments:
     """Fold an event; return what it adds."""
     kind = event.type
     if kind not in _UNUSUAL:
@@ -81,7 +82,7 @@ def step(state: Numbers, event: Event, profile: Profile) -> Increments:
     return settled(tally)
 
 
-def _read(state: Numbers, event: Event, profile: Profile, tally: Tally) -> None:
+def _read(state: State, event: Event, profile: Profile, tally: Tally) -> None:
     """Take in what an event is besides part of a visit."""
     kind = event.type
     if kind in ORDER_EVENTS:
@@ -94,11 +95,11 @@ def _read(state: Numbers, event: Event, profile: Profile, tally: Tally) -> None:
         answered(event, tally)
 
 
-def send_step(state: Numbers, entry: Entry) -> Increments:
+def send_step(state: State, entry: Entry) -> Increments:
     """Fold a send, or its taking back; return what it adds."""
     tally: Tally = {}
     journey = state.journey
-    journey.sent = entry.order
+    state.ongoing.sent = entry.order
     if isinstance(entry, Sent):
         send(journey, entry, tally)
     else:
@@ -108,12 +109,12 @@ def send_step(state: Numbers, entry: Entry) -> Increments:
     return settled(tally)
 
 
-def keep(state: Numbers) -> bytes:
+def keep(state: State) -> bytes:
     """Return a fold as bytes."""
-    return _encode(state)
+    return _encode(Numbers(state.ongoing, state.journey, state.bookings))
 
 
 def resume(kept: bytes) -> Numbers | None:
     """Return a fold to go on with; None if other definitions gave it."""
     state = _decode(kept)
-    return state if state.journey.edition == EDITION else None
+    return state if state.ongoing.edition == EDITION else None

@@ -19,7 +19,7 @@ from stream_app.domain.profile.values import text
 if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.numbers.cells import Tally
-    from stream_app.domain.numbers.state import Numbers
+    from stream_app.domain.numbers.state import State
 
 MAX_CLICKED = 32
 MESSAGE, PROMOTION = "message", "promotion"
@@ -38,7 +38,7 @@ def shown(event: Event, tally: Tally) -> None:
     add(tally, Cell("impressions", day_of(event.time), where), 1)
 
 
-def click(state: Numbers, event: Event, tally: Tally) -> None:
+def click(state: State, event: Event, tally: Tally) -> None:
     """Take in a click. What it leads to is a visit that begins behind it."""
     if event.channel not in LANDINGS:
         state.ongoing.clicked = event.time

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.numbers.cells import Tally
     from stream_app.domain.numbers.sends import Send
-    from stream_app.domain.numbers.state import Numbers
+    from stream_app.domain.numbers.state import State
     from stream_app.domain.profile import Profile
     from stream_app.domain.profile.orders import Order
 
@@ -77,7 +77,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Booking).decode
 
 
-def order_event(state: Numbers, event: Event, profile: Profile, tally: Tally) -> None:
+def order_event(state: State, event: Event, profile: Profile, tally: Tally) -> None:
     """Take in an event that speaks of an order; the profile has it."""
     order = spoken_of(profile.orders, event)
     if order is None:
@@ -99,7 +99,7 @@ def order_event(state: Numbers, event: Event, profile: Profile, tally: Tally) ->
             del state.bookings[gone]
 
 
-def unbook_send(state: Numbers, send: Send, tally: Tally) -> None:
+def unbook_send(state: State, send: Send, tally: Tally) -> None:
     """Take back that an order counts for a trigger, which was taken back."""
     cell = send.cell("triggers_bought")
     if not send.order:
@@ -114,7 +114,7 @@ def unbook_send(state: Numbers, send: Send, tally: Tally) -> None:
     add(tally, cell, -_count(booking))
 
 
-def _placed(state: Numbers, order: Order, event: Event) -> Booking:
+def _placed(state: State, order: Order, event: Event) -> Booking:
     """Return the booking of an order that an event has placed."""
     time, channel = event.time, event.channel
     touches = [touch for touch in state.journey.touches if time - touch.time <= LOOKBACK_MS]
@@ -131,7 +131,7 @@ def _placed(state: Numbers, order: Order, event: Event) -> Booking:
     )
 
 
-def _cohort(state: Numbers, time: int) -> int:
+def _cohort(state: State, time: int) -> int:
     """Return a customer's cohort; who was never seen on a visit has that of the order."""
     return month_of(time) if state.journey.cohort is None else state.journey.cohort
 

@@ -30,7 +30,7 @@ _BEFORE_EVENTS = "\0"
 """Begins a send's place among those of one millisecond."""
 
 
-class Sent(msgspec.Struct, array_like=True, gc=False, frozen=True):
+class Sent(msgspec.Struct, array_like=True, gc=False, frozen=True, tag="sent"):
     """A trigger was sent: its id, its rule's name, the channel that it went by, and when (ms).
 
     Whoever records a send should give it a time behind all events that were known then: what was known before the
@@ -48,7 +48,7 @@ class Sent(msgspec.Struct, array_like=True, gc=False, frozen=True):
         return (self.time, f"{_BEFORE_EVENTS}{self.trigger_id}")
 
 
-class TakenBack(msgspec.Struct, array_like=True, gc=False, frozen=True):
+class TakenBack(msgspec.Struct, array_like=True, gc=False, frozen=True, tag="taken_back"):
     """A trigger was taken back: what was sent, at `sent`, and when it was taken back (ms)."""
 
     trigger_id: str

@@ -28,7 +28,7 @@ from stream_app.domain.profile.values import text
 if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.numbers.cells import Tally
-    from stream_app.domain.numbers.state import Journey, Numbers, Ongoing
+    from stream_app.domain.numbers.state import Journey, Ongoing, State
 
 INACTIVITY_MS = 30 * 60_000
 MAX_TOUCHES = 100
@@ -66,7 +66,7 @@ def campaign_of(event: Event) -> str:
     return text(event.properties.get("campaign_id")) or ""
 
 
-def visit(state: Numbers, event: Event, tally: Tally) -> bool:
+def visit(state: State, event: Event, tally: Tally) -> bool:
     """Take in an event of a visit; return whether it begins one."""
     channel, time = event.channel, event.time
     visits = state.ongoing.visits

@@ -83,3 +83,8 @@ class Decision(msgspec.Struct):
     because: Because
     payload: dict[str, Any]
     number: int = 0
+
+    @property
+    def first_channel(self) -> str:
+        """The channel to use first; "" where the rule names none."""
+        return self.channel[0] if self.channel else ""
