@@ -227,7 +227,7 @@ class Sampler:
 
     def _logs(self) -> dict[str, int]:
         topics = self._deployment.topics
-        tables = {topics.profiles, *topics.changelogs.values()}
+        tables = {topics.profiles, topics.numbers, *topics.changelogs.values()}
         sizes = {"streams": 0, "tables": 0, "own": 0}
         for folder in (self._broker.kafka.folder / "data").iterdir():
             if folder.is_dir():
@@ -346,7 +346,7 @@ def soak(scene: Scene, acts: list[Act], seconds: float, folder: Path, console: C
 def bound(deployment: Deployment) -> None:
     """Have streams keep little, and tables be compacted often: settings that a worker does not insist on."""
     topics, settings = deployment.topics, deployment.settings
-    tables = {topics.profiles, *topics.changelogs.values()}
+    tables = {topics.profiles, topics.numbers, *topics.changelogs.values()}
     wanted: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for spec in topics.specs(settings):
         wanted[spec.name] = _TABLE if spec.name in tables else _STREAM

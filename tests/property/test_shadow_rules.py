@@ -21,6 +21,7 @@ from stream_app.domain.commands import Command, Op
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.policy import IdentityPolicy
+from stream_app.domain.rule_fold import NoRules
 from stream_app.domain.rules import Action, Outcome, RuleBook, RulesState, Shadow, load_rule
 from stream_app.domain.rules import shadow as shadow_module
 from stream_app.domain.rules.sending_loader import load_sending_policy
@@ -224,7 +225,7 @@ def folded_right(run: TriggersInMemory) -> None:
     """Hold every fold that today's rules made against one from the beginning."""
     book, shadow = run._rules.book, run._rules.shadow
     for store in run._deployment._stores:
-        timelines = Timelines(store.events, store.timeline)
+        timelines = Timelines(store.events, store.timeline, NoRules().removed)
         for prefix, row in store.customers.scan(b""):
             if row.rules is None:
                 continue

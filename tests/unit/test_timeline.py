@@ -20,6 +20,7 @@ from stream_app.domain.keys import (
 )
 from stream_app.domain.messages import decode_event, encode
 from stream_app.domain.rows import EventPlace, TimelineRow, customer_tables
+from stream_app.domain.rule_fold import NoRules
 from stream_app.domain.timeline import Timelines, same_content
 from tests.property.identity_world import tables
 
@@ -63,7 +64,7 @@ def event(name: str, time: int) -> Event:
 
 def timelines(*events: Event) -> Timelines:
     rows = tables(customer_tables())
-    found = Timelines(rows["events"], rows["timeline"])
+    found = Timelines(rows["events"], rows["timeline"], NoRules().removed)
     for one in events:
         found.put(b"p", 1, one.time, one.event_id, TimelineRow(encode(one), "c", 0))
     return found

@@ -395,10 +395,10 @@ def by_kind(topics: Topics, sizes: dict[str, int]) -> dict[str, int]:
     """Return bytes by kind of topic."""
     kinds = {
         "channels": [*topics.inputs.values(), topics.commands],
-        "internal": [topics.lookup, topics.components],
+        "internal": [topics.lookup, topics.components, topics.increments],
         "outputs": [
             topics.timeline, topics.segments, topics.changes, topics.decisions, topics.dead_letters,
-            *topics.triggers.values(),
+            topics.numbers, *topics.triggers.values(),
         ],
         "profiles": [topics.profiles],
         "changelogs": [*topics.changelogs.values()],
