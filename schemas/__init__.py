@@ -18,6 +18,7 @@ SUBJECTS = (
     "reference_product",
     "reference_order",
     "reference_store",
+    "reference_stock",
     "customer_timeline",
     "customer_profile",
     "customer_segment",

@@ -25,6 +25,7 @@ from stream_app.domain.keys import label_key, label_of, place_of, time_key, time
 from stream_app.domain.places import Places
 from stream_app.domain.rules.changes import Change
 from stream_app.domain.rules.model import FOREVER
+from stream_app.domain.stock import STOCK, Stock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,8 @@ MAX_SAID = 512
 
 STORE = "store"
 """The kind of item that has a place."""
+SHOPS = "stores"
+"""The field of what is said of stock: shop -> quantity."""
 Fields = dict[str, Any]
 _LAST = b"\xff" * 8
 """Ends the key of what is said last: behind all times."""
@@ -101,9 +104,13 @@ class References:
         self._said = tables.references
         self._concerned = tables.concerned
         self._places: Places | None = None
+        self._stock = Stock(tables.references)
 
     def take(self, said: Said) -> Taken:
         """Note what is said of an item; return what that adds to what was known."""
+        if said.kind == STOCK:
+            self._stock.take(said.item, said.time, None if said.fields is None else said.fields[SHOPS])
+            return Taken.NOTHING  # for no rule opens on it
         prefix = item_key(said.kind, said.item)
         head = self._head(prefix)
         row = GONE if said.fields is None else said.fields
@@ -164,9 +171,14 @@ class References:
         """Return (store id, distance in m) of the stores within a radius at a time (ms), the nearest first."""
         return self._known_places().near(latitude, longitude, radius_m, time)
 
+    def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:
+        """Return those of some products that a store had at a time (ms)."""
+        return self._stock.having(store_id, products, time)
+
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
         self._places = None
+        self._stock.reset()
 
     def _known_places(self) -> Places:
         if self._places is None:
