@@ -14,6 +14,8 @@ partition ought to have, and are the dearest case: a small partition fits its ca
 - waiting: one fall concerns many customers, while others' events go on coming. Counted in epochs, not in time: how many
   events of others each epoch took in, with the fall and without it, which must be the same; and in how many epochs all
   were told. What others are told waits that long, for the clock does; their events do not.
+- stock: all products in all shops, said once, then a tenth of the shelves of each product turned, one word a shop,
+  within two days: what one partition keeps of that on disk, flushed, and what of it is encoded rows.
 
 Process time, without what a producer and the broker would take.
 """
@@ -284,8 +286,48 @@ def _timeline(stage: CustomerStage, messages: list[Any]) -> tuple[int, float]:
     return stage.wire.sent[stage.topics.timeline] - before, took
 
 
+def stock(folder: Path, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    """Say what each shop has of each product, and measure what is kept."""
+    stage = CustomerStage(folder)
+    draw, store, references = random.Random(SEED), stage.task.store, stage.task.handler._references
+    shops = [f"shop{one:04}" for one in range(options.shops)]
+    sizes, spent = [0, 0], [0.0, 0.0]
+    for turn in range(2):
+        for at in range(0, options.products, BATCH):
+            began = time.process_time()
+            for one in range(at, min(at + BATCH, options.products)):
+                if turn == 0:
+                    words = [(START, {shop: draw.randrange(4) for shop in shops})]
+                else:
+                    turned = draw.sample(shops, len(shops) // 10)
+                    words = [(START + 3_600_000 + 5_000_000 * n, {s: n % 2}) for n, s in enumerate(turned)]
+                for said, quantities in words:
+                    references.take(Said("stock", f"sku{one:06}", said, {"stores": quantities}))
+            spent[turn] += time.process_time() - began
+            changed = store.changes()
+            sizes[turn] += sum(len(key) + len(row or b"") for key, row in changed)
+            store.commit(changed, 1)
+        say(f"stock: {sizes[turn] / 2**20:.0f} MiB of rows")
+    stage.close()
+    disk = sum(file.stat().st_size for file in folder.rglob("*.sst"))
+    return {
+        "products": options.products,
+        "shops": options.shops,
+        "bytes_of_a_product_said_once": round(sizes[0] / options.products),
+        "bytes_of_a_product_with_a_tenth_turned": round(sizes[1] / options.products),
+        "rows_mib_said_once": round(sizes[0] / 2**20, 1),
+        "rows_mib_with_a_tenth_turned": round(sizes[1] / 2**20, 1),
+        "disk_mib": round(disk / 2**20, 1),
+        "us_per_product_said_once": round(spent[0] / options.products * 1e6, 1),
+        "us_per_further_word": round(spent[1] / options.products / max(1, len(shops) // 10) * 1e6, 1),
+        "rss_mib": figures.resident_mib(),
+    }
+
+
 def wrong(found: dict[str, Any]) -> list[str]:
     """Return what did not come out as it ought to."""
+    if "changes" not in found:
+        return []
     faults = [
         f"{part}: {figure} is not {other}"
         for part, figure, other in (
@@ -323,26 +365,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Measure, print, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--customers", type=int, default=1_000_000)
-    parser.add_argument("--products", type=int, default=200_000)
-    parser.add_argument("--changes", type=int, default=500)
-    parser.add_argument("--hot", type=int, default=10_000, help="customers whom one change concerns")
-    parser.add_argument("--others", type=int, default=100, help="events of others in each epoch")
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--no-write", action="store_true")
-    options = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    gc.set_threshold(100_000, 50, 100)  # as a worker does
-    on, found = machine(), {}
-
-    def say(line: str) -> None:
-        console.print(line, style="dim")
-
+def with_customers(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the figures of changes that concern customers."""
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
         rows = model(Path(folder) / "model")
         began = time.process_time()
@@ -354,13 +379,43 @@ def main() -> int:
         found["changes"]["rss_mib"] = figures.resident_mib()
         found["waiting"] = waiting(shop, options, say)
         shop.stage.close()
+    return found
+
+
+def main() -> int:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--products", type=int, default=200_000)
+    parser.add_argument("--changes", type=int, default=500)
+    parser.add_argument("--hot", type=int, default=10_000, help="customers whom one change concerns")
+    parser.add_argument("--others", type=int, default=100, help="events of others in each epoch")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--shops", type=int, default=300)
+    parser.add_argument("--only-stock", action="store_true", help="leave the others' figures as they are")
+    parser.add_argument("--no-write", action="store_true")
+    options = parser.parse_args()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    gc.set_threshold(100_000, 50, 100)  # as a worker does
+    on, found = machine(), {}
+
+    def say(line: str) -> None:
+        console.print(line, style="dim")
+
+    with tempfile.TemporaryDirectory() as folder:
+        found["stock"] = stock(Path(folder) / "stock", options, say)
+    if not options.only_stock:
+        found |= with_customers(options, say)
     for part, each in found.items():
         console.print(table(part, each))
     faults = wrong(found)
     for fault in faults:
         console.print(fault, style="red")
     if not options.no_write:
-        RESULTS.write_text(json.dumps({"machine": on, **found}, indent=2) + "\n")
+        known = json.loads(RESULTS.read_text()) if options.only_stock and RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps({"machine": on, **known, **found}, indent=2) + "\n")
         console.print(f"written: {RESULTS}")
     return EXIT_WRONG if faults else 0
 
