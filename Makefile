@@ -14,7 +14,7 @@ SCALE ?=
 CHAOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-peers bench-positions bench-rules bench-scale bench-takeover kafka kafka-stop lock lock-jars clean
+.PHONY: help setup demo test lint unit fuzz fuzz-bytes mutants simulate chaos chaos-planted bench bench-accuracy bench-identity bench-monetary bench-peers bench-positions bench-references bench-rules bench-scale bench-takeover kafka kafka-stop lock lock-jars clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-peers: setup ## measure Raccord beside Kafka Streams, Quix Streams and sto
 
 bench-positions: setup ## measure what it costs to find the stores near a position, against brute force; no Kafka needed
 	@$(BIN)/python -m tests.benchmarks.positions
+
+bench-references: setup ## measure changes of reference data where a million customers have wishes; no Kafka needed
+	@$(BIN)/python -m tests.benchmarks.references
 
 bench-rules: setup ## measure what rules, a million pending timers and late events cost
 	@$(BIN)/python -m tests.benchmarks.rules_cost

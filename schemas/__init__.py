@@ -20,6 +20,7 @@ SUBJECTS = (
     "reference_store",
     "reference_campaign",
     "reference_spend",
+    "reference_stock",
     "customer_timeline",
     "customer_profile",
     "customer_segment",

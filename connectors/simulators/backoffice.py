@@ -6,6 +6,7 @@ of its own, and so has each order, by its id.
 - Shops: where they are, and when they are open.
 - Prices: some products are on offer for a day, from some hour on; the next morning they cost what they did.
 - Stock: what sells, sells; some products sell out, and most of these come in again a day later.
+- Shelves: each shop has most of the products; on each day some of a product's shelves get empty, or are filled.
 - Orders from afar are paid, picked and shipped; some of the parcels wait in a parcel shop. What is collected in a shop
   is said to be ready by the shop itself, and by the order system with a time a minute before that.
 - Campaigns: what is planned of each as it begins; and each morning, what was spent on the day before, by what was
@@ -39,6 +40,10 @@ COMES_IN = 0.7
 """Share of what is sold out that comes in again on a day."""
 SELLS = 0.3
 """Share of the products of which a few are sold on a day."""
+ON_A_SHELF = 0.7
+"""Share of the products that a shop has at the beginning."""
+SHELF_TURNS = 0.1
+"""Share of the shelves that get empty or are filled on a day."""
 PARCEL_SHOPS = 0.15
 """Share of the parcels that wait in a parcel shop."""
 HOURS = "Mo-Su 09:00-19:00"
@@ -56,6 +61,7 @@ BILLED = 6 * HOUR
 """When the day before is billed, of a day."""
 CORRECTED = 0.8
 """Share of bills that are corrected."""
+SHELVES = "reference.stock"
 
 
 def with_backoffice(simulation: Simulation, feeds: Collection[str] | None = None) -> Iterator[Planned]:
@@ -96,6 +102,13 @@ class Backoffice:
             self._say_store(self._day, store)
         for product in self._products:
             self._say_product(self._day, product, stock=self._stock[product.sku], price=product.price)
+        random = Random(f"{self._seed}/shelves")
+        self._shelves = {
+            one.sku: {store.store_id: _filled(random, ON_A_SHELF) for store in goods.stores}
+            for one in self._products
+        }
+        for sku, shelves in self._shelves.items():
+            self._say_shelves(self._day, sku, shelves)
 
     def until(self, time: int) -> Iterator[Planned]:
         """Yield what is said up to a time (ms)."""
@@ -137,6 +150,7 @@ class Backoffice:
                 self._say_product(begins + random.randrange(HOUR), product, price=lower)
                 self._say_product(day + DAY + 5 * HOUR, product, price=product.price)
             self._move_stock(product, day + random.randint(6, 21) * HOUR + random.randrange(HOUR), random)
+        self._turn_shelves(day, Random(f"{self._seed}/shelves/{day}"))
         self._day += DAY
 
     def _bill_day(self) -> None:
@@ -153,6 +167,18 @@ class Backoffice:
                 corrected = round(amount * random.uniform(0.9, 0.99), 2)
                 self._say_spend(at + DAY + random.randrange(HOUR), bill, corrected)
         self._unbilled += DAY
+
+    def _turn_shelves(self, day: int, random: Random) -> None:
+        """Let some shelves get empty, and fill some that are."""
+        for sku, shelves in self._shelves.items():
+            turned = {
+                store: 0 if pieces else _filled(random, 1)
+                for store, pieces in shelves.items()
+                if chance(random, SHELF_TURNS)
+            }
+            if turned:
+                shelves.update(turned)
+                self._say_shelves(day + random.randrange(6 * HOUR, 20 * HOUR), sku, turned)
 
     def _move_stock(self, product: Product, time: int, random: Random) -> None:
         """Let a product sell, sell out or come in."""
@@ -218,6 +244,9 @@ class Backoffice:
         row = {**bill, "spend_id": spend_id, "time": at, "currency": CURRENCY, "amount": amount}
         self._say(SPEND, at, spend_id, row)
 
+    def _say_shelves(self, at: int, sku: str, shelves: dict[str, int]) -> None:
+        self._say(SHELVES, at, sku, {"sku": sku, "time": at, "stores": dict(shelves)})
+
     def _say_order(
         self, at: int, order: Any, *, state: str, store_id: Any = None, time: int | None = None
     ) -> None:
@@ -233,6 +262,11 @@ class Backoffice:
         planned = Planned(channel=feed, at=at, row=row, key=key.encode())
         self._said += 1
         heappush(self._queue, (at, self._said, planned))
+
+
+def _filled(random: Random, share: float) -> int:
+    """Return the pieces on a shelf that has any with this probability."""
+    return random.randint(1, 12) if chance(random, share) else 0
 
 
 def _described(product: Product) -> dict[str, Any]:

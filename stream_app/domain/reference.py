@@ -8,20 +8,24 @@ Every partition has all of it (products, orders, ...): a change goes to each, an
 3. The index is by item: whoever has an event that names it is found without looking at anybody else. It may name
    customers that changes don't concern any more, never the other way round; those are taken out when they are met.
 4. Bounded: what was said longer than `KEPT_MS` before the item's last word, or before its last `MAX_SAID`, is one row.
+5. What is said last stands apart, behind the item's other rows, with the row before it and how many others there are
+   since when: a word that is newer than all before, which nearly every one is, costs the same however much was said of
+   its item (`python -m tests.benchmarks.references_micro`). Only a late word or a correction reads them all.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from stream_app.domain.keys import label_key, label_of, place_of, time_key, timeline_key, timer_key, timer_of
+from stream_app.domain.keys import label_key, label_of, place_of, time_key, timer_key, timer_of
 from stream_app.domain.places import Places
 from stream_app.domain.rules.changes import Change
 from stream_app.domain.rules.model import FOREVER
+from stream_app.domain.stock import STOCK, Stock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +42,11 @@ MAX_SAID = 512
 
 STORE = "store"
 """The kind of item that has a place."""
+SHOPS = "stores"
+"""The field of what is said of stock: shop -> quantity."""
 Fields = dict[str, Any]
+_LAST = b"\xff" * 8
+"""Ends the key of what is said last: behind all times."""
 
 
 class Said(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -53,6 +61,31 @@ class Said(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def item_key(kind: str, item: str) -> bytes:
     """Return the prefix of all rows of an item; that of all of a kind is `label_key` of it."""
     return label_key(kind) + label_key(item)
+
+
+class Head(NamedTuple):
+    """What is said last of an item, and about the rows before it.
+
+    Attributes:
+        time: when (ms).
+        old: the item's row before.
+        said: what was said then.
+        others: rows of the item before this one.
+        first: time of the first of them.
+        second: time of the second.
+    """
+
+    time: int
+    old: Fields
+    said: Fields
+    others: int = 0
+    first: int = 0
+    second: int = 0
+
+    @property
+    def new(self) -> Fields:
+        """The item's row from then on."""
+        return _after(self.old, self.said)
 
 
 class Taken(Enum):
@@ -71,48 +104,59 @@ class References:
         self._said = tables.references
         self._concerned = tables.concerned
         self._places: Places | None = None
+        self._stock = Stock(tables.references)
 
     def take(self, said: Said) -> Taken:
         """Note what is said of an item; return what that adds to what was known."""
+        if said.kind == STOCK:
+            self._stock.take(said.item, said.time, None if said.fields is None else said.fields[SHOPS])
+            return Taken.NOTHING  # for no rule opens on it
         prefix = item_key(said.kind, said.item)
-        rows = list(self._said.scan(prefix))
-        latest = place_of(prefix, rows[-1][0])[0] if rows else said.time
-        if said.time < latest - KEPT_MS:
-            return Taken.NOTHING  # nobody's decisions rest on it any more
-        key = timeline_key(prefix, said.time, "")
-        known = next((row for at, row in rows if at == key), None)
+        head = self._head(prefix)
         row = GONE if said.fields is None else said.fields
-        if known is not None:
-            row = row if _GONE in row else known | row
-        if row == known:
-            return Taken.NOTHING
-        self._said.put(key, row)
-        self._forget(prefix, rows, max(said.time, latest))
-        if said.kind == STORE and self._places is not None:
+        if head is None:
+            self._put_head(prefix, Head(said.time, {}, row))
+            taken = Taken.NEWS
+        elif said.time > head.time:
+            self._append(prefix, head, said.time, row)
+            taken = Taken.NEWS
+        elif said.time < head.time - KEPT_MS:
+            taken = Taken.NOTHING  # nobody's decisions rest on it any more
+        else:
+            taken = self._insert(prefix, head, said.time, row)
+        if taken is not Taken.NOTHING and said.kind == STORE and self._places is not None:
             self._places.put(said.item, self._versions(said.item))
-        return Taken.NEWS if known is None else Taken.CORRECTION
+        return taken
 
     def changes(self, kind: str, item: str, since: int) -> list[Change]:
         """Return an item's changes from a time (ms) on, ascending."""
         prefix = item_key(kind, item)
+        head = self._head(prefix)
+        if head is None or head.time < since:
+            return []
+        last = Change(head.time, kind, item, head.old, head.new)
+        if head.time == since or not head.others:
+            return [last]
         found: list[Change] = []
         old: Fields = {}
-        for key, fields in self._said.scan(prefix):
+        for time, fields in self._others(prefix, head):
             new = _after(old, fields)
-            time, _ = place_of(prefix, key)
             if time >= since:
                 found.append(Change(time, kind, item, old, new))
             old = new
-        return found
+        return [*found, last]
 
     # -- as of a time -----------------------------------------------------------------------------------
 
     def row(self, kind: str, item: str, time: int) -> Fields:
         """Return what was known of an item at a time (ms); empty where nothing was."""
         prefix = item_key(kind, item)
+        head = self._head(prefix)
+        if head is None or head.time <= time:
+            return {} if head is None else head.new
         found: Fields = {}
-        for key, fields in self._said.scan(prefix):
-            if place_of(prefix, key)[0] > time:
+        for at, fields in self._others(prefix, head):
+            if at > time:
                 break
             found = _after(found, fields)
         return found
@@ -127,9 +171,14 @@ class References:
         """Return (store id, distance in m) of the stores within a radius at a time (ms), the nearest first."""
         return self._known_places().near(latitude, longitude, radius_m, time)
 
+    def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:
+        """Return those of some products that a store had at a time (ms)."""
+        return self._stock.having(store_id, products, time)
+
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
         self._places = None
+        self._stock.reset()
 
     def _known_places(self) -> Places:
         if self._places is None:
@@ -162,18 +211,72 @@ class References:
         for key, _ in self._concerned.scan(prefix, after + b"\0" if after else None):
             yield *timer_of(key[len(prefix) :]), key
 
-    def _forget(self, prefix: bytes, rows: list[tuple[bytes, Fields]], latest: int) -> None:
-        """Make one row of the oldest, as far as there are too many, or they are too old."""
-        bound = time_key(prefix, latest - KEPT_MS)
-        most = max(0, len(rows) - MAX_SAID)
-        gone = [row for place, row in enumerate(rows) if place < most or row[0] < bound]
-        if len(gone) < 2:  # noqa: PLR2004 - the last of them says how the item was
-            return
+    # -- what was said of an item -----------------------------------------------------------------------
+
+    def _head(self, prefix: bytes) -> Head | None:
+        row = self._said.get(prefix + _LAST)
+        return None if row is None else Head(**row)
+
+    def _put_head(self, prefix: bytes, head: Head) -> None:
+        self._said.put(prefix + _LAST, head._asdict())
+
+    def _others(self, prefix: bytes, head: Head) -> Iterator[tuple[int, Fields]]:
+        """Yield (time, what was said) of all but the last word, ascending.
+
+        From the first one on: the rows before it were deleted, and a scan from the prefix on would look at each.
+        """
+        if head.others:
+            for key, fields in self._said.scan(prefix, time_key(prefix, head.first)):
+                if key.endswith(_LAST, len(prefix)):
+                    return
+                yield place_of(prefix, key)[0], fields
+
+    def _append(self, prefix: bytes, head: Head, time: int, row: Fields) -> None:
+        """Note a word that is newer than all before."""
+        self._said.put(time_key(prefix, head.time), head.said)
+        first = head.first if head.others else head.time
+        second = head.time if head.others == 1 else head.second
+        head = Head(time, head.new, row, head.others + 1, first, second)
+        self._put_head(prefix, self._bounded(prefix, head))
+
+    def _bounded(self, prefix: bytes, head: Head) -> Head:
+        """Make one row of the oldest, if there are too many or they are too old; return the head with what is left."""
+        most, bound = head.others - MAX_SAID, head.time - KEPT_MS
+        if head.others < 2 or (most < 2 and head.second >= bound):  # noqa: PLR2004 - one says how the item was
+            return head
         whole: Fields = {}
-        for key, fields in gone:
+        gone: list[int] = []
+        second = head.second
+        for place, (time, fields) in enumerate(self._others(prefix, head)):
+            if place >= most and time >= bound:
+                second = time
+                break
+            gone.append(time)
             whole = _after(whole, fields)
-            self._said.delete(key)
-        self._said.put(gone[-1][0], whole)
+        for time in gone:
+            self._said.delete(time_key(prefix, time))
+        self._said.put(time_key(prefix, gone[-1]), whole)
+        return head._replace(others=head.others - len(gone) + 1, first=gone[-1], second=second)
+
+    def _insert(self, prefix: bytes, head: Head, time: int, row: Fields) -> Taken:
+        """Note a word that isn't newer than all before; between them it is sought among all."""
+        others = {} if time == head.time else dict(self._others(prefix, head))
+        known = head.said if time == head.time else others.get(time)
+        if known is not None and _GONE not in row:
+            row = known | row
+        if row == known:
+            return Taken.NOTHING
+        if time == head.time:
+            self._put_head(prefix, head._replace(said=row))
+            return Taken.CORRECTION
+        self._said.put(time_key(prefix, time), row)
+        others[time] = row
+        times, old = sorted(others), Fields()
+        for at in times:
+            old = _after(old, others[at])
+        head = head._replace(old=old, others=len(times), first=times[0], second=times[min(1, len(times) - 1)])
+        self._put_head(prefix, self._bounded(prefix, head))
+        return Taken.NEWS if known is None else Taken.CORRECTION
 
 
 class Ahead:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-ROWS_VERSION = 4
+ROWS_VERSION = 5
 """What the rows mean: rows of another version have to be rebuilt from the channels."""
 
 _sorted = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -296,7 +296,7 @@ def customer_tables(rules: Any = Any) -> tuple[TableSpec, ...]:
         table_spec("going", bool),  # label, event id: it goes with who was erased, though others share it
         table_spec(
             "references", dict[str, Any], read_again=False
-        ),  # kind, item, time -> what was said of it then
+        ),  # kind, item, time -> what was said of it then; behind all times: see `reference`
         table_spec("concerned", bool, read_again=False),  # kind, item, slot, label: see `reference`
         table_spec(
             "told", bytes, read_again=False

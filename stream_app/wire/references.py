@@ -15,9 +15,10 @@ from fastavro import schemaless_writer
 from stream_app.domain.numbers import SPEND, SpendError, read_spend
 from stream_app.domain.numbers.cells import DAY_MS
 from stream_app.domain.places import StoreError, read_store
-from stream_app.domain.reference import STORE, Said
+from stream_app.domain.reference import SHOPS, STORE, Said
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.domain.rules.applying import token_of
+from stream_app.domain.stock import STOCK
 from stream_app.wire.documents import Documents
 from stream_app.wire.known import current
 from stream_app.wire.limits import Limits
@@ -70,6 +71,8 @@ class ReferenceDecoder:
             _check_store(item, fields)
         elif self._feed.kind == SPEND:
             self._check_spend(fields, timestamp)
+        elif self._feed.kind == STOCK:
+            fields = {SHOPS: _quantities(fields.get(SHOPS))}
         return Said(self._feed.kind, item, time, fields)
 
     def _item(self, value: object, field: str) -> str:
@@ -125,6 +128,18 @@ def _check_store(item: str, fields: dict[str, Any]) -> None:
         read_store({**fields, "id": item})
     except StoreError as error:
         raise Refused(Reason.INVALID_FIELD, str(error)) from None
+
+
+def _quantities(stores: object) -> dict[str, float]:
+    """Return how many each store has; a row without a store says nothing, and is refused."""
+    if stores is None:
+        missing(SHOPS)
+    if not isinstance(stores, dict) or not stores:
+        invalid(SHOPS, "an object: store id to quantity")
+    for quantity in stores.values():
+        if not isinstance(quantity, int | float) or isinstance(quantity, bool):
+            invalid(SHOPS, "an object: store id to quantity, a number")
+    return stores
 
 
 def _text(key: bytes | None) -> str | None:

@@ -55,7 +55,7 @@ def _faults(rule: Raw) -> Iterator[str]:
         yield "rule: name, and opens or near, are needed"
         return
     yield from _opens(rule["opens"]) if "opens" in rule else _near(rule["near"])
-    change = {"store"} if "near" in rule else CHANGE if "reference" in rule["opens"] else set()
+    change = {"store", "stock"} if "near" in rule else CHANGE if "reference" in rule["opens"] else set()
     for place in ("keeps_open", "closes", "then"):
         if place in rule:
             extra = {"match"} if place == "closes" else set()

@@ -187,6 +187,8 @@ KNOWN = [
         ("order", "o1", {"state": "paid"}),
         ("order", "o2", {"state": "paid"}),
         ("store", "s1", {"latitude": 45.764, "longitude": 4.8357, "hours": "24/7"}),
+        ("stock", "A", {"stores": {"s1": 3}}),
+        ("stock", "B", {"stores": {"s1": 0, "s2": 3}}),
     )
 ]
 """What is there before a life begins."""

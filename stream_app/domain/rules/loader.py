@@ -36,10 +36,10 @@ OPENERS = ("event", "sequence", "profile", "reference")
 OF_EVENT = frozenset({"event", "event_type", "channel", "time", "cart", "customer"})
 OF_INSTANCE = frozenset({"opened", "last", "cart", "customer"})
 FIRST = frozenset({"first"})
-OF_PLACE = frozenset({"store"})
+OF_PLACE = frozenset({"store", "stock"})
 OF_CHANGE = frozenset({"old", "new", "before"})
 OF_OPENING_CHANGE = OF_CHANGE | {"time", "cart", "customer"}
-LATER_VARIABLES = frozenset({"stock", "weather", "season"})
+LATER_VARIABLES = frozenset({"weather", "season"})
 PAYLOAD = OF_INSTANCE | OF_PLACE | LATER_VARIABLES
 MAX_REPEATS = 1000
 """Of one instance, where `repeat_within` says how many there are."""

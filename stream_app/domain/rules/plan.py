@@ -56,8 +56,10 @@ class Plan:
         "sees_customer",
         "segments",
         "sends_customer",
+        "sends_stock",
         "sends_store",
         "surroundings",
+        "uses_stock",
         "uses_store",
     )
 
@@ -75,6 +77,7 @@ class Plan:
         self.segments = segments
         self.id = rule.id
         self.opened_names = rule.names("opened")
+        self.uses_stock = rule.near is not None and rule.uses("stock")
         self.uses_store = rule.uses("store")
         self.last_names = rule.names("last")
         self.first_names = rule.names("first")
@@ -84,11 +87,12 @@ class Plan:
         payload = [tuple(name.split(".")) for name in rule.payload]
         self.sends_customer = any(path[0] == "customer" for path in payload)
         self.sends_store = any(path[0] == "store" for path in payload)
+        self.sends_stock = any(path[0] == "stock" for path in payload)
         self.purposes = (rule.purpose,) if rule.near is None else (rule.purpose, LOCATION)
         self.customer_sent = names_below(payload, "customer")
         judged = [] if rule.condition is None else rule.condition.paths
         self.customer_judged = names_below([*payload, *judged], "customer")
-        self.needs_cart = rule.condition is not None and "cart" in rule.condition.roots
+        self.needs_cart = self.uses_stock or (rule.condition is not None and "cart" in rule.condition.roots)
         self.keeps_cart = any(name.split(".")[0] == "cart" for name in rule.payload)
         self.opens_types = rule.opens.event
         self.later_types = frozenset[str]().union(*(pattern.event for pattern in rule.opens.patterns[1:]))
@@ -209,6 +213,15 @@ class Plan:
         spot = instance.spot
         return None if spot is None else view(self.surroundings, spot, time)
 
+    def _stock(
+        self, instance: Instance, time: int, cart: dict[str, Any] | None, profile: Profile | None
+    ) -> dict[str, bool]:
+        """Return what `stock` means at a time: what the store has of all that she has in baskets or wished for."""
+        wanted = {one["item"] for one in cart["products"]} if cart else set[str]()
+        wanted.update(wish.item for wish in profile.wishes) if profile is not None else None
+        spot = instance.spot
+        return {} if spot is None else self.surroundings.having(spot.store, sorted(wanted), time)
+
     def _hold(self, state: RulesState, occurrence: Occurrence, until: int, profile: Profile | None) -> None:
         """Move `at` out of quiet hours, judging again at the end of each, as long as that is before `until`."""
         while occurrence.at < until and occurrence.passed and occurrence.channels:
@@ -231,6 +244,7 @@ class Plan:
             {} if names is not None and not names else view_of(profile, occurrence.at, names, self.segments)
         )
         store = self._store(instance, occurrence.at) if self.uses_store else None
+        stock = self._stock(instance, occurrence.at, cart, profile) if self.uses_stock else {}
         occurrence.values = dict(instance.values)
         occurrence.passed = True
         if condition is not None:
@@ -245,6 +259,8 @@ class Plan:
                 instance.revised.show(variables)
             if self.uses_store:
                 variables["store"] = store
+            if self.uses_stock:
+                variables["stock"] = stock
             occurrence.passed = condition.holds(variables, occurrence.values)
         occurrence.cart = cart if self.keeps_cart else None
         occurrence.customer = {}
@@ -252,6 +268,7 @@ class Plan:
             sent = self.customer_sent
             occurrence.customer = {name: v for name, v in customer.items() if sent is None or name in sent}
         occurrence.store = store if self.sends_store else None
+        occurrence.stock = sorted(stock) if self.sends_stock else None
         occurrence.channels = allowed(profile, self.policy, self.purposes, rule.channel)
         occurrence.zone = zone_of(profile, self.policy)
 

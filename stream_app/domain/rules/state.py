@@ -136,6 +136,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
         zone: the customer's time zone.
         closed: a closing event that came after it was judged.
         store: the store, if it goes along.
+        stock: which of the products that she wants it has, if that goes along.
     """
 
     trigger_id: str
@@ -151,6 +152,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
     zone: str
     closed: EventRef | None = None
     store: dict[str, Any] | None = None
+    stock: list[str] | None = None
 
     @property
     def latest(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stream_app.domain.places import Store
 
@@ -23,6 +23,9 @@ class Surroundings(Protocol):
         self, latitude: float, longitude: float, radius_m: float, time: int
     ) -> Sequence[tuple[str, float]]:
         """Return (store id, distance in m) of the stores within a radius, the nearest first."""
+
+    def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:
+        """Return those of some products that a store had; each is true."""
 
 
 class Prices:
@@ -62,3 +65,7 @@ class Nowhere:
     ) -> Sequence[tuple[str, float]]:
         """Return none."""
         return ()
+
+    def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:  # noqa: ARG002
+        """Return none."""
+        return {}

@@ -95,6 +95,7 @@ def _payload(plan: Plan, one: Occurrence) -> dict[str, Any]:
         "first": instance.first,
         "cart": one.cart,
         "store": one.store,
+        "stock": one.stock,
     }
     if instance.revised is not None:
         instance.revised.show(variables)
