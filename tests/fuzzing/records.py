@@ -402,6 +402,7 @@ def references() -> Iterator[bytes]:
             "longitude": 2.3,
             "hours": "Mo-Sa 09:00-19:00; PH off",
         },
+        "stock": {"sku": "S-1", "stores": {"s1": 3, "s2": 0}},
         "orders": {"order_id": "o1", "state": "paid", "time": NOW},
         "campaigns": {"campaign_id": "spring", "channel": "email", "starts": "2026-03-01", "budget": 500.0},
         "spend": {
