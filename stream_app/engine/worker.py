@@ -209,6 +209,8 @@ class Worker:
         @app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
         async def _assigned(_app: Any, assigned: set[TP], **_kwargs: Any) -> None:
             self._guard(lambda: engine.assigned(set(assigned)))
+            if self._collector is not None:
+                self._collector.rebalanced()
 
         @app.on_before_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
         async def _stopping(_app: Any, **_kwargs: Any) -> None:

@@ -39,22 +39,40 @@ def test_what_is_alive_between_two_epochs_is_not_looked_at_again() -> None:
     assert not any(id(one) in alive for one in kept)
 
 
-def test_circles_are_found_once_an_hour() -> None:
-    clock = Clock()
-    collector = Collector(clock)
-    found: list[int] = []
+@pytest.fixture()
+def found() -> Iterator[list[int]]:
+    """What each look has found so far."""
+    looks: list[int] = []
 
     def note(phase: str, info: dict[str, int]) -> None:
         if phase == "stop":
-            found.append(info["collected"])
+            looks.append(info["collected"])
 
     gc.callbacks.append(note)
-    try:
-        for clock.now in (10.0, 3500.0, 3601.0, 3700.0, 7100.0, 7202.0):
-            circle()
-            collector.between_epochs()
-    finally:
-        gc.callbacks.remove(note)
+    yield looks
+    gc.callbacks.remove(note)
+
+
+def test_circles_are_found_once_an_hour(found: list[int]) -> None:
+    clock = Clock()
+    collector = Collector(clock)
+    for clock.now in (10.0, 3500.0, 3601.0, 3700.0, 7100.0, 7202.0):
+        circle()
+        collector.between_epochs()
     assert len(found) == 2
     assert found[0] >= 3
     assert found[1] >= 3
+
+
+def test_circles_of_a_rebalance_are_found_when_it_is_over(found: list[int]) -> None:
+    clock = Clock()
+    collector = Collector(clock)
+    circle()
+    collector.between_epochs()
+    collector.rebalanced()
+    clock.now = 20.0
+    collector.rebalanced()  # one after the other, without end: each would put it off
+    for clock.now in (29.0, 31.0, 32.0, 61.0):
+        collector.between_epochs()
+    assert len(found) == 1
+    assert found[0] >= 1
