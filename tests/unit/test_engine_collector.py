@@ -39,7 +39,7 @@ def test_what_is_alive_between_two_epochs_is_not_looked_at_again() -> None:
     assert not any(id(one) in alive for one in kept)
 
 
-@pytest.fixture()
+@pytest.fixture
 def found() -> Iterator[list[int]]:
     """What each look has found so far."""
     looks: list[int] = []
