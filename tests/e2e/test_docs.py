@@ -43,6 +43,7 @@ def test_the_commands_that_the_readme_shows_run_as_they_stand(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "topics created" in done.stdout
     assert re.search(r"fire +abandoned_cart v\d+ +customer", done.stdout), done.stdout
+    assert "conversion" in done.stdout
     assert "time_out_of_range" in done.stdout
 
 
