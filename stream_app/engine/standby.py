@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream_app.engine.changelog import CHUNK, QUEUE_KIB
 from stream_app.engine.errors import FormatError
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_CHUNK = 10_000
 _WAIT_S = 0.2
 _AGAIN_S = 1.0
 
@@ -123,6 +123,7 @@ class Standbys:
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 100,
                 "fetch.queue.backoff.ms": 5,
+                "queued.max.messages.kbytes": QUEUE_KIB,
             }
         )
         try:
@@ -176,7 +177,7 @@ class Standbys:
         chunks: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
         positions: dict[tuple[str, int], int] = {}
         ended: set[tuple[str, int]] = set()
-        for message in consumer.consume(_CHUNK, _WAIT_S):
+        for message in consumer.consume(CHUNK, _WAIT_S):
             error, at = message.error(), (message.topic() or "", message.partition() or 0)
             if error is None:
                 chunks.setdefault(at, {})[message.key() or b""] = message.value()
