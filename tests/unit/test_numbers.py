@@ -227,6 +227,16 @@ def test_an_order_beyond_those_that_the_profile_knows_changes_no_more() -> None:
     assert len(state.bookings) == MAX_ORDERS
 
 
+def test_a_refund_of_an_order_that_one_without_an_id_has_pushed_out_takes_nothing_of_it() -> None:
+    orders = [order(at("05-04 10:00") + n, "web", f"o{n}", 10) for n in range(MAX_ORDERS)]
+    loose = event("05-04 11:00", "web", "Order Completed", total=1, currency="EUR")
+    refund = event("05-05 10:00", "web", "Order Refunded", order_id="o0", total=4, currency="EUR")
+    sums = told(*orders, loose, refund)
+    assert of("orders", sums) == {"2026-05-04 web": MAX_ORDERS + 1}
+    assert of("revenue", sums) == {"2026-05-04 web  EUR": (10 * MAX_ORDERS + 1) * EURO}
+    assert of("refunded", sums) == {"2026-05-05   EUR": 4 * EURO}
+
+
 # -- attribution ---------------------------------------------------------------------------------------
 
 
