@@ -616,6 +616,26 @@ def test_a_cell_is_the_same_bytes_wherever_it_is_written_and_is_read_back() -> N
     assert unpack(pack(one)) == one
 
 
+def test_increments_may_have_more_than_64_bits() -> None:
+    most = {"order_id": "o", "total": 999_999_999_999}
+    events = [
+        *(event(at("05-04 10:00") + n, "web", "Order Refunded", **most) for n in range(10)),
+        *(event(at("05-04 11:00") + n, "web", "Order Refunded", **most, currency="EUR") for n in range(10)),
+        event("05-04 12:00", "web", "Order Updated", order_id="o", currency="EUR"),
+        order("05-05 10:00", "web", "o"),
+    ]
+    state, profile, sums = Numbers(), Profile(), Counter[Cell]()
+    for one in events:
+        apply(profile, one)
+        found = step(state, one, profile)
+        assert unpack(pack(found)) == found
+        sums.update(found)
+    assert min(found.values()) < -(1 << 63), "what is taken back at once is more than any refund"
+    assert of("refunded", {cell: amount for cell, amount in sums.items() if amount}) == {
+        "2026-05-05 web  EUR": 100 * EURO
+    }
+
+
 def test_days_and_months_are_utc_and_hold_before_the_epoch() -> None:
     assert [day_text(day_of(time)) for time in (0, -1, at("05-04 00:00"))] == [
         "1970-01-01",
