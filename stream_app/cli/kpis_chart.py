@@ -134,7 +134,8 @@ def _filled(values: Mapping[str, Value], times: Iterable[str], unit: str) -> lis
 def _columns(values: Sequence[Value | None]) -> str:
     """Return a line of columns, the highest value as high as can be, 0 the lowest; blank where there is none."""
     known = [value for value in values if value is not None]
-    low, high = min(0, *known), max(0, *known)
+    low, high = min(known, default=0), max(known, default=0)
+    low, high = min(0, low), max(0, high)
     span = Fraction(high - low) or Fraction(1)
     last = len(_COLUMNS) - 1
     return "".join(

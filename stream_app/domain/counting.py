@@ -38,6 +38,7 @@ from stream_app.domain.profile import BEGINNING
 from stream_app.domain.profile.values import Place  # noqa: TC001 - msgspec resolves the fields' types at run time
 from stream_app.domain.rows import SendRow
 from stream_app.domain.rules.decision import Action
+from stream_app.domain.timeline import ERASED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -320,12 +321,16 @@ class Counting:
         return since
 
     def share(self, customer: Customer, slot_of: Callable[[str], int | None]) -> Mapping[int, bytes]:
-        """Give away what belongs to those who own the opening events."""
+        """Give away what belongs to those who own the opening events; what rests on an erased one is gone with it."""
         inner = self._rules.share(customer, slot_of)
         going: dict[int, list[SendRow]] = {}
         for key, send in list(self._tables.sends.scan(customer.prefix)):
             slot = slot_of(send.opened_by)
-            if slot is not None and slot != customer.slot:
+            if slot is None:
+                place = self._tables.events.get(customer.at.prefix + send.opened_by.encode())
+                if place is not None and place.slot == ERASED:
+                    self._remove_send(key)
+            elif slot != customer.slot:
                 self._remove_send(key)
                 going.setdefault(slot, []).append(send)
         slots = sorted({*inner, *going})

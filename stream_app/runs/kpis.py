@@ -194,8 +194,11 @@ def triangles(sums: Sums) -> list[Triangle]:
     found = []
     kept = figures("retention", sums).rows
     if kept:
+        # Who was never on a visit may still have been refunded something: a cohort of nobody keeps nobody.
         rows = {
-            cohort: [kept.get((cohort, str(n)), 0) for n in range(age + 1)] for cohort, age in ages.items()
+            cohort: [kept.get((cohort, str(n)), 0) for n in range(age + 1)]
+            for cohort, age in ages.items()
+            if (cohort, "0") in kept
         }
         title = "retention by cohort and months since the first visit"
         found.append(Triangle("retention", title, SHARE, "", rows))

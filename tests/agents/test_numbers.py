@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 
 from stream_app.agents.numbers import NumbersStage
 from stream_app.agents.numbers_metrics import SERIES
-from stream_app.domain.numbers import Cell, cell_key, day_of
+from stream_app.domain.numbers import Cell, cell_key, cell_of, day_of
 from stream_app.metrics import REGISTRY
 from stream_app.wire import cell_of_record
 from tests.agents.road import Road, at, event
@@ -86,6 +86,31 @@ def test_a_trigger_counts_as_sent_where_the_decision_says_so_and_as_bought_when_
     found = figures(road)
     assert found[Cell("triggers_returned", day, rule)] == 1
     assert found[Cell("triggers_bought", day, rule)] == 1
+
+
+@pytest.mark.parametrize("comes_back_first", [False, True])
+def test_a_trigger_about_an_erased_event_is_counted_no_more_whenever_she_came_back(road, comes_back_first):
+    who = {**ANA, "email": "ana@example.com"}
+    cart = {"cart_id": "k", "sku": "A", "price": 40.0, "quantity": 1, "currency": "EUR"}
+    road.play(
+        event("c", 0, "Consent Changed", who, purpose="marketing", channel="email", state="granted"),
+        event("e1", 1, "Product Added", who, **cart),
+        clock=at(600),
+    )
+    assert [cell.number for cell in figures(road)].count("triggers_sent") == 1
+    back = event("e2", 800, "Page Viewed", who)
+    if comes_back_first:
+        road.play(back)
+    road.say("erase", "user_id:ana", time=700)
+    road.settle()
+    road.tick(at(750))
+    road.settle()
+    road.end_epoch()
+    if not comes_back_first:
+        road.play(back)
+    sums = road.tasks[road.topics.increments].store.table("sums").scan(b"")
+    left = {cell_of(key) for key, amount in sums if int(amount)}
+    assert {cell.number for cell in left} == {"visits", "active_customers"}
 
 
 def test_a_sum_may_be_more_than_64_bits_hold(road):

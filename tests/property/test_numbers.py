@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -22,12 +22,15 @@ from stream_app.domain.numbers import (
     spent,
     visits,
 )
+from stream_app.domain.profile import chosen, orders
 from stream_app.domain.profile import fold as profile_of
-from stream_app.domain.profile import orders
 from tests.benchmarks.numbers_micro import lives
 from tests.property.examples import examples
 from tests.property.numbers_oracle import expected
 from tests.property.numbers_world import DAY, Customer, World, fold, life, parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SEEDS = st.integers(0, 2**32)
 
@@ -165,12 +168,21 @@ def test_every_cell_is_of_a_number_in_the_catalogue_and_has_its_dimensions(seed:
 
 
 @pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the bounds so narrow that a few entries pass them."""
+def few_orders() -> Iterator[None]:
+    """Have the profile know so few orders that a life passes the bound."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(orders, "MAX_ORDERS", 2)
+        chosen.take_bounds()
+        yield
+    chosen.take_bounds()
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch, few_orders: None) -> None:  # noqa: ARG001
+    """Make all bounds so narrow that a few entries pass them."""
     monkeypatch.setattr(visits, "MAX_TOUCHES", 2)
     monkeypatch.setattr(messages, "MAX_CLICKED", 1)
     monkeypatch.setattr(sends, "MAX_SENDS", 1)
-    monkeypatch.setattr(orders, "MAX_ORDERS", 1)
 
 
 @pytest.mark.usefixtures("narrow")
@@ -182,6 +194,15 @@ def test_beyond_all_bounds_any_order_gives_the_same_sums(seed: int) -> None:
     shuffled = draw.sample(entries, len(entries))
     world.arrive("a", *shuffled)
     assert world.cells == in_order(entries)
+
+
+@pytest.mark.usefixtures("few_orders")
+@examples(300)
+@given(seed=SEEDS)
+def test_an_order_that_is_no_longer_known_is_another_one_when_it_is_heard_of_again(seed: int) -> None:
+    """But for triggers: one keeps an order that is forgotten."""
+    entries = events(life(random.Random(seed), 0))
+    assert in_order(entries) == expected({"a": entries})
 
 
 def test_simulated_shoppers_come_to_what_the_offline_computation_finds() -> None:

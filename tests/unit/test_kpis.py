@@ -136,6 +136,16 @@ def test_a_triangle_goes_up_to_now_with_0_where_nobody_came_and_the_same_value_w
     assert triangles(Sums({})) == []
 
 
+def test_a_cohort_of_nobody_has_no_retention() -> None:
+    """Something was refunded to a customer who was never on a visit."""
+    cells = {
+        Cell("customer_value", OCTOBER - 1, ("0", "EUR")): -4,
+        Cell("active_customers", OCTOBER, ("0",)): 2,
+    }
+    (kept,) = triangles(Sums(cells))
+    assert kept.rows == {"2026-10": [1]}
+
+
 def test_days_are_chosen_with_both_ends_and_cohorts_by_the_months_of_these_days() -> None:
     assert figures("visits", SUMS.within(SECOND, None), ()).rows == {(): 30}
     assert figures("visits", SUMS.within(None, FIRST), ()).rows == {(): 4}

@@ -215,6 +215,14 @@ def test_more_days_than_columns_are_the_latest_ones() -> None:
     assert WIDTH - 10 < max(map(len, text.splitlines())) <= WIDTH
 
 
+def test_what_was_before_all_columns_has_a_line_without_any() -> None:
+    cells = {Cell("visits", SECOND - day, ("web", "phone")): 5 for day in range(120)}
+    cells[Cell("visits", SECOND - 119, ("call_center", ""))] = 3
+    text = printed(*drawn(figures("visits", Sums(cells), ["day", "channel"]), WIDTH))
+    (line,) = (line for line in text.splitlines() if line.startswith("call_center"))
+    assert line.split() == ["call_center", "0", "3"]
+
+
 def test_a_heat_table_is_the_darker_the_more() -> None:
     cells = {
         Cell("active_customers", OCTOBER, ("0",)): 8,

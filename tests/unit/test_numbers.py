@@ -227,6 +227,16 @@ def test_an_order_beyond_those_that_the_profile_knows_changes_no_more() -> None:
     assert len(state.bookings) == MAX_ORDERS
 
 
+def test_a_refund_of_an_order_that_one_without_an_id_has_pushed_out_takes_nothing_of_it() -> None:
+    orders = [order(at("05-04 10:00") + n, "web", f"o{n}", 10) for n in range(MAX_ORDERS)]
+    loose = event("05-04 11:00", "web", "Order Completed", total=1, currency="EUR")
+    refund = event("05-05 10:00", "web", "Order Refunded", order_id="o0", total=4, currency="EUR")
+    sums = told(*orders, loose, refund)
+    assert of("orders", sums) == {"2026-05-04 web": MAX_ORDERS + 1}
+    assert of("revenue", sums) == {"2026-05-04 web  EUR": (10 * MAX_ORDERS + 1) * EURO}
+    assert of("refunded", sums) == {"2026-05-05   EUR": 4 * EURO}
+
+
 # -- attribution ---------------------------------------------------------------------------------------
 
 
@@ -604,6 +614,26 @@ def test_a_cell_is_the_same_bytes_wherever_it_is_written_and_is_read_back() -> N
     one, other = {cell: 1, Cell("a", 1, ()): 2}, {Cell("a", 1, ()): 2, cell: 1}
     assert pack(one) == pack(other)
     assert unpack(pack(one)) == one
+
+
+def test_increments_may_have_more_than_64_bits() -> None:
+    most = {"order_id": "o", "total": 999_999_999_999}
+    events = [
+        *(event(at("05-04 10:00") + n, "web", "Order Refunded", **most) for n in range(10)),
+        *(event(at("05-04 11:00") + n, "web", "Order Refunded", **most, currency="EUR") for n in range(10)),
+        event("05-04 12:00", "web", "Order Updated", order_id="o", currency="EUR"),
+        order("05-05 10:00", "web", "o"),
+    ]
+    state, profile, sums = Numbers(), Profile(), Counter[Cell]()
+    for one in events:
+        apply(profile, one)
+        found = step(state, one, profile)
+        assert unpack(pack(found)) == found
+        sums.update(found)
+    assert min(found.values()) < -(1 << 63), "what is taken back at once is more than any refund"
+    assert of("refunded", {cell: amount for cell, amount in sums.items() if amount}) == {
+        "2026-05-05 web  EUR": 100 * EURO
+    }
 
 
 def test_days_and_months_are_utc_and_hold_before_the_epoch() -> None:

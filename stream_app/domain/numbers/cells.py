@@ -74,7 +74,8 @@ def month_text(month: int) -> str:
 
 _encode = msgspec.msgpack.Encoder().encode
 _cell = msgspec.msgpack.Decoder(Cell).decode
-_increments = msgspec.msgpack.Decoder(list[tuple[Cell, int]]).decode
+_increments = msgspec.msgpack.Decoder(list[tuple[Cell, int | str]]).decode
+_MIN, _MAX = -(1 << 63), (1 << 63) - 1
 
 
 def cell_key(cell: Cell) -> bytes:
@@ -88,10 +89,12 @@ def cell_of(key: bytes) -> Cell:
 
 
 def pack(increments: Increments) -> bytes:
-    """Return increments as bytes, the same for equal increments."""
-    return _encode(sorted(increments.items()))
+    """Return increments as bytes, the same for equal increments; what has more than 64 bits is text, as sums are."""
+    return _encode(
+        [(cell, one if _MIN <= one <= _MAX else str(one)) for cell, one in sorted(increments.items())]
+    )
 
 
 def unpack(packed: bytes) -> Increments:
     """Return the increments that `pack` was given."""
-    return dict(_increments(packed))
+    return {cell: int(one) if isinstance(one, str) else one for cell, one in _increments(packed)}

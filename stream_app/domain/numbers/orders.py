@@ -94,9 +94,10 @@ def order_event(state: State, event: Event, profile: Profile, tally: Tally) -> N
     _book(booking, 1, tally)
     if order.order_id:
         state.bookings[order.order_id] = _pack(booking)
-        known = {one.order_id for one in profile.orders.recent}
-        for gone in state.bookings.keys() - known:
-            del state.bookings[gone]
+    # An order without an id pushes another out as well, whose id would be taken for it when it is heard of again.
+    known = {one.order_id for one in profile.orders.recent}
+    for gone in state.bookings.keys() - known:
+        del state.bookings[gone]
 
 
 def unbook_send(state: State, send: Send, tally: Tally) -> None:

@@ -1,8 +1,10 @@
 """Spend: what a campaign cost on a day, as a reference feed says; no customer's.
 
-One record for each day, channel, campaign and currency; a later one replaces it. Of a change goes out the difference.
+A bill is replaced by a later one with its `spend_id`; bills for one day, channel, campaign and currency add up. Of a
+change goes out the difference.
 
-    {"day": "2026-03-01", "channel": "email", "campaign_id": "spring", "currency": "EUR", "amount": 120.5}
+    {"spend_id": "2026-03-01/email/spring/EUR", "day": "2026-03-01", "channel": "email",
+     "campaign_id": "spring", "currency": "EUR", "amount": 120.5}
 
 `campaign_id` may be absent: spent for none in particular. The others may not.
 """
