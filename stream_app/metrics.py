@@ -148,6 +148,12 @@ WATERMARK = Gauge(
     ["stage", "topic", "partition"],
     registry=REGISTRY,
 )
+READ = Gauge(
+    "raccord_partition_read",
+    "1: this worker reads this input partition; there while, and only while, it does",
+    ["stage", "topic", "partition"],
+    registry=REGISTRY,
+)
 TASKS = Gauge("raccord_tasks", "Input partitions that this worker processes", ["stage"], registry=REGISTRY)
 RESTORE_RATIO = Gauge(
     "raccord_restore_ratio",
@@ -243,6 +249,7 @@ class EngineMetrics(Observer):
         labels = (task.stage.name, str(task.tp.partition))
         RESTORE_RATIO.labels(*labels).set(1)
         RESTORE_SECONDS.labels(*labels).set(seconds)
+        READ.labels(task.stage.name, task.tp.topic, str(task.tp.partition)).set(1)
         TASKS.labels(task.stage.name).inc()
 
     def expired(self, task: Task, records: int) -> None:
@@ -253,6 +260,7 @@ class EngineMetrics(Observer):
         """A task was taken away: its gauges must not linger beside the new owner's."""
         for metric, labels in (
             (LAG, (task.tp.topic, str(task.tp.partition))),
+            (READ, (task.stage.name, task.tp.topic, str(task.tp.partition))),
             (WATERMARK, (task.stage.name, task.tp.topic, str(task.tp.partition))),
             (STATE_BYTES, (task.stage.name, str(task.tp.partition))),
         ):

@@ -244,8 +244,7 @@ cdef class Intake:
         self._put_byte(MESSAGE)
         self._put_byte(TAG)
         self._put_byte(EVENT)
-        if not 0 < self._copy_text(&c, c.bounds.string_bytes) <= self._event_id_chars:
-            raise Unusual
+        self._copy_id(&c)
         self._time = _int64(&c)
         if not self._earliest <= self._time <= latest:
             raise Unusual
@@ -309,6 +308,14 @@ cdef class Intake:
         if size != PyBytes_GET_SIZE(expected) or memcmp(p, PyBytes_AS_STRING(expected), size) != 0:
             raise Unusual
         if not 0 < PyUnicode_GET_LENGTH(channel) <= c.bounds.name_chars:
+            raise Unusual
+        return self._put_text(p, size)
+
+    cdef int _copy_id(self, Cursor* c) except -1:
+        """Copy an event's id."""
+        cdef int64_t size = _length(c, c.bounds.string_bytes)
+        cdef const unsigned char* p = _take(c, size)
+        if not 0 < _characters(p, size) <= self._event_id_chars or p[0] == 0:
             raise Unusual
         return self._put_text(p, size)
 

@@ -278,7 +278,7 @@ cdef bint _is_usual(object event, object limits, object timestamp) except -1:
     if not (type(event_id) is str and type(type_) is str and type(channel) is str):
         return False
     cdef Py_ssize_t most = limits.event_id_chars, most_of_name = limits.name_chars
-    if not 0 < PyUnicode_GET_LENGTH(event_id) <= most:
+    if not 0 < PyUnicode_GET_LENGTH(event_id) <= most or PyUnicode_READ_CHAR(event_id, 0) == 0:
         return False
     if not (0 < PyUnicode_GET_LENGTH(type_) <= most_of_name and 0 < PyUnicode_GET_LENGTH(channel) <= most_of_name):
         return False

@@ -59,6 +59,8 @@ def check_event(event: ChannelEvent, limits: Limits, timestamp: int | None) -> N
     if not event.event_id or not event.type or not event.channel:
         field = "event_id" if not event.event_id else "type" if not event.type else "channel"
         raise Refused(Reason.MISSING_FIELD, f"{field} is empty")
+    if event.event_id[0] == "\0":  # what the fold puts between events is called so (`numbers.sends`)
+        raise Refused(Reason.INVALID_FIELD, "event_id begins with a NUL character")
     if len(event.event_id) > limits.event_id_chars:
         _too_long("event_id", f"{limits.event_id_chars} characters")
     if len(event.type) > limits.name_chars:

@@ -73,7 +73,7 @@ spaces = st.sampled_from([*SPACES, "session"])
 identifiers = st.dictionaries(spaces | names, sendable, max_size=4)
 events = st.builds(
     ChannelEvent,
-    st.text(min_size=1, max_size=256),
+    st.text(min_size=1, max_size=256).filter(lambda one: one[0] != "\0"),
     times,
     st.sampled_from(["web", "web", "web", "web", "app", ""]),
     st.text(min_size=1, max_size=100),

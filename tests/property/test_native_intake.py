@@ -275,6 +275,12 @@ def test_one_byte_that_is_no_utf_8_comes_to_the_same_wherever_it_is(place, byte)
     assert ("Refused" in said) == (byte > 0x7F)
 
 
+@pytest.mark.parametrize("event_id", ["\0", "\0a", "a\0", "0"])
+def test_an_id_with_a_nul_comes_to_the_same(event_id):
+    said = same(encode_single_object(msgspec.structs.replace(EVENT, event_id=event_id)))
+    assert ("Refused" in said) == (event_id[0] == "\0")
+
+
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_as_many_as_are_allowed_come_to_the_same(more):
     limits = Limits(properties=5, items=6, string_bytes=70, name_chars=66, event_id_chars=9)

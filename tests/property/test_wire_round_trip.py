@@ -63,7 +63,7 @@ contexts = st.builds(
 )
 events = st.builds(
     ChannelEvent,
-    st.text(min_size=1, max_size=256),
+    st.text(min_size=1, max_size=256).filter(lambda one: one[0] != "\0"),
     times,
     st.sampled_from(["web", "app", "call_center"]),
     st.text(min_size=1, max_size=100),

@@ -331,6 +331,15 @@ def test_what_is_too_large_is_refused_in_every_format(change):
     assert SMALL.decode(encode_single_object(small), [], "web", NOW).event == small
 
 
+def test_an_id_that_begins_with_nul_is_refused_in_every_format():
+    event = with_(event_id="\0trigger")
+    for value in (encode_single_object(event), encode_cloudevent_structured(event)[0]):
+        refused = refusal(value)
+        assert refused.reason is Reason.INVALID_FIELD
+        assert "event_id" in refused.detail
+    assert DECODER.decode(encode_single_object(with_(event_id="a\0")), [], "web", NOW).event.event_id == "a\0"
+
+
 def test_ten_megabytes_are_refused_at_once():
     value = encode_single_object(with_(properties={"x": "y" * 10_000_000}))
     begin = time.perf_counter()
