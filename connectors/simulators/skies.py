@@ -1,7 +1,7 @@
 """The weather of a made-up year: what the stations of some cities say every three hours.
 
-Each station's day has a random stream of its own. It is warm in July and in the afternoon, and more so on some days than
-on others; a sky mostly stays as it is for some hours; what falls from it is snow where it is cold.
+Each station's day has a random stream of its own. It is warm in July and in the afternoon, and more so on some days
+than on others; a sky mostly stays as it is for some hours; what falls from it is snow where it is cold.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ SNOWS_BELOW = 1.0
 def station(store: Store) -> dict[str, Any]:
     """Return what is always said by the station of a store's city: at its airport, some kilometres off."""
     position = store.context.position
-    there = {} if position is None else {"latitude": position.latitude + 0.05, "longitude": position.longitude + 0.04}
+    there = (
+        {}
+        if position is None
+        else {"latitude": position.latitude + 0.05, "longitude": position.longitude + 0.04}
+    )
     return {"station_id": f"{store.city.lower()}-airport"} | there
 
 

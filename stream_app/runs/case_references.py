@@ -1,8 +1,9 @@
 """Reference data in a trigger case: what there is at the beginning, and what changes on the way.
 
-`reference` lists rows by what they are of (`products`, `orders`, `stores`, `campaigns`), each with what names it
-(`sku`, `order_id` or `id`, ...), `stock` and `weather`; this has a `time`, for it is soon another. A `reference_change` names one item by what it is (`product: A`), beside the fields
-that are others now. `{"product": "A", "gone": true}`: there is no such thing any more.
+`reference` lists rows by what they are of (`products`, `orders`, `stores`, `campaigns`, `stock`, `weather`), each with
+what names it (`sku`, `order_id` or `id`, ...); those of `weather` have a `time`, for it is soon another. A
+`reference_change` names one item by what it is (`product: A`), beside the fields that are others now.
+`{"product": "A", "gone": true}`: there is no such thing any more.
 """
 
 from __future__ import annotations

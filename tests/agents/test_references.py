@@ -217,7 +217,13 @@ def test_what_says_spend_does_not(road, change):
     assert not road.sent.by_topic[road.topics.dead_letters]
 
 
-WEATHER = {"station_id": "lyon", "latitude": 45.72, "longitude": 4.94, "condition": "rain", "temperature_c": 8}
+WEATHER = {
+    "station_id": "lyon",
+    "latitude": 45.72,
+    "longitude": 4.94,
+    "condition": "rain",
+    "temperature_c": 8,
+}
 
 
 @pytest.mark.parametrize(
@@ -228,10 +234,18 @@ WEATHER = {"station_id": "lyon", "latitude": 45.72, "longitude": 4.94, "conditio
         ({"longitude": None}, "missing_field", "weather.longitude: must be a number from -180 to 180"),
         ({"latitude": 90.5}, "invalid_field", "weather.latitude"),
         ({"longitude": "east"}, "invalid_field", "weather.longitude"),
-        ({"condition": "Rain"}, "invalid_field", "must be one of clear, clouds, fog, rain, snow, hail, storm"),
+        (
+            {"condition": "Rain"},
+            "invalid_field",
+            "must be one of clear, clouds, fog, rain, snow, hail, storm",
+        ),
         ({"condition": 61}, "invalid_field", "weather.condition"),
         ({"condition": ["rain"]}, "invalid_field", "weather.condition"),
-        ({"temperature_c": 281.2}, "invalid_field", "weather.temperature_c: must be a number from -100 to 70"),
+        (
+            {"temperature_c": 281.2},
+            "invalid_field",
+            "weather.temperature_c: must be a number from -100 to 70",
+        ),
         ({"temperature_c": True}, "invalid_field", "weather.temperature_c"),
         ({"precipitation_mm": -1}, "invalid_field", "weather.precipitation_mm"),
         ({"wind_kmh": "gale"}, "invalid_field", "weather.wind_kmh"),

@@ -317,7 +317,12 @@ def is_change(arrival: Raw) -> bool:
 
 @st.composite
 def worlds(
-    draw: st.DrawFn, *, late: bool = False, plain: bool = False, reference: bool = False, weather: bool = False
+    draw: st.DrawFn,
+    *,
+    late: bool = False,
+    plain: bool = False,
+    reference: bool = False,
+    weather: bool = False,
 ) -> World:
     """Draw a world: events in the order of their times, or, when `late`, in any order and with leaps of the clock.
 

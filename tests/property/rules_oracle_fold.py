@@ -107,11 +107,15 @@ class Folder:
         """Judge a rule's `if` with all events up to a time."""
         known = upto(timeline, time)
         opened = firing.opened
-        variables: dict[str, Any] = opened.shown | {
-            "first": dict(firing.evidence[0].properties),
-            "customer": customer(known),
-            "cart": cart(known, opened.properties.get("cart_id"), self.prices),
-        } | outdoors(firing, known, self.said, self.policy, time)
+        variables: dict[str, Any] = (
+            opened.shown
+            | {
+                "first": dict(firing.evidence[0].properties),
+                "customer": customer(known),
+                "cart": cart(known, opened.properties.get("cart_id"), self.prices),
+            }
+            | outdoors(firing, known, self.said, self.policy, time)
+        )
         if firing.last is not None:
             variables["last"] = dict(firing.last.properties)
         return holds(firing.rule.get("if"), variables)

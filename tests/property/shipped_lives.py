@@ -126,7 +126,11 @@ def shipped_lives(draw: st.DrawFn, about: str | None = None) -> list[Input]:
         life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14))
         if "weather_or_season" in names:
             life = draw(with_weather(life))
-        return [*KNOWN, *life] if any(RULES[name].near or RULES[name].uses("weather") for name in names) else life
+        return (
+            [*KNOWN, *life]
+            if any(RULES[name].near or RULES[name].uses("weather") for name in names)
+            else life
+        )
     changes = st.one_of([words(name) for name in names if name in REFERENCE])
     life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14, changes=changes))
     return [*KNOWN, *life]
@@ -140,9 +144,7 @@ def with_weather(draw: st.DrawFn, life: list[Input]) -> list[Input]:
     """
     times = sorted({one.what.time for one in life})
     rows = [{"latitude": 45.72, "longitude": 4.94} | draw(SKIES) for _ in times]
-    told = [
-        Input(time, Said("weather", "lyon", time, row)) for time, row in zip(times, rows, strict=True)
-    ]
+    told = [Input(time, Said("weather", "lyon", time, row)) for time, row in zip(times, rows, strict=True)]
     return sorted([*told, *life], key=lambda one: one.at)
 
 

@@ -296,9 +296,7 @@ def knows_where_she_is_without_her_leave(patch: pytest.MonkeyPatch) -> None:
 
 def takes_leave_on_one_channel_for_all(patch: pytest.MonkeyPatch) -> None:
     allowed = weather_module.allowed
-    patch.setattr(
-        weather_module, "allowed", lambda *args: (args[-1] or ("",)) if allowed(*args) else ()
-    )
+    patch.setattr(weather_module, "allowed", lambda *args: (args[-1] or ("",)) if allowed(*args) else ())
 
 
 def knows_no_shop(patch: pytest.MonkeyPatch) -> None:

@@ -254,7 +254,9 @@ def takes_the_latest_weather(patch: pytest.MonkeyPatch) -> None:
 def judges_by_the_weather_of_the_opening(patch: pytest.MonkeyPatch) -> None:
     """Judge by the weather when she looked, not when the message is due."""
     outdoors = Plan._outdoors
-    patch.setattr(Plan, "_outdoors", lambda self, one, _, profile: outdoors(self, one, one.opened.time, profile))
+    patch.setattr(
+        Plan, "_outdoors", lambda self, one, _, profile: outdoors(self, one, one.opened.time, profile)
+    )
 
 
 PLANTS = {

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HOUR = 3_600_000
-SPOTS = ((48.0, 2.0), (48.3, 2.0), (48.3, 2.3), (48.6, 2.0), (-48.0, 2.0), (0.0, 180.0), (0.1, -179.9), (90.0, 0.0))
+SPOTS = (
+    (48.0, 2.0),
+    (48.3, 2.0),
+    (48.3, 2.3),
+    (48.6, 2.0),
+    (-48.0, 2.0),
+    (0.0, 180.0),
+    (0.1, -179.9),
+    (90.0, 0.0),
+)
 POSITIONS = st.one_of(
     st.sampled_from(SPOTS),
     st.tuples(st.floats(47, 49), st.floats(1, 3)),
@@ -141,7 +150,9 @@ def test_of_a_station_that_moves_the_last_positions_are_found_and_its_row_stays_
     kept = tables()
     asked = References(kept)
     for hour in range(3 * MAX_SPOTS):
-        asked.take(Said("weather", "ship", hour * HOUR, {"latitude": 1.0 + hour, "longitude": 1.0, "wind_kmh": 9.0}))
+        asked.take(
+            Said("weather", "ship", hour * HOUR, {"latitude": 1.0 + hour, "longitude": 1.0, "wind_kmh": 9.0})
+        )
     last = 3 * MAX_SPOTS - 1
     for hour in range(3 * MAX_SPOTS):
         is_found = bool(asked.weather(1.0 + hour, 1.0, hour * HOUR))
@@ -154,7 +165,9 @@ def test_of_a_station_so_many_words_are_kept_as_of_any_item_and_each_is_whole() 
     kept = tables()
     asked = References(kept)
     for number in range(2 * MAX_SAID):
-        fields = {"latitude": 1.0, "longitude": 1.0} | ({"wind_kmh": 9.0} if number % 2 else {"temperature_c": 3.0})
+        fields = {"latitude": 1.0, "longitude": 1.0} | (
+            {"wind_kmh": 9.0} if number % 2 else {"temperature_c": 3.0}
+        )
         asked.take(Said("weather", "mast", number * HOUR, fields))
     # As of any item, with the last one and all that was before; and where it is.
     assert len(list(kept.references.scan(b""))) == MAX_SAID + 3
@@ -162,7 +175,9 @@ def test_of_a_station_so_many_words_are_kept_as_of_any_item_and_each_is_whole() 
     for number in (MAX_SAID, 2 * MAX_SAID - 2):
         assert asked.weather(1.0, 1.0, number * HOUR) == {"station_id": "mast", "temperature_c": 3.0}
     assert asked.weather(1.0, 1.0, earliest - 12 * HOUR) == {}
-    asked.take(Said("weather", "mast", earliest * 2 - KEPT_MS - 2 * HOUR, {"latitude": 7.0, "longitude": 7.0}))
+    asked.take(
+        Said("weather", "mast", earliest * 2 - KEPT_MS - 2 * HOUR, {"latitude": 7.0, "longitude": 7.0})
+    )
     (row,) = [row for _, row in kept.references.scan(b"") if "spots" in row]
     assert list(map(tuple, row["spots"])) == [(1.0, 1.0)], "what nobody's decisions rest on is nowhere"
 
@@ -171,7 +186,9 @@ def test_of_a_station_so_many_words_are_kept_as_of_any_item_and_each_is_whole() 
 
 FIRST = {"spring": (3, 9), "summer": (6, 12), "autumn": (9, 3), "winter": (12, 6)}
 """The first month of each season, north and south."""
-ZONES = st.sampled_from(("UTC", "Europe/Paris", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago"))
+ZONES = st.sampled_from(
+    ("UTC", "Europe/Paris", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+)
 EDGES = st.builds(
     lambda year, month, minutes: datetime(year, month, 1, tzinfo=UTC) + timedelta(minutes=minutes),
     st.integers(2024, 2030),

@@ -141,7 +141,10 @@ def test_what_a_rule_cannot_ask_for_is_said() -> None:
     ("row", "wrong"),
     [
         ({"station_id": "s", "latitude": 48.8, "longitude": 2.3, "condition": "rain"}, "[0].time: "),
-        ({"station_id": "s", "time": "2026-03-02T10:00:00Z", "condition": "rain"}, "[0]: weather.latitude: must"),
+        (
+            {"station_id": "s", "time": "2026-03-02T10:00:00Z", "condition": "rain"},
+            "[0]: weather.latitude: must",
+        ),
         (
             {"id": "s", "time": "2026-03-02T10:00:00Z", "latitude": 1, "longitude": 2, "condition": "wet"},
             "[0]: weather.condition: must be one of clear, clouds",

@@ -26,9 +26,7 @@ JANUARY, JULY = 20_454 * DAY, 20_635 * DAY
 
 def test_each_shop_has_a_station_near_enough_that_speaks_often_enough_and_each_record_can_be_read():
     records = [
-        one
-        for one in with_backoffice(Simulation(1, shoppers=5, days=2), ("weather",))
-        if one.row is not None
+        one for one in with_backoffice(Simulation(1, shoppers=5, days=2), ("weather",)) if one.row is not None
     ]
     said = [ReferenceDecoder(FEED).decode(*encoded(one), one.key, one.at) for one in records]
     assert [one.time for one in said] == [one.at for one in records]
@@ -38,7 +36,9 @@ def test_each_shop_has_a_station_near_enough_that_speaks_often_enough_and_each_r
         assert one.fields["condition"] in CONDITIONS
         by_station.setdefault(one.item, []).append(one.time)
     assert len(by_station) == len(STORES)
-    assert all(later - time == EVERY < FRESH_MS for times in by_station.values() for time, later in pairwise(times))
+    assert all(
+        later - time == EVERY < FRESH_MS for times in by_station.values() for time, later in pairwise(times)
+    )
     for store in STORES:
         position = store.context.position
         assert position is not None
@@ -65,6 +65,8 @@ def test_it_is_cold_in_winter_and_warm_in_summer(day: int, least: float, most: f
     skies = Counter(row["condition"] for row in rows)
     assert (skies["snow"] > 0) is (day == JANUARY)
     assert 0.1 < (skies["rain"] + skies["snow"]) / len(rows) < 0.35
-    assert all((row["precipitation_mm"] > 0) <= (row["condition"] in {"rain", "snow", "storm"}) for row in rows)
+    assert all(
+        (row["precipitation_mm"] > 0) <= (row["condition"] in {"rain", "snow", "storm"}) for row in rows
+    )
     nights = [row["temperature_c"] for row in rows if row["time"] % DAY < 6 * HOUR]
     assert sum(nights) / len(nights) < sum(row["temperature_c"] for row in rows) / len(rows)

@@ -130,9 +130,7 @@ def _opens(at: Located) -> Opens:
         patterns = _sequence(fields["sequence"])
     return Opens(
         patterns,
-        fields["profile"].condition(frozenset({"customer"}), OUTDOORS)
-        if opener == "profile"
-        else None,
+        fields["profile"].condition(frozenset({"customer"}), OUTDOORS) if opener == "profile" else None,
         fields["within"].duration() if "within" in fields else None,
         "every" in fields and fields["every"].boolean(),
         _quiet(fields["quiet_before"]) if "quiet_before" in fields else None,
