@@ -21,6 +21,7 @@ SUBJECTS = (
     "reference_campaign",
     "reference_spend",
     "reference_stock",
+    "reference_weather",
     "customer_timeline",
     "customer_profile",
     "customer_segment",

@@ -1,5 +1,7 @@
 """What the shop's own systems say while shoppers shop: prices, stock, how far orders have come, what campaigns cost.
 
+And what a weather service says of the cities that it has shops in.
+
 None of it changes what shoppers do, so that a simulation is the same with it and without. Each day has a random stream
 of its own, and so has each order, by its id.
 
@@ -24,6 +26,7 @@ from connectors.planned import Planned
 from connectors.simulators.campaigns import Campaigns, date_of
 from connectors.simulators.catalogue import CURRENCY, TIMEZONE, catalogue
 from connectors.simulators.chances import DAY, HOUR, MINUTE, chance
+from connectors.simulators.skies import said_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -61,7 +64,7 @@ BILLED = 6 * HOUR
 """When the day before is billed, of a day."""
 CORRECTED = 0.8
 """Share of bills that are corrected."""
-SHELVES = "reference.stock"
+SHELVES, WEATHER = "reference.stock", "reference.weather"
 
 
 def with_backoffice(simulation: Simulation, feeds: Collection[str] | None = None) -> Iterator[Planned]:
@@ -98,6 +101,7 @@ class Backoffice:
         self._stock = {
             one.sku: 0 if chance(random, SELLS_OUT) else random.randint(5, 60) for one in self._products
         }
+        self._stores = goods.stores
         for store in goods.stores:
             self._say_store(self._day, store)
         for product in self._products:
@@ -151,6 +155,9 @@ class Backoffice:
                 self._say_product(day + DAY + 5 * HOUR, product, price=product.price)
             self._move_stock(product, day + random.randint(6, 21) * HOUR + random.randrange(HOUR), random)
         self._turn_shelves(day, Random(f"{self._seed}/shelves/{day}"))
+        for store in self._stores:
+            for row in said_on(self._seed, store, day):
+                self._say(WEATHER, row["time"], row["station_id"], row)
         self._day += DAY
 
     def _bill_day(self) -> None:

@@ -130,6 +130,7 @@ class Shopper(msgspec.Struct):
         told = {
             "first_name": self.first_name,
             "city": self.store.city,
+            "preferred_store": self.store.store_id,
             "birthday": self.birthday,
             "preferred_channel": self.preferred_channel,
         }

@@ -23,8 +23,10 @@ import msgspec
 
 from stream_app.domain.keys import label_key, label_of, place_of, time_key, timer_key, timer_of
 from stream_app.domain.places import Places
+from stream_app.domain.places.weather import WEATHER, shown
 from stream_app.domain.rules.changes import Change
 from stream_app.domain.rules.model import FOREVER
+from stream_app.domain.stations import FRESH_MS, Stations, spot_of
 from stream_app.domain.stock import STOCK, Stock
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ class References:
         self._concerned = tables.concerned
         self._places: Places | None = None
         self._stock = Stock(tables.references)
+        self._stations = Stations(tables.references)
 
     def take(self, said: Said) -> Taken:
         """Note what is said of an item; return what that adds to what was known."""
@@ -114,6 +117,8 @@ class References:
         prefix = item_key(said.kind, said.item)
         head = self._head(prefix)
         row = GONE if said.fields is None else said.fields
+        if said.kind == WEATHER:
+            row = GONE | row  # what a station doesn't say isn't as it was
         if head is None:
             self._put_head(prefix, Head(said.time, {}, row))
             taken = Taken.NEWS
@@ -126,6 +131,9 @@ class References:
             taken = self._insert(prefix, head, said.time, row)
         if taken is not Taken.NOTHING and said.kind == STORE and self._places is not None:
             self._places.put(said.item, self._versions(said.item))
+        if taken is not Taken.NOTHING and said.kind == WEATHER:
+            self._stations.put(said.item, row)
+            return Taken.NOTHING  # for no rule opens on it
         return taken
 
     def changes(self, kind: str, item: str, since: int) -> list[Change]:
@@ -175,9 +183,18 @@ class References:
         """Return those of some products that a store had at a time (ms)."""
         return self._stock.having(store_id, products, time)
 
+    def weather(self, latitude: float, longitude: float, time: int) -> Fields:
+        """Return what the nearest station that had spoken lately said at a time (ms); empty where none had."""
+        for station, spot in self._stations.near(latitude, longitude):
+            row = self._lately(item_key(WEATHER, station), time - FRESH_MS, time)
+            if spot_of(row) == spot:
+                return shown(station, row)
+        return {}
+
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
         self._places = None
+        self._stations.reset()
         self._stock.reset()
 
     def _known_places(self) -> Places:
@@ -192,6 +209,18 @@ class References:
     def _versions(self, item: str) -> list[tuple[int, Fields]]:
         """Return a store's rows, each with the time (ms) from which on it is so."""
         return [(change.time, change.new) for change in self.changes(STORE, item, -FOREVER)]
+
+    def _lately(self, prefix: bytes, since: int, time: int) -> Fields:
+        """Return the last row that was said between two times (ms), both included; of items that say whole ones."""
+        head = self._head(prefix)
+        if head is None or head.time <= time:
+            return {} if head is None or head.time < since else head.new
+        found: Fields = {}
+        for key, fields in self._said.scan(prefix, time_key(prefix, since)):
+            if key.endswith(_LAST, len(prefix)) or place_of(prefix, key)[0] > time:
+                break
+            found = _after({}, fields)
+        return found
 
     # -- whom it concerns -------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from fastavro import schemaless_writer
 from stream_app.domain.numbers import SPEND, SpendError, read_spend
 from stream_app.domain.numbers.cells import DAY_MS
 from stream_app.domain.places import StoreError, read_store
+from stream_app.domain.places.weather import WEATHER, WeatherError, read_weather
 from stream_app.domain.reference import SHOPS, STORE, Said
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.domain.rules.applying import token_of
@@ -73,6 +74,8 @@ class ReferenceDecoder:
             self._check_spend(fields, timestamp)
         elif self._feed.kind == STOCK:
             fields = {SHOPS: _quantities(fields.get(SHOPS))}
+        elif self._feed.kind == WEATHER:
+            fields = _weather(fields)
         return Said(self._feed.kind, item, time, fields)
 
     def _item(self, value: object, field: str) -> str:
@@ -128,6 +131,15 @@ def _check_store(item: str, fields: dict[str, Any]) -> None:
         read_store({**fields, "id": item})
     except StoreError as error:
         raise Refused(Reason.INVALID_FIELD, str(error)) from None
+
+
+def _weather(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row says of the weather; one that no rule could go by is refused."""
+    try:
+        return read_weather(fields)
+    except WeatherError as error:
+        reason = Reason.INVALID_FIELD if error.field in fields else Reason.MISSING_FIELD
+        raise Refused(reason, str(error)) from None
 
 
 def _quantities(stores: object) -> dict[str, float]:

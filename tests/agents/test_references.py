@@ -215,3 +215,97 @@ def test_what_says_no_spend_goes_to_the_dead_letters_and_tells_nothing_of_it(roa
 def test_what_says_spend_does_not(road, change):
     road._give(road.topics.references["spend"], json.dumps(SPEND | change).encode())
     assert not road.sent.by_topic[road.topics.dead_letters]
+
+
+WEATHER = {
+    "station_id": "lyon",
+    "latitude": 45.72,
+    "longitude": 4.94,
+    "condition": "rain",
+    "temperature_c": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "told"),
+    [
+        ({"station_id": None}, "missing_field", "station_id"),
+        ({"latitude": None}, "missing_field", "weather.latitude: must be a number from -90 to 90"),
+        ({"longitude": None}, "missing_field", "weather.longitude: must be a number from -180 to 180"),
+        ({"latitude": 90.5}, "invalid_field", "weather.latitude"),
+        ({"longitude": "east"}, "invalid_field", "weather.longitude"),
+        (
+            {"condition": "Rain"},
+            "invalid_field",
+            "must be one of clear, clouds, fog, rain, snow, hail, storm",
+        ),
+        ({"condition": 61}, "invalid_field", "weather.condition"),
+        ({"condition": ["rain"]}, "invalid_field", "weather.condition"),
+        (
+            {"temperature_c": 281.2},
+            "invalid_field",
+            "weather.temperature_c: must be a number from -100 to 70",
+        ),
+        ({"temperature_c": True}, "invalid_field", "weather.temperature_c"),
+        ({"precipitation_mm": -1}, "invalid_field", "weather.precipitation_mm"),
+        ({"wind_kmh": "gale"}, "invalid_field", "weather.wind_kmh"),
+        (
+            {"condition": None, "temperature_c": None},
+            "missing_field",
+            "says nothing: give it, or one of temperature_c, precipitation_mm, wind_kmh",
+        ),
+    ],
+)
+def test_what_says_no_weather_goes_to_the_dead_letters_and_tells_nothing_of_it(road, change, reason, told):
+    row = {name: found for name, found in (WEATHER | change).items() if found is not None}
+    road._give(road.topics.references["weather"], json.dumps(row).encode())
+    (letter,) = road.sent.by_topic[road.topics.dead_letters]
+    headers = dict(letter.headers)
+    assert headers["raccord-reason"] == reason.encode()
+    assert told.encode() in headers["raccord-detail"]
+    assert not any(repr(value).encode() in headers["raccord-detail"] for value in ("Rain", 281.2, "gale"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"temperature_c": "-3.5"},
+        {"temperature_c": -100, "precipitation_mm": 0, "wind_kmh": 500},
+        {"condition": None},
+        {"temperature_c": None},
+        {"station_id": 7480, "humidity": 93},
+        {"properties": {"uv_index": 7}},
+    ],
+)
+def test_what_says_weather_does_not(road, change):
+    road._give(road.topics.references["weather"], json.dumps(WEATHER | change).encode())
+    assert not road.sent.by_topic[road.topics.dead_letters]
+
+
+def test_rain_where_she_is_is_told_with_what_the_station_says_but_not_where_it_is(tmp_path):
+    (tmp_path / "umbrella.yaml").write_text(
+        """
+name: drop
+opens: {event: Product Viewed}
+after: 10m
+if: weather.condition == "rain"
+payload: [weather, weather.temperature_c, season]
+"""
+    )
+    road = Road(Settings(partitions=1, sending_policy=NO_POLICY, rules=tmp_path))
+    road.refer("weather", time=0, **{**WEATHER, "temperature_c": 8.0}, properties={"uv_index": 1})
+    here = {"latitude": 45.764, "longitude": 4.8357, "timezone": "Europe/Paris"}
+    road.play(event("a", 1, "Product Viewed", {"user_id": "ana"}, **here))
+    road.play(event("b", 1, "Product Viewed", {"user_id": "ben"}, **(here | {"latitude": 44.0})))
+    road.settle()
+    road.play(clock=at(12))
+    (message,) = fired(road)
+    assert message["opened_by"] == "a"
+    told = message["payload"]
+    assert told == {
+        "weather": {"condition": "rain", "temperature_c": 8.0, "station_id": "lyon", "uv_index": 1},
+        "weather.temperature_c": 8.0,
+        "season": "autumn",
+    }
+    assert message["because"]["values"]["weather.condition"] == "rain"

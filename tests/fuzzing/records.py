@@ -20,6 +20,7 @@ from stream_app.domain.labels import Labels
 from stream_app.domain.messages import EventAt, decode_event, decode_lookup, encode
 from stream_app.domain.numbers import SPEND, read_spend, spent
 from stream_app.domain.places import is_open, read_store
+from stream_app.domain.places.weather import WEATHER, read_weather
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.domain.reference import STORE, Said
 from stream_app.domain.refusal import Refused
@@ -381,6 +382,8 @@ def reference(data: bytes) -> None:
     if said.kind == STORE and said.fields is not None:
         store = read_store({**said.fields, "id": said.item})
         assert is_open(store, said.time) in {True, False, None}
+    if said.kind == WEATHER and said.fields is not None:
+        assert read_weather(said.fields) == said.fields
     if said.kind == SPEND and said.fields is not None:
         cost = read_spend(said.fields)
         assert {cell.dimensions[-1] for cell in spent(None, cost)} <= {cost.currency}
@@ -403,6 +406,15 @@ def references() -> Iterator[bytes]:
             "hours": "Mo-Sa 09:00-19:00; PH off",
         },
         "stock": {"sku": "S-1", "stores": {"s1": 3, "s2": 0}},
+        "weather": {
+            "station_id": "w1",
+            "time": NOW,
+            "latitude": 48.8,
+            "longitude": 2.3,
+            "condition": "rain",
+            "temperature_c": -3.5,
+            "properties": {"humidity": 93},
+        },
         "orders": {"order_id": "o1", "state": "paid", "time": NOW},
         "campaigns": {"campaign_id": "spring", "channel": "email", "starts": "2026-03-01", "budget": 500.0},
         "spend": {

@@ -33,7 +33,7 @@ ALONE = frozenset({"event", "event_type", "channel", "time", "customer", "cart"}
 WITH_INSTANCE = ALONE | {"opened", "first", "last"}
 CHANGE = frozenset({"old", "new", "before"})
 """What is seen where a change of reference data opens."""
-AT_DUE = frozenset({"opened", "first", "last", "cart", "customer"})
+AT_DUE = frozenset({"opened", "first", "last", "cart", "customer", "weather", "season"})
 DUE_AT = (
     {"property"},
     {"property", "offset"},

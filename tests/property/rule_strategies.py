@@ -29,6 +29,16 @@ CHANGE_CONDITIONS = (
     *("before.n >= new.n", "!(before.n > 0)", "customer.n >= 1"),
 )
 """What is asked where a change opens, and at the due time."""
+WEATHER_CONDITIONS = (
+    *('weather.condition == "rain"', 'weather.condition != "rain"', '!(weather.condition == "rain")'),
+    *("weather.temperature_c >= 1", "!(weather.temperature_c >= 1)", "has(weather.condition)"),
+    *('season == "spring"', 'season == "autumn"', 'season != "spring" && weather.temperature_c < 2'),
+    *('weather.station_id == "v"', 'customer.n >= 1 || weather.condition == "rain"'),
+)
+"""What is asked of the weather at the due time."""
+PLACES = ((10.0, 10.0), (10.7, 10.0), (-10.0, 10.0))
+"""Where somebody is, and where the two stores are; the second is so far away from the first station."""
+STATIONS = {"v": (10.1, 10.0), "w": (10.3, 10.0), "x": (-10.4, 10.0)}
 UNTIL = (START + timedelta(days=9, milliseconds=1)).isoformat()
 IDENTIFIERS = {"user_id": "u", "email": "u@example.org", "phone": "+33639981234", "device": "d"}
 
@@ -93,8 +103,13 @@ def reference_openings(draw: st.DrawFn, *, keyed: bool) -> Raw:
 
 
 @st.composite
-def rules(draw: st.DrawFn, name: str = "r", priority: int = 0, *, reference: bool = False) -> Raw:
-    """Draw a rule of the whole language, `near` aside; with `reference`, one that opens on reference data."""
+def rules(
+    draw: st.DrawFn, name: str = "r", priority: int = 0, *, reference: bool = False, weather: bool = False
+) -> Raw:
+    """Draw a rule of the whole language, `near` aside; with `reference`, one that opens on reference data.
+
+    With `weather`, one whose `if` asks for that.
+    """
     keyed = draw(st.booleans())
     rule: Raw = {"name": name, "channel": ["email", "push"], "priority": priority}
     if keyed:
@@ -118,7 +133,8 @@ def rules(draw: st.DrawFn, name: str = "r", priority: int = 0, *, reference: boo
         rule["instances"] = "per_event"
     elif draw(st.booleans()):
         rule["keeps_open"] = draw(patterns(opened=True, change=reference))
-    return rule | draw(conditions_and_limits(keyed=keyed, change=reference))
+    rule |= draw(conditions_and_limits(keyed=keyed, change=reference))
+    return rule | {"if": draw(st.sampled_from(WEATHER_CONDITIONS))} if weather else rule
 
 
 @st.composite
@@ -188,6 +204,58 @@ def caps(draw: st.DrawFn) -> Raw:
 
 
 @st.composite
+def whereabouts(draw: st.DrawFn, event: Raw) -> Raw:
+    """Draw what an event says of where she is: a position, a store, or whether it may be known."""
+    properties, kind = event["properties"], event["type"]
+    if kind == "Consent Changed" and draw(st.booleans()):
+        properties["purpose"] = "location"
+    elif kind == "Identify" and _sometimes(draw):
+        properties["preferred_store"] = draw(st.sampled_from(("s", "t", "u")))
+    elif kind in TYPES:
+        if draw(st.booleans()):
+            properties["latitude"], properties["longitude"] = draw(st.sampled_from(PLACES))
+            properties["timezone"] = "UTC"  # that at the position is another matter
+        if draw(st.booleans()):
+            properties["store_id"] = draw(st.sampled_from(("s", "t", "u")))
+    return event
+
+
+@st.composite
+def skies(draw: st.DrawFn) -> Raw:
+    """Draw what a station says: a whole row."""
+    station = draw(st.sampled_from(sorted(STATIONS)))
+    measured = st.fixed_dictionaries(
+        {"condition": st.sampled_from(("rain", "clear"))}, optional={"temperature_c": NUMBER}
+    )
+    latitude, longitude = STATIONS[station]
+    return {"station_id": station, "latitude": latitude, "longitude": longitude} | draw(measured)
+
+
+@st.composite
+def weather_words(draw: st.DrawFn) -> Raw:
+    """Draw a word about the weather, now and then that a station is gone, or has moved."""
+    said = draw(skies())
+    station = said.pop("station_id")
+    if _sometimes(draw, 8):
+        said = {"gone": True}
+    elif _sometimes(draw, 8):
+        said["latitude"] = draw(st.sampled_from([latitude for latitude, _ in PLACES]))
+    return {"time": timestamp(draw(MINUTE)), "reference_change": {"weather": station} | said}
+
+
+@st.composite
+def weather_before(draw: st.DrawFn) -> Raw:
+    """Draw where stores are, and what stations said hours before: most of it is too old in a few minutes."""
+    since = st.one_of(MINUTE, MINUTE, MINUTE, st.just(300))
+    rows = [draw(skies()) | {"time": timestamp(draw(since) - 360)} for _ in range(draw(st.integers(1, 3)))]
+    stores = [
+        {"id": name, "latitude": latitude, "longitude": longitude}
+        for name, (latitude, longitude) in (("s", PLACES[0]), ("t", PLACES[2]))
+    ]
+    return {"stores": stores, "weather": rows}
+
+
+@st.composite
 def events(draw: st.DrawFn, number: int, before: tuple[str, ...] = ()) -> Raw:
     """Draw an event; its id has a place of its own among those of equal times.
 
@@ -248,14 +316,29 @@ def is_change(arrival: Raw) -> bool:
 
 
 @st.composite
-def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False, reference: bool = False) -> World:
+def worlds(
+    draw: st.DrawFn,
+    *,
+    late: bool = False,
+    plain: bool = False,
+    reference: bool = False,
+    weather: bool = False,
+) -> World:
     """Draw a world: events in the order of their times, or, when `late`, in any order and with leaps of the clock.
 
     `plain`: without what depends on when a thing is found out: policy, consent, limits, closing events,
     conditions. `reference`: one rule at least opens on reference data, and these change among the events.
+    `weather`: all rules ask for it, stations speak among the events.
     """
     drawn = [
-        draw(rules(name, priority, reference=reference and (name == "r" or draw(st.booleans()))))
+        draw(
+            rules(
+                name,
+                priority,
+                reference=reference and (name == "r" or draw(st.booleans())),
+                weather=weather,
+            )
+        )
         for name, priority in (("r", 1), ("s", 2))[: draw(st.integers(1, 2))]
     ]
     world: World = {"rules": drawn, "policy": {} if plain else draw(policies()), "reference": {}}
@@ -268,6 +351,10 @@ def worlds(draw: st.DrawFn, *, late: bool = False, plain: bool = False, referenc
         world["reference"] = {"products": [{"sku": item} | draw(rows()) for item in known]}
         for change in draw(st.lists(reference_changes(), min_size=3, max_size=8)):
             happened.insert(draw(st.integers(0, len(happened))), change)
+    if weather:
+        happened = [draw(whereabouts(one)) if "type" in one else one for one in happened]
+        happened += draw(st.lists(weather_words(), min_size=draw(st.sampled_from((0, 2))), max_size=5))
+        world["reference"] |= draw(weather_before())
     if not late:
         early = draw(st.booleans())  # changes before the events of their time, or behind them
         happened.sort(

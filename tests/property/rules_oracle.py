@@ -92,8 +92,9 @@ def answer(
     """
     prices = {row["sku"]: row["price"] for row in (reference or {}).get("products", ()) if "price" in row}
     end = instant(until)
-    world = _World(current(rules), policy or {}, Folder(policy or {}, prices, end), owners or one_customer)
-    world.said += said_first(reference or {})
+    said = list(said_first(reference or {}))
+    folder = Folder(policy or {}, prices, end, said)
+    world = _World(current(rules), policy or {}, folder, owners or one_customer, said)
     for arrival in arrivals:
         if "advance_to" in arrival:
             world.advance(instant(arrival["advance_to"]))
@@ -133,12 +134,17 @@ class _World:
     """The clock, what has arrived, and what has been sent."""
 
     def __init__(
-        self, rules: list[Raw], policy: Raw, folder: Folder, owners_of: Callable[[Sequence[Raw]], Owners]
+        self,
+        rules: list[Raw],
+        policy: Raw,
+        folder: Folder,
+        owners_of: Callable[[Sequence[Raw]], Owners],
+        said: list[Said],
     ) -> None:
         self.rules, self.policy, self.folder, self.owners_of = rules, policy, folder, owners_of
         self.clock: int | None = None
         self.arrivals: list[Raw] = []
-        self.said: list[Said] = []
+        self.said = said  # the folder sees it, too
         self.owners: Owners = {}
         self.timelines: dict[Customer, list[Happening]] = {}
         self.wanted: dict[Identity, tuple[Customer, Firing]] = {}

@@ -25,12 +25,13 @@ from tests.property.rules_oracle_texts import (
     traits,
     upto,
 )
+from tests.property.rules_oracle_weather import outdoors
 from tests.property.rules_oracle_zones import given_time, local_due, quiet_until, yearly_due, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.property.rules_oracle_reference import Changed, OpeningChange
+    from tests.property.rules_oracle_reference import Changed, OpeningChange, Said
 
 Identity = tuple[str, int, int, tuple[str, ...]]
 """A trigger's: rule, version, number of a repeat, evidence."""
@@ -86,11 +87,12 @@ class _Instance:
 
 @dataclass(frozen=True)
 class Folder:
-    """Folds timelines: a deployment's policy, the products' prices, and how far ahead to look."""
+    """Folds timelines: a deployment's policy, the products' prices, how far ahead to look, and all that was said."""
 
     policy: Raw
     prices: Mapping[str, float]
     horizon: int
+    said: Sequence[Said] = ()
 
     def fold(self, rule: Raw, timeline: Sequence[Happening], changed: Sequence[Changed] = ()) -> list[Firing]:
         """Return all that a rule wants to send up to the horizon, were nothing held back."""
@@ -105,11 +107,15 @@ class Folder:
         """Judge a rule's `if` with all events up to a time."""
         known = upto(timeline, time)
         opened = firing.opened
-        variables: dict[str, Any] = opened.shown | {
-            "first": dict(firing.evidence[0].properties),
-            "customer": customer(known),
-            "cart": cart(known, opened.properties.get("cart_id"), self.prices),
-        }
+        variables: dict[str, Any] = (
+            opened.shown
+            | {
+                "first": dict(firing.evidence[0].properties),
+                "customer": customer(known),
+                "cart": cart(known, opened.properties.get("cart_id"), self.prices),
+            }
+            | outdoors(firing, known, self.said, self.policy, time)
+        )
         if firing.last is not None:
             variables["last"] = dict(firing.last.properties)
         return holds(firing.rule.get("if"), variables)

@@ -50,6 +50,11 @@ class Judge:
         """Whether there is consent on any channel."""
         return bool(self._consenting())
 
+    @property
+    def consented_everywhere(self) -> bool:
+        """Whether there is consent on all channels."""
+        return len(self._consenting()) == len(self._channels())
+
     def refusal(self) -> str | None:
         """Return why it may not be sent at all: consent, then suppression."""
         if not self._consenting():
@@ -89,7 +94,8 @@ class Judge:
             latest = max(time for time, _ in answers)
             return all(answer for time, answer in answers if time == latest)
         default = self.policy.get("consent_default", True)
-        return bool(default.get(self.purpose, False) if isinstance(default, dict) else default)
+        by_purpose = default if isinstance(default, dict) else {"*": default}
+        return bool(by_purpose.get(self.purpose, by_purpose.get("*", True)))
 
     def _at_most(self, sends: Sequence[Send]) -> bool:
         """Tell whether the rule's own limit is reached: "rolling, exactly `per` ago no longer counts"."""

@@ -37,6 +37,7 @@ NAMED_BY = {
     "order": ("order_id", "id"),
     "store": ("store_id", "id"),
     "campaign": ("campaign_id", "id"),
+    "weather": ("station_id", "id"),
 }
 """What names an item in a case's `reference`."""
 BEHIND_ALL = "\U0010ffff"
@@ -98,9 +99,10 @@ def rows_and_before(changed: Changed, before: Happening) -> Raw:
 def said_first(reference: Raw) -> Iterator[Said]:
     """Yield what there is before all events."""
     for kind, names in NAMED_BY.items():
-        for row in reference.get(f"{kind}s", ()):
+        for row in reference.get(kind if kind == "weather" else f"{kind}s", ()):
             named = next(row[name] for name in names if row.get(name) is not None)
-            yield Said(kind, as_key(named), BEFORE_ALL, _fields(row))
+            since = instant(row["time"]) if kind == "weather" else BEFORE_ALL
+            yield Said(kind, as_key(named), since, _fields(row))
 
 
 def said_by(arrival: Raw) -> Said:

@@ -74,6 +74,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "service_recovery": ("case_id", "rating"),
     "showrooming": ("sku", "products"),
     "store_pickup_ready": ("order_id",),
+    "weather_or_season": ("sku", "store_id"),
     "webrooming": ("sku", "products", "order_id"),
     "welcome": (),
     "win_back": (),
@@ -123,10 +124,38 @@ def shipped_lives(draw: st.DrawFn, about: str | None = None) -> list[Input]:
     names = draw(some) if about is None else [about]
     if REFERENCE.keys().isdisjoint(names):
         life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14))
-        return [*KNOWN, *life] if any(RULES[name].near for name in names) else life
+        if "weather_or_season" in names:
+            life = draw(with_weather(life))
+        return (
+            [*KNOWN, *life]
+            if any(RULES[name].near or RULES[name].uses("weather") for name in names)
+            else life
+        )
     changes = st.one_of([words(name) for name in names if name in REFERENCE])
     life = draw(lives(st.just(START), GAPS, acts(names), DELAYS, most=14, changes=changes))
     return [*KNOWN, *life]
+
+
+@st.composite
+def with_weather(draw: st.DrawFn, life: list[Input]) -> list[Input]:
+    """Have a station say what the weather is whenever something happens, in time and before it.
+
+    What a station says late is no matter of lives: it stays as it was decided, and a fold from nothing has it.
+    """
+    times = sorted({one.what.time for one in life})
+    rows = [{"latitude": 45.72, "longitude": 4.94} | draw(SKIES) for _ in times]
+    told = [Input(time, Said("weather", "lyon", time, row)) for time, row in zip(times, rows, strict=True)]
+    return sorted([*told, *life], key=lambda one: one.at)
+
+
+SKIES = st.sampled_from(
+    (
+        {"condition": "rain"},
+        {"condition": "clear", "temperature_c": 15.0},
+        {"condition": "clouds", "temperature_c": 9.0},
+    )
+)
+"""What the weather is: two of three ask for something in autumn."""
 
 
 # -- what reference data open --------------------------------------------------------------------------------
@@ -262,6 +291,7 @@ CLOSES: dict[str, Callable[[Event, Event], bool]] = {
     ),
     "service_recovery": _put_right,
     "showrooming": _about_the_product("Order Completed", "Product Added", "Product Added to Wishlist"),
+    "weather_or_season": _any("Checkout Started", "Order Completed"),
     "webrooming": _matching("order_id", "Order Cancelled", "Order Refunded"),
     "welcome": _any("Unsubscribed"),
     "win_back": _any("Complaint Raised", "Unsubscribed"),

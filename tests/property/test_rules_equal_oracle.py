@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.agents.rules import Rules
-from stream_app.domain import reference
+from stream_app.domain import reference, stations
 from stream_app.domain.reference import References, Taken
 from stream_app.domain.rules import Action, changes
+from stream_app.domain.rules import weather as weather_module
 from stream_app.domain.rules.fold import Fold
 from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
+from stream_app.domain.stations import Stations
 from stream_app.runs.rule_cases import Case, Runner
 from tests.property.examples import examples, search
 from tests.property.reference_plants import (
@@ -79,6 +81,12 @@ def test_on_time_what_reference_data_open_is_the_oracles_too(world: World) -> No
     check_on_time(world)
 
 
+@examples(600)
+@given(worlds(weather=True))
+def test_on_time_what_weather_and_season_decide_is_the_oracles_too(world: World) -> None:
+    check_on_time(world)
+
+
 def check_what_is_left(world: World) -> None:
     last = {
         one.decision.trigger_id: one.decision
@@ -104,7 +112,7 @@ def test_in_any_order_what_is_left_of_what_reference_data_open_is_the_oracles_to
 
 
 @examples(150)
-@given(st.one_of(worlds(late=True), worlds(late=True, reference=True)))
+@given(st.one_of(worlds(late=True), worlds(late=True, reference=True), worlds(late=True, weather=True)))
 def test_messages_alternate_and_no_reason_is_told_twice(world: World) -> None:
     said: dict[str, str] = {}
     reasons: list[Any] = []
@@ -274,6 +282,139 @@ def test_a_bug_in_what_reference_data_open_is_caught(plant: Any, monkeypatch: py
     @given(worlds(reference=True, late=late, plain=late))
     def wanted(world: World) -> None:
         (check_what_is_left if late else check_on_time)(world)
+
+    with pytest.raises(AssertionError):
+        wanted()
+
+
+# -- planted bugs of weather and season ----------------------------------------------------------------------
+
+
+def knows_where_she_is_without_her_leave(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(weather_module, "allowed", lambda _, __, ___, channels: channels or ("",))
+
+
+def takes_leave_on_one_channel_for_all(patch: pytest.MonkeyPatch) -> None:
+    allowed = weather_module.allowed
+    patch.setattr(weather_module, "allowed", lambda *args: (args[-1] or ("",)) if allowed(*args) else ())
+
+
+def knows_no_shop(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(weather_module, "preferred_store", lambda _: None)
+
+
+def goes_to_the_shop_first(patch: pytest.MonkeyPatch) -> None:
+    position_of = weather_module.position_of
+
+    def wrong(rule: Any, spot: Any, profile: Any, policy: Any, surroundings: Any, time: int) -> Any:
+        store = None if profile is None else weather_module.preferred_store(profile)
+        found = None if store is None else weather_module._store(store, surroundings, time)
+        return found or position_of(rule, spot, profile, policy, surroundings, time)
+
+    patch.setattr("stream_app.domain.rules.plan.position_of", wrong)
+
+
+def asks_the_farthest_station(patch: pytest.MonkeyPatch) -> None:
+    near = Stations.near
+    patch.setattr(Stations, "near", lambda self, *where: reversed(list(near(self, *where))))
+
+
+def asks_the_nearest_station_alone(patch: pytest.MonkeyPatch) -> None:
+    near = Stations.near
+    patch.setattr(Stations, "near", lambda self, *where: list(near(self, *where))[:1])
+
+
+def asks_a_station_however_far(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(stations, "REACH_M", 100_000)
+
+
+def believes_what_is_old(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reference, "FRESH_MS", stations.FRESH_MS + 60_000)
+
+
+def takes_six_hours_for_old(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reference, "FRESH_MS", stations.FRESH_MS - 1)
+
+
+def believes_the_last_word_whenever_it_was_said(patch: pytest.MonkeyPatch) -> None:
+    lately = References._lately
+    patch.setattr(References, "_lately", lambda self, prefix, since, _: lately(self, prefix, since, 2**62))
+
+
+def keeps_what_a_station_says_no_more(patch: pytest.MonkeyPatch) -> None:
+    take = References.take
+
+    def wrong(self: References, said: Any) -> Taken:
+        if said.kind == "weather" and said.fields is not None:
+            before = self._lately(reference.item_key("weather", said.item), -(2**62), said.time)
+            said = msgspec.structs.replace(said, fields=before | said.fields)
+        return take(self, said)
+
+    patch.setattr(References, "take", wrong)
+
+
+def does_not_hear_that_a_station_is_gone(patch: pytest.MonkeyPatch) -> None:
+    take = References.take
+    patch.setattr(
+        References,
+        "take",
+        lambda self, said: (
+            Taken.NOTHING if (said.kind, said.fields) == ("weather", None) else take(self, said)
+        ),
+    )
+
+
+def finds_a_station_where_it_was(patch: pytest.MonkeyPatch) -> None:
+    near = Stations.near
+
+    def wrong(self: Stations, *where: float) -> Any:
+        """Have every station be wherever its last word says that it is."""
+        for station, spot in near(self, *where):
+            patch.setattr(reference, "spot_of", lambda row, spot=spot: spot if row else None)
+            yield station, spot
+
+    patch.setattr(Stations, "near", wrong)
+
+
+def puts_all_seasons_in_the_north(patch: pytest.MonkeyPatch) -> None:
+    season_of = weather_module.season_of
+    patch.setattr("stream_app.domain.rules.plan.season_of", lambda _, *rest: season_of(None, *rest))
+
+
+def judges_by_the_time_of_the_opening(patch: pytest.MonkeyPatch) -> None:
+    outdoors = Plan._outdoors
+    patch.setattr(
+        Plan, "_outdoors", lambda self, one, _, profile: outdoors(self, one, one.opened.time, profile)
+    )
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        knows_where_she_is_without_her_leave,
+        takes_leave_on_one_channel_for_all,
+        knows_no_shop,
+        goes_to_the_shop_first,
+        asks_the_farthest_station,
+        asks_the_nearest_station_alone,
+        asks_a_station_however_far,
+        believes_what_is_old,
+        takes_six_hours_for_old,
+        believes_the_last_word_whenever_it_was_said,
+        keeps_what_a_station_says_no_more,
+        does_not_hear_that_a_station_is_gone,
+        finds_a_station_where_it_was,
+        puts_all_seasons_in_the_north,
+        judges_by_the_time_of_the_opening,
+    ],
+)
+def test_a_bug_in_weather_or_season_is_caught(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+
+    @search(5_000)
+    @given(worlds(weather=True))
+    def wanted(world: World) -> None:
+        check_on_time(world)
 
     with pytest.raises(AssertionError):
         wanted()

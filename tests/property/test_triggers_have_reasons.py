@@ -18,11 +18,13 @@ from stream_app.agents.rules import Rules
 from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.profile import END
+from stream_app.domain.reference import References
 from stream_app.domain.rules import Action, RuleBook, applying, fold
 from stream_app.domain.rules.decision import HeldBack, Retracted
+from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
 from tests.property.examples import search
-from tests.property.lived_worlds import DAY, ONE, Input, Made, played
+from tests.property.lived_worlds import DAY, HOUR, ONE, Input, Made, played, wall, zone_at
 from tests.property.reference_plants import (
     asks_for_nothing_where_a_change_opens,
     keeps_the_first_event_before,
@@ -52,6 +54,8 @@ def has_its_reason(one: Made) -> None:
     assert opened.event_id == decision.opened_by
     if rule.near is not None:
         is_where_she_came(one, opened.event_id)
+    if rule.uses("weather"):
+        is_weather_for_it(one)
     steps = [ref.type for ref in refs if ref.role == "step"] + [opened.type]
     for kind, pattern in zip(steps, rule.opens.patterns, strict=False):
         assert kind in pattern.event
@@ -87,6 +91,20 @@ def is_where_she_came(one: Made, event_id: str) -> None:
     assert inside[place]
     assert not (place and inside[place - 1])
     assert fixes[place].properties.keys().isdisjoint({"till_id", "order_id"})
+
+
+def is_weather_for_it(one: Made) -> None:
+    """Where she shops most it rained, or was no warmer than ten degrees in autumn, by the last word of six hours."""
+    sent = one.decision.sent
+    told = [said for said in one.said if said.kind == "weather" and said.time <= sent][-1]
+    assert sent - told.time <= 6 * HOUR
+    assert told.fields is not None
+    autumn = wall(sent, zone_at(one, "UTC")).month in {9, 10, 11}
+    asks = told.fields["condition"] == "rain" or (told.fields.get("temperature_c", 99) <= 10 and autumn)
+    assert asks, f"nobody sends for {told}"
+    hers = [event for event in one.known if event.time <= sent and event.type != "Identify"]
+    visits = Counter(event.properties.get("store_id") for event in hers)
+    assert visits["s1"] >= visits["s2"], "it isn't the weather of her shop"
 
 
 def wishes_and_baskets(events: Iterable[Event]) -> set[str]:
@@ -227,7 +245,23 @@ def doesnt_wait(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(applying, "_restart", wrong)
 
 
+def takes_the_latest_weather(patch: pytest.MonkeyPatch) -> None:
+    """Judge by what a station says now, whenever a message was due."""
+    lately = References._lately
+    patch.setattr(References, "_lately", lambda self, prefix, *_: lately(self, prefix, -(2**62), 2**62))
+
+
+def judges_by_the_weather_of_the_opening(patch: pytest.MonkeyPatch) -> None:
+    """Judge by the weather when she looked, not when the message is due."""
+    outdoors = Plan._outdoors
+    patch.setattr(
+        Plan, "_outdoors", lambda self, one, _, profile: outdoors(self, one, one.opened.time, profile)
+    )
+
+
 PLANTS = {
+    takes_the_latest_weather: "weather_or_season",
+    judges_by_the_weather_of_the_opening: "weather_or_season",
     never_closes: "abandoned_cart",
     closes_what_is_open_alone: "click_and_collect_ready",
     never_takes_back: "click_and_collect_ready",

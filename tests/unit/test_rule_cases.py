@@ -131,10 +131,29 @@ def test_the_catalogues_price_stands_in_for_one_that_no_event_named() -> None:
         assert len(check_case(unpriced | {"reference": products})) == problems, price
 
 
-def test_what_this_version_lacks_of_the_language_is_said() -> None:
-    windy = {"name": "x", "opens": {"event": "A"}, "if": "weather.wind > 5"}
+def test_what_a_rule_cannot_ask_for_is_said() -> None:
+    windy = {"name": "x", "opens": {"event": "A", "if": "weather.wind_kmh > 50"}}
     (problem,) = check_case(first() | {"rules": [windy]})
-    assert "`weather` in this condition is not supported by this version" in problem
+    assert "`weather` is known at the due time; ask for it in the rule's own `if`" in problem
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong"),
+    [
+        ({"station_id": "s", "latitude": 48.8, "longitude": 2.3, "condition": "rain"}, "[0].time: "),
+        (
+            {"station_id": "s", "time": "2026-03-02T10:00:00Z", "condition": "rain"},
+            "[0]: weather.latitude: must",
+        ),
+        (
+            {"id": "s", "time": "2026-03-02T10:00:00Z", "latitude": 1, "longitude": 2, "condition": "wet"},
+            "[0]: weather.condition: must be one of clear, clouds",
+        ),
+    ],
+)
+def test_weather_in_a_case_is_read_as_the_feeds_is(row: dict[str, Any], wrong: str) -> None:
+    (problem,) = check_case(first() | {"reference": {"weather": [row]}})
+    assert f"reference.weather{wrong}" in problem
 
 
 def test_what_the_code_under_check_raises_is_a_finding() -> None:

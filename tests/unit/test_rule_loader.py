@@ -212,7 +212,19 @@ OF_CONDITIONS = [
     ("name: x\nopens: {event: A}\nif: cart.value > foo.bar\n", 3, 18, "no variable `foo` here"),
     ('name: x\nopens: {event: A}\nif: "cart.value > foo.bar"\n', 3, 19, "no variable `foo` here"),
     ("name: x\nopens: {event: A, if: opened.price > 1}\n", 2, 23, "no variable `opened` here"),
-    ("name: x\nopens: {event: A}\nif: weather.x > 1\n", 3, 5, "`weather` in this condition is not supported"),
+    ("name: x\nopens: {event: A, if: weather.x > 1}\n", 2, 23, "`weather` is known at the due time"),
+    (
+        "name: x\nopens: {event: A}\ncloses: {event: B, if: season == 'a'}\n",
+        3,
+        24,
+        "`season` is known at the due",
+    ),
+    (
+        "name: x\nopens: {profile: season == 'winter'}\n",
+        2,
+        18,
+        "`season` is known at the due time; ask for it",
+    ),
     ("name: x\nopens: {event: A}\nif: size(stock) > 0\n", 3, 10, "no variable `stock` here"),
     (
         "name: x\nopens: {reference: product.price, event_before: A, match: sku, if: event.a > 1}\n",

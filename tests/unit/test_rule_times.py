@@ -6,6 +6,10 @@ from datetime import time
 
 import pytest
 
+from stream_app.domain.rules import SendingPolicy
+from stream_app.domain.rules.due import named_due
+from stream_app.domain.rules.model import FOREVER, DueAt
+from stream_app.domain.rules.sending import QuietHours
 from stream_app.domain.rules.times import parse_duration, parse_instant, parse_local_time, parse_offset
 
 HOUR = 3_600_000
@@ -64,3 +68,19 @@ def test_an_instant_is_in_utc_where_it_says_nothing_else_and_in_whole_millisecon
 def test_what_is_no_instant_is_told_what_one_looks_like():
     with pytest.raises(ValueError, match=r"^a time is ISO 8601, like 2026-03-01 or 2026-03-01T10:00:00Z$"):
         parse_instant("spring")
+
+
+@pytest.mark.parametrize(
+    "value", [-(10**14), "-100000000000000", "0001-01-01T00:00:00Z", "0002-12-31T23:59:59Z"]
+)
+def test_a_due_time_before_every_calendar_is_none(value):
+    assert named_due(DueAt(named="at"), value) == FOREVER
+
+
+def test_of_the_earliest_due_time_it_can_be_told_everywhere_whether_it_is_quiet():
+    earliest = named_due(DueAt(named="at"), "0003-01-01T00:00:00Z")
+    assert earliest != FOREVER
+    assert named_due(DueAt(named="at", offset=-1), "0003-01-01T00:00:00Z") == FOREVER
+    policy = SendingPolicy(quiet_hours=QuietHours(0, 23 * HOUR))
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        assert policy.quiet_until(earliest, zone) >= earliest

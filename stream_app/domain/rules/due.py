@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MILLISECONDS_FROM = 10**11
 """A number from here on is ms since the epoch, below it seconds."""
 _FURTHEST = 8_000 * 366 * 86_400_000
+_EARLIEST = (dt.date(3, 1, 1) - dt.date(1970, 1, 1)).days * 86_400_000
+"""Before it (ms) there are no local times everywhere, so no quiet hours either."""
 
 
 def named_time(value: Any) -> int | None:
@@ -45,7 +47,7 @@ def _number(value: Any) -> int | None:
 def named_due(due_at: DueAt, value: Any) -> int:
     """Return the due time that an opening event names."""
     time = named_time(value)
-    return FOREVER if time is None else time + due_at.offset
+    return FOREVER if time is None or time + due_at.offset < _EARLIEST else time + due_at.offset
 
 
 def local_due(due_at: DueAt, start: int, zone: str, date: tuple[int, int] | None) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stream_app.domain.rules.located import Located, compose
 from stream_app.domain.rules.model import AtMost, DueAt, Near, Opens, Pattern, Quiet, Reference, Rule
 from stream_app.domain.rules.times import WEEKDAYS, parse_local_time, parse_offset
+from stream_app.domain.rules.weather import OUTDOORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,7 @@ FIRST = frozenset({"first"})
 OF_PLACE = frozenset({"store", "stock"})
 OF_CHANGE = frozenset({"old", "new", "before"})
 OF_OPENING_CHANGE = OF_CHANGE | {"time", "cart", "customer"}
-LATER_VARIABLES = frozenset({"weather", "season"})
-PAYLOAD = OF_INSTANCE | OF_PLACE | LATER_VARIABLES
+PAYLOAD = OF_INSTANCE | OF_PLACE | OUTDOORS
 MAX_REPEATS = 1000
 """Of one instance, where `repeat_within` says how many there are."""
 MAX_STEPS = 16
@@ -124,15 +124,13 @@ def _opens(at: Located) -> Opens:
             fields[name].fail(f"opens: `{name}` goes with `{'` or `'.join(sorted(_GOES_WITH[name]))}`")
     patterns: tuple[Pattern, ...] = ()
     if opener == "event":
-        condition = fields["if"].condition(OF_EVENT, LATER_VARIABLES) if "if" in fields else None
+        condition = fields["if"].condition(OF_EVENT, OUTDOORS) if "if" in fields else None
         patterns = (Pattern(frozenset(fields["event"].texts()), condition),)
     elif opener == "sequence":
         patterns = _sequence(fields["sequence"])
     return Opens(
         patterns,
-        fields["profile"].condition(frozenset({"customer"}), LATER_VARIABLES)
-        if opener == "profile"
-        else None,
+        fields["profile"].condition(frozenset({"customer"}), OUTDOORS) if opener == "profile" else None,
         fields["within"].duration() if "within" in fields else None,
         "every" in fields and fields["every"].boolean(),
         _quiet(fields["quiet_before"]) if "quiet_before" in fields else None,
@@ -197,7 +195,7 @@ def _reference(at: Located, fields: dict[str, Located]) -> Reference:
         fields["reference"].fail(
             f"reference: what and which field of it, like product.price; there are {kinds}"
         )
-    condition = fields["if"].condition(OF_OPENING_CHANGE, LATER_VARIABLES) if "if" in fields else None
+    condition = fields["if"].condition(OF_OPENING_CHANGE, OUTDOORS) if "if" in fields else None
     return Reference(kind, field, _before(fields["event_before"]), fields["match"].text(), condition)
 
 
@@ -229,7 +227,7 @@ def _quiet(at: Located) -> Quiet:
             at.fail(
                 f"quiet_before: `{required}` is missing; say which events must not be there, for how long"
             )
-    condition = fields["if"].condition(OF_EVENT, LATER_VARIABLES) if "if" in fields else None
+    condition = fields["if"].condition(OF_EVENT, OUTDOORS) if "if" in fields else None
     span = fields["for"].duration()
     if span == 0:
         fields["for"].fail("for must be longer than 0")
@@ -249,14 +247,14 @@ def _closes(at: Located, also: frozenset[str]) -> Pattern:
 
 
 def _condition(at: Located, also: frozenset[str]) -> Any:
-    return at.condition(OF_INSTANCE | also, LATER_VARIABLES)
+    return at.condition(OF_INSTANCE | also | OUTDOORS, ())
 
 
 def _pattern(at: Located, known: frozenset[str], variables: frozenset[str]) -> Pattern:
     fields = at.mapping(known)
     if "event" not in fields:
         at.fail(f"{at.field}: `event` is missing; name an event type or a list of them")
-    condition = fields["if"].condition(variables, LATER_VARIABLES) if "if" in fields else None
+    condition = fields["if"].condition(variables, OUTDOORS) if "if" in fields else None
     match = fields["match"].text() if "match" in fields else None
     return Pattern(frozenset(fields["event"].texts()), condition, match)
 

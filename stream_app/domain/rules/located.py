@@ -147,16 +147,16 @@ class Located:
         """Read a time as ms since the epoch."""
         return self.read(parse_instant)
 
-    def condition(self, variables: Collection[str], later: Collection[str]) -> Condition:
-        """Compile a condition over these variables; `later` are the language's that this version lacks."""
+    def condition(self, variables: Collection[str], at_due: Collection[str]) -> Condition:
+        """Compile a condition over these variables; `at_due` are those that only a rule's own `if` has."""
         source = self.text()
         try:
             return Condition(source, variables)
         except CelSyntaxError as fault:
             message = str(fault)
             name = message.partition("`")[2].partition("`")[0]
-            if message.startswith("no variable") and name in later:
-                message = f"`{name}` in this condition is not supported by this version"
+            if message.startswith("no variable") and name in at_due:
+                message = f"`{name}` is known at the due time; ask for it in the rule's own `if`"
             if self.node.start_mark.line != self.node.end_mark.line:
                 self.fail(f"{self.field}, character {fault.offset + 1}: {message}")
             self.fail(

@@ -14,6 +14,7 @@ from stream_app.domain.rules.places import view
 from stream_app.domain.rules.state import Instance, Occurrence, RulesState
 from stream_app.domain.rules.surroundings import Prices
 from stream_app.domain.rules.trigger_id import trigger_id
+from stream_app.domain.rules.weather import LOCATION, OUTDOORS, position_of, season_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.sending import SendingPolicy
     from stream_app.domain.rules.surroundings import Surroundings
 
-LOCATION = "location"
-"""The purpose that whoever is told by where she is must have consented to, too."""
 MAX_AT_ONCE = 256
 """Repeats of one instance that one step or settling looks at, the latest."""
 
@@ -58,9 +57,11 @@ class Plan:
         "sends_customer",
         "sends_stock",
         "sends_store",
+        "sends_weather",
         "surroundings",
         "uses_stock",
         "uses_store",
+        "uses_weather",
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class Plan:
         self.opened_names = rule.names("opened")
         self.uses_stock = rule.near is not None and rule.uses("stock")
         self.uses_store = rule.uses("store")
+        self.uses_weather = any(map(rule.uses, OUTDOORS))
         self.last_names = rule.names("last")
         self.first_names = rule.names("first")
         self.old_names = rule.names("old")
@@ -88,6 +90,7 @@ class Plan:
         self.sends_customer = any(path[0] == "customer" for path in payload)
         self.sends_store = any(path[0] == "store" for path in payload)
         self.sends_stock = any(path[0] == "stock" for path in payload)
+        self.sends_weather = any(path[0] in OUTDOORS for path in payload)
         self.purposes = (rule.purpose,) if rule.near is None else (rule.purpose, LOCATION)
         self.customer_sent = names_below(payload, "customer")
         judged = [] if rule.condition is None else rule.condition.paths
@@ -99,7 +102,8 @@ class Plan:
         self.is_local = rule.due_at is not None and rule.due_at.is_local
         profile = rule.opens.profile
         self.opens_by_traits = profile is not None and names_only_traits(profile.customer)
-        self.sees_customer = any("customer" in condition.roots for condition in rule.conditions())
+        sees = OUTDOORS | {"customer"}  # where she is, and when, is in the profile
+        self.sees_customer = any(not sees.isdisjoint(condition.roots) for condition in rule.conditions())
         self.memory = rule.memory + policy.longest_hold
         """How long (ms) after its due time a trigger can still be sent or taken back."""
         self.horizon = max(rule.horizon, self.memory, policy.longest_memory)
@@ -222,6 +226,12 @@ class Plan:
         spot = instance.spot
         return {} if spot is None else self.surroundings.having(spot.store, sorted(wanted), time)
 
+    def _outdoors(self, instance: Instance, time: int, profile: Profile | None) -> dict[str, Any]:
+        """Return what `weather` and `season` mean at a time, where the customer is."""
+        here = position_of(self.rule, instance.spot, profile, self.policy, self.surroundings, time)
+        weather = {} if here is None else self.surroundings.weather(*here, time)
+        return {"weather": weather, "season": season_of(here, profile, self.policy, time)}
+
     def _hold(self, state: RulesState, occurrence: Occurrence, until: int, profile: Profile | None) -> None:
         """Move `at` out of quiet hours, judging again at the end of each, as long as that is before `until`."""
         while occurrence.at < until and occurrence.passed and occurrence.channels:
@@ -245,6 +255,7 @@ class Plan:
         )
         store = self._store(instance, occurrence.at) if self.uses_store else None
         stock = self._stock(instance, occurrence.at, cart, profile) if self.uses_stock else {}
+        outdoors = self._outdoors(instance, occurrence.at, profile) if self.uses_weather else {}
         occurrence.values = dict(instance.values)
         occurrence.passed = True
         if condition is not None:
@@ -261,6 +272,7 @@ class Plan:
                 variables["store"] = store
             if self.uses_stock:
                 variables["stock"] = stock
+            variables.update(outdoors)
             occurrence.passed = condition.holds(variables, occurrence.values)
         occurrence.cart = cart if self.keeps_cart else None
         occurrence.customer = {}
@@ -269,6 +281,8 @@ class Plan:
             occurrence.customer = {name: v for name, v in customer.items() if sent is None or name in sent}
         occurrence.store = store if self.sends_store else None
         occurrence.stock = sorted(stock) if self.sends_stock else None
+        occurrence.weather = outdoors.get("weather") if self.sends_weather else None
+        occurrence.season = outdoors.get("season") if self.sends_weather else None
         occurrence.channels = allowed(profile, self.policy, self.purposes, rule.channel)
         occurrence.zone = zone_of(profile, self.policy)
 

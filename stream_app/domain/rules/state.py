@@ -137,6 +137,8 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
         closed: a closing event that came after it was judged.
         store: the store, if it goes along.
         stock: which of the products that she wants it has, if that goes along.
+        weather: the weather, if it goes along.
+        season: the season, if it goes along.
     """
 
     trigger_id: str
@@ -153,6 +155,8 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
     closed: EventRef | None = None
     store: dict[str, Any] | None = None
     stock: list[str] | None = None
+    weather: dict[str, Any] | None = None
+    season: str | None = None
 
     @property
     def latest(self) -> int:

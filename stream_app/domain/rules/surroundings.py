@@ -27,6 +27,9 @@ class Surroundings(Protocol):
     def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:
         """Return those of some products that a store had; each is true."""
 
+    def weather(self, latitude: float, longitude: float, time: int) -> dict[str, Any]:
+        """Return what the weather was at a position; empty where nobody knows."""
+
 
 class Prices:
     """What products cost at a time (ms), by item."""
@@ -68,4 +71,8 @@ class Nowhere:
 
     def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:  # noqa: ARG002
         """Return none."""
+        return {}
+
+    def weather(self, latitude: float, longitude: float, time: int) -> dict[str, Any]:  # noqa: ARG002
+        """Return nothing."""
         return {}

@@ -96,6 +96,8 @@ def _payload(plan: Plan, one: Occurrence) -> dict[str, Any]:
         "cart": one.cart,
         "store": one.store,
         "stock": one.stock,
+        "weather": one.weather,
+        "season": one.season,
     }
     if instance.revised is not None:
         instance.revised.show(variables)
