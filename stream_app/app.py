@@ -458,6 +458,7 @@ def _config(settings: Settings, topics: Topics) -> WorkerConfig:
         batch=settings.batch,
         max_bytes=settings.topic_max_bytes,
         cache_bytes=settings.cache_mib * 1024 * 1024,
+        cached_rows=settings.cached_rows,
         standby_replicas=settings.standby_replicas,
         member_of=settings.member_of,
         pace=Pace(interval_s=settings.epoch_ms / 1000),

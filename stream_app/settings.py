@@ -105,6 +105,9 @@ class Settings(BaseSettings):
         description="open transactions are aborted after it: as long does a moved partition wait",
     )
     cache_mib: int = Field(128, ge=8, description="block cache shared by all stores of a worker")
+    cached_rows: int = Field(
+        20_000, ge=1, description="rows that each table of each partition keeps decoded in memory"
+    )
     max_value_bytes: int = Field(1_048_576, ge=1_024, description="larger events go to the dead letters")
     topic_max_bytes: int = Field(12_582_912, ge=1_048_576, description="largest message that topics take")
     retention_days: int = Field(30, ge=1, description="how long channel topics and outputs are kept")

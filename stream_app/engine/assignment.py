@@ -29,7 +29,7 @@ from stream_app.engine.errors import EngineError, FatalError, StaleRowsError
 from stream_app.engine.orphans import end_in_background
 from stream_app.engine.roster import Roster
 from stream_app.engine.standby import Standbys
-from stream_app.engine.store import MemoryRows, Rows, wipe
+from stream_app.engine.store import CACHED, MemoryRows, Rows, wipe
 from stream_app.engine.task import Clockwork, Task
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Assignment:
         client: settings of Kafka clients.
         stable_timeout_s: how long a changelog may have an open transaction.
         cache: block cache shared by all stores.
+        cached: decoded rows that each table of a task keeps.
         roster: who is in the group, and what this worker stands by for.
     """
 
@@ -88,6 +89,7 @@ class Assignment:
         epoch: Epoch,
         observer: Observer,
         cache: Cache | None = None,
+        cached: int = CACHED,
         roster: Roster | None = None,
     ) -> None:
         self.tasks: dict[TP, Task] = {}
@@ -101,6 +103,7 @@ class Assignment:
         self._epoch = epoch
         self._observer = observer
         self._cache = cache
+        self._cached = cached
         self._roster = Roster() if roster is None else roster
         self._standbys = Standbys(self._stages, self._open_store, client, self._roster, observer)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="restore")
@@ -212,7 +215,7 @@ class Assignment:
             if task.cancelled.is_set():
                 rows.close()
                 return
-            task.open(rows, self._epoch.producer)
+            task.open(rows, self._epoch.producer, self._cached)
         except (RestoreCancelledError, asyncio.CancelledError):
             return
         except Exception as error:  # noqa: BLE001 - handed to the engine's loop, which ends the worker

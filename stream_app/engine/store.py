@@ -44,6 +44,8 @@ _FORMAT_KEY = b"\x00format"
 _CHANGELOG_KEY = b"\x00changelog"
 _MIB = 1024 * 1024
 
+CACHED = 20_000
+"""Decoded rows that a table keeps from epoch to epoch, unless it is told otherwise."""
 _FEW = 200
 """Most committed rows of a table that are known by their keys."""
 _SORT_AGAIN = 200
@@ -325,7 +327,7 @@ class Table(Layers[V]):
 class Store:
     """All tables of one task, over one RocksDB."""
 
-    def __init__(self, specs: Iterable[TableSpec], rows: Rows | MemoryRows, cached: int = 20_000) -> None:
+    def __init__(self, specs: Iterable[TableSpec], rows: Rows | MemoryRows, cached: int = CACHED) -> None:
         self.rows = rows
         self.tables: dict[str, Table[Any]] = {spec.name: Table(spec, rows, cached) for spec in specs}
         self._all = tuple(self.tables.values())

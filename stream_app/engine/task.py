@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stream_app.engine.codec import Meta, decode_meta, encode_meta
 from stream_app.engine.errors import FormatError
 from stream_app.engine.flights import Flights
-from stream_app.engine.store import Store
+from stream_app.engine.store import CACHED, Store
 from stream_app.engine.timers import TIMERS, Timers
 from stream_app.engine.watermark import UNSET, MergedWatermark, SourceWatermark, TimeMode
 
@@ -117,14 +117,14 @@ class Task:
         """Say whether a changelog row belongs to this task (stateless tasks share changelog partitions)."""
         return key == self._meta_key if not self.stage.tables else True
 
-    def open(self, rows: Rows | MemoryRows, producer: TransactionalProducer) -> None:
-        """Take restored rows, and stand where they say.
+    def open(self, rows: Rows | MemoryRows, producer: TransactionalProducer, cached: int = CACHED) -> None:
+        """Take restored rows, of which each table keeps so many decoded, and stand where they say.
 
         Raises:
             FormatError: they were written under another configuration.
         """
         self.producer = producer
-        self.store = Store((TIMERS, *self.stage.tables) if self.stage.tables else (), rows)
+        self.store = Store((TIMERS, *self.stage.tables) if self.stage.tables else (), rows, cached)
         if self.stage.tables:
             self.timers = Timers(self.store.table(TIMERS.name))
         self.rewind()

@@ -28,6 +28,7 @@ from stream_app.engine.errors import FatalError
 from stream_app.engine.pace import Pace
 from stream_app.engine.producer import TransactionalProducer
 from stream_app.engine.roster import Roster
+from stream_app.engine.store import CACHED
 from stream_app.engine.task import Clockwork
 from stream_app.engine.transport import Gate
 from stream_app.engine.watermark import BrokerClock, TimeMode
@@ -62,6 +63,7 @@ class WorkerConfig:
         partitions: topic -> number of partitions, for every topic of the road.
         folder: where this worker's stores live.
         max_bytes: largest message that the topics take.
+        cached_rows: decoded rows that each table of each partition keeps in memory.
         standby_replicas: how many workers keep each partition's rows warm beside its owner.
         member_of: what this process is part of, where that is a worker of several; empty: it is the worker.
         client: further settings of librdkafka clients (security).
@@ -81,6 +83,7 @@ class WorkerConfig:
     fetch_bytes: int = 4 * _MIB
     max_bytes: int = _MIB
     cache_bytes: int = 128 * _MIB
+    cached_rows: int = CACHED
     standby_replicas: int = 0
     member_of: str = ""
     pace: Pace = field(default_factory=Pace)
@@ -127,6 +130,7 @@ class Worker:
             epoch=epoch,
             observer=observer,
             cache=Cache(config.cache_bytes),
+            cached=config.cached_rows,
             roster=roster,
         )
         self.engine = Engine(

@@ -9,7 +9,8 @@ are those that end no process: an old one is what shows a leak. (Torn connection
 `send_offsets_to_transaction` may stay away for good, librdkafka#5456, and the worker's watchdog ends it then.)
 
 Memory is what a process has allocated (`RssAnon`): pages of files that are mapped are the system's to drop. The
-broker's heap has one size, all of it touched at the start, so that what grows is not the heap on its way there.
+broker's heap has one size, all of it touched at the start, so that what grows is not the heap on its way there. The
+workers' caches are small, so that they are full within the warm-up: what grows up to its bound is no leak.
 
 What must be flat:
 - the memory of each worker, and of the broker; what streams take on the broker's disk, and what the broker keeps for
@@ -313,7 +314,11 @@ def main(minutes: float, seed: int, console: Console) -> int:
         broker = stack.enter_context(ProxiedBroker(_BROKER, _FIXED_HEAP))
         deployment = stack.enter_context(
             Deployment(
-                broker.direct, broker.proxied, f"c{uuid.uuid4().hex[:8]}.", folder, {"RACCORD_CACHE_MIB": "8"}
+                broker.direct,
+                broker.proxied,
+                f"c{uuid.uuid4().hex[:8]}.",
+                folder,
+                {"RACCORD_CACHE_MIB": "8", "RACCORD_CACHED_ROWS": "200"},
             )
         )
         bound(deployment)

@@ -55,8 +55,8 @@ def trust_the_groups_offset(patch: pytest.MonkeyPatch) -> None:
     """Begin where the group's offset is, not where the rows say."""
     opened = Task.open
 
-    def open_(self: Task, rows: Any, producer: Any) -> None:
-        opened(self, rows, producer)
+    def open_(self: Task, rows: Any, producer: Any, *rest: Any) -> None:
+        opened(self, rows, producer, *rest)
         self.position = producer._config["process"].broker.group.offsets.get(self.tp, 0)
 
     patch.setattr(Task, "open", open_)
