@@ -27,6 +27,9 @@ class Surroundings(Protocol):
     def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:
         """Return those of some products that a store had; each is true."""
 
+    def having_all(self, stores: Iterable[str], products: Iterable[str], time: int) -> Sequence[str]:
+        """Return those of some stores that had all of some products, in the order in which they are named."""
+
 
 class Prices:
     """What products cost at a time (ms), by item."""
@@ -69,3 +72,7 @@ class Nowhere:
     def having(self, store_id: str, products: Iterable[str], time: int) -> dict[str, bool]:  # noqa: ARG002
         """Return none."""
         return {}
+
+    def having_all(self, stores: Iterable[str], products: Iterable[str], time: int) -> Sequence[str]:  # noqa: ARG002
+        """Return none."""
+        return ()
