@@ -65,6 +65,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "back_in_stock": ("sku", "cart_id"),
     "birthday": ("birthday",),
     "checkout_offer": ("first_name", "coupon"),
+    "click_and_collect_nearest": ("sku", "cart_id", "latitude", "longitude", "store_id"),
     "click_and_collect_ready": ("order_id",),
     "click_and_collect_waiting": ("order_id",),
     "loyalty_tier_reached": ("tier", "change"),
@@ -156,6 +157,9 @@ REFERENCE = {
     "back_in_stock": Wanted(
         "product", _WISHED, "sku", lambda old, new: old.get("stock", 1) <= 0 < new.get("stock", 0)
     ),
+    "click_and_collect_nearest": Wanted(
+        "product", _WISHED, "sku", lambda old, new: new.get("stock", 1) <= 0 < old.get("stock", 0)
+    ),
     "store_pickup_ready": Wanted(
         "order",
         ("Order Completed",),
@@ -166,6 +170,7 @@ REFERENCE = {
 SAID: dict[str, st.SearchStrategy[Any]] = {
     "price_drop": st.fixed_dictionaries({"price": st.sampled_from((9.5, 10.0, 20.0, 40.0))}),
     "back_in_stock": st.fixed_dictionaries({"stock": st.sampled_from((0, 3))}),
+    "click_and_collect_nearest": st.fixed_dictionaries({"stock": st.sampled_from((0, 0, 3))}),
     "store_pickup_ready": st.fixed_dictionaries(
         {"state": st.sampled_from(("picked", "ready_for_pickup", "ready_for_pickup"))}
     ),
@@ -187,6 +192,7 @@ KNOWN = [
         ("order", "o1", {"state": "paid"}),
         ("order", "o2", {"state": "paid"}),
         ("store", "s1", {"latitude": 45.764, "longitude": 4.8357, "hours": "24/7"}),
+        ("store", "s2", {"latitude": 45.9, "longitude": 4.8357, "hours": "24/7"}),
         ("stock", "A", {"stores": {"s1": 3}}),
         ("stock", "B", {"stores": {"s1": 0, "s2": 3}}),
     )
@@ -241,6 +247,7 @@ CLOSES: dict[str, Callable[[Event, Event], bool]] = {
     "near_store_offer": _in_the_shop,
     "back_in_stock": _any(),
     "price_drop": _any(),
+    "click_and_collect_nearest": _any(),
     "store_pickup_ready": _matching(
         "order_id", "Order Ready for Pickup", "Order Collected", "Order Cancelled", "Order Refunded"
     ),
