@@ -275,7 +275,9 @@ class Plan:
         condition = rule.condition
         cart = None
         if self.needs_cart or self.keeps_cart:
-            cart = state.baskets.view(instance.cart_id, Prices(self.surroundings, occurrence.at))
+            cart = state.baskets.view(
+                instance.cart_id, Prices(self.surroundings, occurrence.at, state, profile)
+            )
         names = self.customer_judged
         customer = (
             {} if names is not None and not names else view_of(profile, occurrence.at, names, self.segments)
