@@ -67,8 +67,8 @@ class Fold:
         self._world = World(segments, self.watched, surroundings)
         self._policy = policy
         self._fingerprint = fingerprint
-        self._with_baskets = any(rule.uses("cart") for rule in rules)
         plans = self.plans.values()
+        self._with_baskets = any(plan.needs_cart or plan.rule.uses("cart") for plan in plans)
         self._by_profile = tuple(plan for plan in plans if plan.rule.opens.profile is not None)
         self._by_reference = tuple(plan for plan in plans if plan.rule.opens.reference is not None)
         self._references = [one for plan in plans if (one := plan.rule.opens.reference) is not None]
