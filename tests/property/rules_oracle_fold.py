@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.property.rules_oracle_around import wanted_of
 from tests.property.rules_oracle_policy import Judge
 from tests.property.rules_oracle_reference import opening_changes
 from tests.property.rules_oracle_texts import (
@@ -30,6 +31,7 @@ from tests.property.rules_oracle_zones import given_time, local_due, quiet_until
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tests.property.rules_oracle_around import Around
     from tests.property.rules_oracle_reference import Changed, OpeningChange
 
 Identity = tuple[str, int, int, tuple[str, ...]]
@@ -86,15 +88,15 @@ class _Instance:
 
 @dataclass(frozen=True)
 class Folder:
-    """Folds timelines: a deployment's policy, the products' prices, and how far ahead to look."""
+    """Folds timelines: a deployment's policy, what is known of products and shops, and how far ahead to look."""
 
     policy: Raw
-    prices: Mapping[str, float]
+    around: Around
     horizon: int
 
     def fold(self, rule: Raw, timeline: Sequence[Happening], changed: Sequence[Changed] = ()) -> list[Firing]:
         """Return all that a rule wants to send up to the horizon, were nothing held back."""
-        changes = opening_changes(rule, timeline, changed, self.prices)
+        changes = opening_changes(rule, timeline, changed, self.around)
         run = _Run(self, rule, timeline, _openings(rule, timeline, changes))
         for happening in sorted([*timeline, *changes], key=lambda one: one.order):
             run.take(happening)
@@ -108,11 +110,24 @@ class Folder:
         variables: dict[str, Any] = opened.shown | {
             "first": dict(firing.evidence[0].properties),
             "customer": customer(known),
-            "cart": cart(known, opened.properties.get("cart_id"), self.prices),
+            "cart": self._cart(firing, known, time),
         }
         if firing.last is not None:
             variables["last"] = dict(firing.last.properties)
-        return holds(firing.rule.get("if"), variables)
+        condition = firing.rule.get("if")
+        if isinstance(condition, str) and "store." in condition:
+            variables["store"] = self.store(firing, timeline, time)
+        return holds(condition, variables)
+
+    def store(self, firing: Firing, timeline: Sequence[Happening], time: int) -> Raw:
+        """Return the shops near a customer: by where she is, if every channel of the message has her consent to it."""
+        known = upto(timeline, time)
+        judge = Judge(self.policy, frozenset(), known, firing, time)
+        wanted = wanted_of(dict(firing.opened.properties), self._cart(firing, known, time))
+        return self.around.store(known, time, wanted, located=judge.located)
+
+    def _cart(self, firing: Firing, known: Sequence[Happening], time: int) -> Raw:
+        return cart(known, firing.opened.properties.get("cart_id"), self.around.prices(known, time))
 
 
 def closed(firing: Firing, timeline: Sequence[Happening], time: int) -> bool:
