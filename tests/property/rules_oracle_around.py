@@ -67,11 +67,11 @@ class Around:
         self, timeline: Sequence[Happening], time: int, wanted: Collection[str], *, located: bool
     ) -> Raw:
         """Return `store`: the nearest, and the nearest that has all that is wanted."""
-        shops = self.rows("store", time)
+        shops = {shop: row for shop, row in self.rows("store", time).items() if row}  # else it is gone
         fixes = [one.properties for one in timeline if "latitude" in one.properties]
         found: list[tuple[float | None, str]]
         if located and fixes:
-            measured = [(_distance(fixes[-1], row), shop) for shop, row in shops.items() if "latitude" in row]
+            measured = [(_distance(fixes[-1], row), shop) for shop, row in shops.items()]
             found = [*sorted(one for one in measured if one[0] <= NEAR)[:ASKED]]
         else:
             shop = preferred(timeline)

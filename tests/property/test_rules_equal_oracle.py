@@ -18,9 +18,12 @@ from stream_app.domain import reference
 from stream_app.domain.reference import References, Taken
 from stream_app.domain.rules import Action, changes
 from stream_app.domain.rules.fold import Fold
+from stream_app.domain.rules.paths import resolve
 from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
 from stream_app.runs.rule_cases import Case, Runner
+from tests.property import around_plants
+from tests.property.around_strategies import worlds_around
 from tests.property.examples import examples, search
 from tests.property.reference_plants import (
     asks_for_nothing_where_a_change_opens,
@@ -30,6 +33,7 @@ from tests.property.rule_strategies import World, worlds
 from tests.property.rules_oracle import Answer, answer
 
 if TYPE_CHECKING:
+    from stream_app.domain.rules import Decision
     from stream_app.runs.rule_expectations import Outcome
 
 RUNNER = Runner({})
@@ -48,6 +52,8 @@ def check_on_time(world: World) -> None:
     expected, messages, held = told(world), [], set()
     for outcome in played(world):
         one = outcome.decision
+        if one.action == Action.FIRE:
+            sends_the_shops_along(world, expected, one)
         if one.action == Action.HELD_BACK:
             held.add((one.rule, one.opened_by, one.due, one.number, str(one.reason)))
         else:
@@ -67,6 +73,18 @@ def check_on_time(world: World) -> None:
     }
 
 
+def sends_the_shops_along(world: World, expected: Answer, one: Decision) -> None:
+    """Which shops go along is as the oracle says."""
+    names = [name for name in world["rules"][0].get("payload", ()) if name.startswith("store.")]
+    if names:
+        fires = [each for each in expected.messages if each.action == "fire" and each.sent == one.sent]
+        stores = [each.store for each in fires if each.firing.opened.event_id == one.opened_by]
+        wanted = [
+            {name: resolve(tuple(name.split(".")), {"store": store}) for name in names} for store in stores
+        ]
+        assert {name: one.payload.get(name) for name in names} in wanted
+
+
 @examples(300)
 @given(worlds())
 def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -> None:
@@ -76,6 +94,12 @@ def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -
 @examples(600)
 @given(worlds(reference=True))
 def test_on_time_what_reference_data_open_is_the_oracles_too(world: World) -> None:
+    check_on_time(world)
+
+
+@examples(1_500)
+@given(worlds_around())
+def test_on_time_what_is_around_a_customer_is_the_oracles_too(world: World) -> None:
     check_on_time(world)
 
 
@@ -100,6 +124,12 @@ def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> No
 @examples(600)
 @given(worlds(late=True, plain=True, reference=True))
 def test_in_any_order_what_is_left_of_what_reference_data_open_is_the_oracles_too(world: World) -> None:
+    check_what_is_left(world)
+
+
+@examples(1_000)
+@given(worlds_around(late=True))
+def test_in_any_order_what_is_left_of_what_prices_by_region_open_is_the_oracles_too(world: World) -> None:
     check_what_is_left(world)
 
 
@@ -274,6 +304,22 @@ def test_a_bug_in_what_reference_data_open_is_caught(plant: Any, monkeypatch: py
     @given(worlds(reference=True, late=late, plain=late))
     def wanted(world: World) -> None:
         (check_what_is_left if late else check_on_time)(world)
+
+    with pytest.raises(AssertionError):
+        wanted()
+
+
+# -- planted bugs of what is around a customer ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plant", [*around_plants.SHOPS, *around_plants.PRICES])
+def test_a_bug_in_what_is_around_a_customer_is_caught(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+
+    @search(5_000)
+    @given(worlds_around(about="shops" if plant in around_plants.SHOPS else "prices"))
+    def wanted(world: World) -> None:
+        check_on_time(world)
 
     with pytest.raises(AssertionError):
         wanted()
