@@ -125,5 +125,4 @@ PRICES = [
     keeps_the_first_region,
     knows_no_region_of_a_shop,
     tells_nobody_of_a_price_that_changes_in_a_region,
-    tells_of_regions_that_come_and_go_only_what_each_sees,
 ]

@@ -68,7 +68,7 @@ def rules(draw: st.DrawFn, *, plain: bool, about: str) -> Raw:
 
 
 @st.composite
-def events(draw: st.DrawFn, number: int, *, plain: bool) -> Raw:
+def events(draw: st.DrawFn, number: int, *, plain: bool, regions: bool) -> Raw:
     """Draw an event; what it says of places, shops and regions has little to do with its type."""
     kind = draw(
         st.sampled_from(("A", "A", "A", "B", "Product Added", "Identify", *(["Consent Changed"][plain:])))
@@ -82,11 +82,9 @@ def events(draw: st.DrawFn, number: int, *, plain: bool) -> Raw:
         properties |= draw(st.sampled_from(({}, {}, {"channel": "email"})))
     elif kind == "Identify":
         properties = draw(st.sampled_from(({"preferred_store": "s2"}, {"preferred_store": None}, {"n": 1})))
-    said: dict[str, st.SearchStrategy[Any]] = {
-        "where": st.sampled_from(PLACES),
-        "region": st.sampled_from(REGIONS),
-        "country": st.sampled_from(REGIONS),
-    }
+    said: dict[str, st.SearchStrategy[Any]] = {"where": st.sampled_from(PLACES)}
+    if regions:
+        said |= {"region": st.sampled_from(REGIONS), "country": st.sampled_from(REGIONS)}
     if kind in {"A", "B"}:
         said["store_id"] = st.sampled_from(SHOPS)
     more = draw(st.fixed_dictionaries({}, optional=said))
@@ -124,7 +122,8 @@ def worlds_around(draw: st.DrawFn, *, late: bool = False, about: str | None = No
     if about is None:
         about = "prices" if late else draw(st.sampled_from(("shops", "prices")))
     numbers = draw(st.permutations(range(draw(st.integers(2, 9)))))
-    happened = [draw(events(number, plain=late)) for number in numbers]
+    regions = draw(st.booleans())
+    happened = [draw(events(number, plain=late, regions=regions)) for number in numbers]
     for change in draw(st.lists(changes(plain=late), max_size=5)):
         happened.insert(draw(st.integers(0, len(happened))), change)
     if not late:

@@ -31,6 +31,7 @@ from tests.property.reference_plants import (
 )
 from tests.property.rule_strategies import World, worlds
 from tests.property.rules_oracle import Answer, answer
+from tests.rule_case_files import LANGUAGE, cases
 
 if TYPE_CHECKING:
     from stream_app.domain.rules import Decision
@@ -323,3 +324,17 @@ def test_a_bug_in_what_is_around_a_customer_is_caught(plant: Any, monkeypatch: p
 
     with pytest.raises(AssertionError):
         wanted()
+
+
+def test_that_who_is_in_two_regions_may_see_one_before_and_the_other_after_is_caught_by_its_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Too rare to be drawn: a region's price comes beside its country's, and neither falls by itself."""
+    (case,) = (
+        case
+        for case in cases(LANGUAGE / "reference.jsonl")
+        if case["id"] == "a-region-that-gets-a-price-beside-its-country"
+    )
+    assert [one.decision.action for one in RUNNER.run(msgspec.convert(case, Case))[0]] == [Action.FIRE]
+    around_plants.tells_of_regions_that_come_and_go_only_what_each_sees(monkeypatch)
+    assert RUNNER.run(msgspec.convert(case, Case))[0] == []
