@@ -233,7 +233,8 @@ class Plan:
         if not self.nearest_names:
             return store
         by_position = self._may_locate(profile, channels)
-        stores = nearest.around(self.surroundings, profile, time, by_position=by_position)
+        most = nearest.MAX_STORES if nearest.IN_STOCK in self.nearest_names else 1
+        stores = nearest.around(self.surroundings, profile, time, most, by_position=by_position)
         found = {} if store is None else store
         for name in self.nearest_names:
             one = stores[0] if stores else None
