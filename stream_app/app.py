@@ -6,12 +6,14 @@ from importlib.metadata import version
 from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
+import structlog
 from msgspec.structs import replace
 
 import schemas
 from stream_app.agents.commands import Commands
 from stream_app.agents.customer import CustomerStage
 from stream_app.agents.dead_letters import DeadLetters
+from stream_app.agents.feeds import left_out
 from stream_app.agents.in_force import InForce, Terms, Written
 from stream_app.agents.ingest import Ingest
 from stream_app.agents.numbers import Bill, Bills, NumbersStage, WithNumbers
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from stream_app.wire import Registry
 
 VERSION = version("raccord")
+log = structlog.get_logger(__name__)
 
 
 def load_rules(settings: Settings) -> RuleBook:
@@ -216,6 +219,7 @@ def build(settings: Settings) -> Worker:
     policy = load_policy(settings)
     segments = load_segments(settings)
     written = read_rules(settings, policy, segments)
+    _warn_of_feeds_left_out(settings, written.book)
     topics = _topics(settings, written.book)
     kafka_topics.check(settings.bootstrap_servers, topics.specs(settings))
     in_force = InForce(_terms(settings, written, topics))
@@ -258,12 +262,26 @@ class RuleFiles:
         needed = [spec for spec in topics.specs(settings) if spec.name in topics.triggers.values()]
         try:
             kafka_topics.check(settings.bootstrap_servers, needed)
+            _warn_of_feeds_left_out(settings, written.book)
             return _terms(settings, written, topics)
         except FatalError as error:
             raise UserError(str(error)) from error
         except RegistryUnavailable as error:
             msg = f"no schema registry answers at {settings.registry_url}: check RACCORD_REGISTRY_URL"
             raise UserError(msg) from error
+
+
+def _warn_of_feeds_left_out(settings: Settings, book: RuleBook) -> None:
+    """Say which rules look at reference data that never come: no mistake, but they are silent, in whole or in part."""
+    for rule in book.rules if "customer" in settings.stages else ():
+        for one in left_out(rule, settings.references):
+            log.warning(
+                "rule_without_feed",
+                rule=rule.id,
+                feed=one.feed,
+                needed_by=one.needed_by,
+                then="it sees none of that; name the feed in RACCORD_REFERENCES, or take the rule out",
+            )
 
 
 def _watched(settings: Settings) -> list[Path]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 OFFERS = 0.08
 """Share of the products that are on offer on a day."""
-SELLS_OUT = 0.05
+SELLS_OUT = 0.08
 """Share of the products that sell out on a day."""
 COMES_IN = 0.7
 """Share of what is sold out that comes in again on a day."""

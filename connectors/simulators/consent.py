@@ -1,4 +1,4 @@
-"""What shoppers said about advertising, and about being told by where they are, when they opened their accounts.
+"""What shoppers said when they opened their accounts: about advertising, being told by where they are, their shop.
 
 That was long before the simulation begins. The shop passes it on once, when it first sees the account: without it,
 nobody could be sent anything under a policy that asks for a yes. What she changes her mind about later, on a form, is
@@ -41,15 +41,19 @@ def pass_on(diary: Diary, habits: Habits) -> None:
         first.time, first.channel, "Consent Changed", (account,), said, key=first.key, context=first.context
     )
     followed = {"purpose": "location", "consent": shopper.reserve < habits.lets_follow}
-    apart.note(
-        first.time,
-        first.channel,
-        "Consent Changed",
-        (account,),
-        followed,
-        key=first.key,
-        context=first.context,
-    )
+    told = [("Consent Changed", followed)]
+    if chance(random, habits.chose_shop):
+        told.append(("Identify", {"preferred_store": shopper.store.store_id}))
+    for kind, properties in told:
+        apart.note(
+            first.time,
+            first.channel,
+            kind,
+            (account,),
+            properties,
+            key=first.key,
+            context=first.context,
+        )
     diary.acts += apart.acts
     shopper.answers = None
 

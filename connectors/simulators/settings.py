@@ -24,6 +24,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """Share of account holders who agreed to advertising when they opened the account; the others said no."""
     lets_follow: float = 0.4
     """Share of shoppers who, if they have an account, agreed to be told by where they are; the others said no."""
+    chose_shop: float = 0.5
+    """Share of account holders who chose the shop near them as theirs when they opened the account."""
     families: float = 0.3
     """Share of households with several shoppers (two to four)."""
     newcomers: float = 0.05

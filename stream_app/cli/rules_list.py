@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from stream_app.agents.feeds import left_out
 from stream_app.cli.rules_files import Folder, in_force, place, texts
+from stream_app.cli.worker import read_settings
 from stream_app.domain.rules import load_rule
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from stream_app.domain.rules import Rule
@@ -27,7 +30,7 @@ def list_rules(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
 ) -> None:
     """List the rules: what each is for, what opens it, and when it is due."""
-    listed = _listed(rules)
+    listed = _listed(rules, read_settings().references)
     if as_json:
         for one in listed:
             typer.echo(json.dumps(one, ensure_ascii=False))
@@ -44,15 +47,17 @@ def _lines(one: dict[str, Any]) -> list[str]:
         f"{one['name']} version {one['version']}{replaced}: {one['purpose']}{channels}",
         f"  opens: {one['opens']}",
         f"  due: {one['due']}",
+        *(f"  lacks {feed}, which RACCORD_REFERENCES leaves out: {by}" for feed, by in one["lacks"].items()),
         *wrap(one["description"], WIDTH, initial_indent="  ", subsequent_indent="  "),
     ]
 
 
-def _listed(folder: Path | None) -> list[dict[str, Any]]:
+def _listed(folder: Path | None, feeds: Collection[str]) -> list[dict[str, Any]]:
     current = in_force(folder)
     found = [(load_rule(text, source), source, text) for source, text in texts(folder)]
     return [
         _described(rule, source, text, in_force=rule.version == current[rule.name].version)
+        | {"lacks": {one.feed: f"{one.needed_by} needs it" for one in left_out(rule, feeds)}}
         for rule, source, text in sorted(found, key=lambda one: (one[0].name, one[0].version))
     ]
 

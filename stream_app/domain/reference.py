@@ -191,6 +191,10 @@ class References:
                 return shown(station, row)
         return {}
 
+    def having_all(self, stores: Iterable[str], products: Iterable[str], time: int) -> Sequence[str]:
+        """Return those of some stores that had all of some products at a time (ms), in the order in which they come."""
+        return self._stock.having_all(stores, products, time)
+
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
         self._places = None

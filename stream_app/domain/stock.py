@@ -79,17 +79,30 @@ class Stock:
     def having(self, shop: str, products: Iterable[str], time: int) -> dict[str, bool]:
         """Return those of some products that a shop had at a time (ms)."""
         number = self._known().get(shop)
-        return {} if number is None else {one: True for one in products if self._has(one, number, time)}
+        if number is None:
+            return {}
+        return {one: True for one in products if _has(self._words(one), number, time)}
+
+    def having_all(self, shops: Iterable[str], products: Iterable[str], time: int) -> list[str]:
+        """Return those of some shops that had all of some products at a time (ms), in the order in which they come.
+
+        Each product is looked up once, however many shops there are, and none when no shop is left.
+        """
+        known = self._known()
+        left = [(shop, known[shop]) for shop in shops if shop in known]
+        for product in products:
+            if not left:
+                break
+            words = self._words(product)
+            left = [one for one in left if _has(words, one[1], time)]
+        return [shop for shop, _ in left]
 
     def reset(self) -> None:
         """Forget what is in memory: the rows were rolled back."""
         self._numbers = None
 
-    def _has(self, product: str, number: int, time: int) -> bool:
-        for word in reversed(read(self._rows.get(label_key(STOCK) + label_key(product)))):
-            if word.time <= time and word.shops >> number & 1:
-                return bool(word.has >> number & 1)
-        return False
+    def _words(self, product: str) -> list[Word]:
+        return read(self._rows.get(label_key(STOCK) + label_key(product)))
 
     def _word(self, time: int, quantities: dict[str, Any]) -> Word:
         shops = has = 0
@@ -116,6 +129,14 @@ class Stock:
                 label_of(key, len(prefix)): row["number"] for key, row in self._rows.scan(prefix)
             }
         return self._numbers
+
+
+def _has(words: Sequence[Word], number: int, time: int) -> bool:
+    """Tell whether the shop with this bit had a product at a time (ms), by what was said of that."""
+    for word in reversed(words):
+        if word.time <= time and word.shops >> number & 1:
+            return bool(word.has >> number & 1)
+    return False
 
 
 def after(old: Word, new: Word) -> Word:

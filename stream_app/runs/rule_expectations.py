@@ -150,6 +150,8 @@ class _Match:
             return (value if found is None or isinstance(found, Rejection) else found) in outcome.customer
         if name == "key":
             return _key(outcome.decision.key) == _key(value if isinstance(value, list) else [value])
+        if name == "payload" and isinstance(value, dict):
+            return all(outcome.decision.payload.get(path) == one for path, one in value.items())
         return bool(FIELDS[name](outcome) == (_time(value) if name in _TIMES else value))
 
 
@@ -172,8 +174,10 @@ FIELDS: dict[str, Callable[[Outcome], Any]] = {
     "reason": lambda one: str(one.decision.reason),
     "customer": lambda one: sorted(one.customer),
     "trigger_id": lambda one: one.decision.trigger_id,
+    "payload": lambda one: one.decision.payload,
 }
-"""What can be expected of a decision; of its channels the first is the one it goes out by."""
+"""What can be expected of a decision; of its channels the first is the one it goes out by, of its payload those parts
+that are named, null of one that must not be there."""
 _ALWAYS = ("action", "rule", "opened_by", "due", "sent", "reason")
 
 

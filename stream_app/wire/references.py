@@ -73,10 +73,22 @@ class ReferenceDecoder:
         elif self._feed.kind == SPEND:
             self._check_spend(fields, timestamp)
         elif self._feed.kind == STOCK:
-            fields = {SHOPS: _quantities(fields.get(SHOPS))}
+            fields = {SHOPS: self._quantities(fields.get(SHOPS))}
         elif self._feed.kind == WEATHER:
             fields = _weather(fields)
         return Said(self._feed.kind, item, time, fields)
+
+    def _quantities(self, stores: object) -> dict[str, float]:
+        """Return how many each store has; a row without a store says nothing, and is refused."""
+        if stores is None:
+            missing(SHOPS)
+        if not isinstance(stores, dict) or not stores:
+            invalid(SHOPS, "an object: store id to quantity")
+        for store, quantity in stores.items():
+            self._item(store, f"a store id in {SHOPS}")
+            if not isinstance(quantity, int | float) or isinstance(quantity, bool):
+                invalid(SHOPS, "an object: store id to quantity, a number")
+        return stores
 
     def _item(self, value: object, field: str) -> str:
         if value is None:
@@ -140,18 +152,6 @@ def _weather(fields: dict[str, Any]) -> dict[str, Any]:
     except WeatherError as error:
         reason = Reason.INVALID_FIELD if error.field in fields else Reason.MISSING_FIELD
         raise Refused(reason, str(error)) from None
-
-
-def _quantities(stores: object) -> dict[str, float]:
-    """Return how many each store has; a row without a store says nothing, and is refused."""
-    if stores is None:
-        missing(SHOPS)
-    if not isinstance(stores, dict) or not stores:
-        invalid(SHOPS, "an object: store id to quantity")
-    for quantity in stores.values():
-        if not isinstance(quantity, int | float) or isinstance(quantity, bool):
-            invalid(SHOPS, "an object: store id to quantity, a number")
-    return stores
 
 
 def _text(key: bytes | None) -> str | None:

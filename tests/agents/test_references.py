@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -309,3 +310,70 @@ payload: [weather, weather.temperature_c, season]
         "season": "autumn",
     }
     assert message["because"]["values"]["weather.condition"] == "rain"
+
+
+# -- stock ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "named"),
+    [
+        ({"stores": {"s1": 1}}, "missing_field", "sku"),
+        ({"sku": " ", "stores": {"s1": 1}}, "missing_field", "sku"),
+        ({"sku": "A"}, "missing_field", "stores"),
+        ({"sku": "A", "stores": None}, "missing_field", "stores"),
+        ({"sku": "A", "stores": {}}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": ["s1"]}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": 3}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": {"s1": "3"}}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": {"s1": True}}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": {"s1": None, "s2": 1}}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": {"s1": {"pieces": 3}}}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": {"s1": [3]}}, "invalid_field", "stores"),
+        (b'{"sku": "A", "stores": {"s1": NaN}}', "invalid_field", "NaN"),
+        (b'{"sku": "A", "stores": {"s1": -Infinity}}', "invalid_field", "NaN or Infinity"),
+        (b'{"sku": "A", "stores": {"s1": 1e999}}', "invalid_field", "stores"),
+        ({"sku": "A", "stores": {"s1": 10**30}}, "invalid_field", "stores"),
+        ({"sku": "A", "stores": {"": 1}}, "missing_field", "a store id in stores"),
+        ({"sku": "A", "stores": {"s" * 257: 1}}, "too_large", "a store id in stores"),
+        ({"sku": "A", "stores": {f"s{n}": 1 for n in range(4_097)}}, "too_large", "stores"),
+        ({"sku": "A" * 257, "stores": {"s1": 1}}, "too_large", "sku"),
+        ({"sku": "A", "time": "1969-01-01T00:00:00Z", "stores": {"s1": 1}}, "time_out_of_range", "time"),
+    ],
+)
+def test_what_says_no_stock_goes_to_the_dead_letters_and_tells_nothing_of_it(road, value, reason, named):
+    value = value if isinstance(value, bytes) else json.dumps(value).encode()
+    road._give(road.topics.references["stock"], value)
+    (letter,) = road.sent.by_topic[road.topics.dead_letters]
+    headers = dict(letter.headers)
+    assert headers["raccord-reason"] == reason.encode()
+    assert named.encode() in headers["raccord-detail"]
+    assert letter.value == value
+
+
+@pytest.mark.parametrize("quantity", [math.nan, math.inf, -math.inf])
+def test_nor_is_a_quantity_in_avro_that_is_no_number(road, quantity):
+    road.refer("stock", sku="A", stores={"s1": quantity})
+    (letter,) = road.sent.by_topic[road.topics.dead_letters]
+    assert dict(letter.headers)["raccord-reason"] == b"invalid_field"
+    assert b"stores" in dict(letter.headers)["raccord-detail"]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "has"), [(1, True), (0.5, True), (0, False), (-0.0, False), (-3, False), (2**62, True)]
+)
+def test_a_shop_has_what_it_has_more_than_none_of_and_what_is_promised_already_is_none(road, quantity, has):
+    road.refer("stock", time=0, sku="A", stores={"s1": 1})
+    road.refer("stock", time=1, sku="A", stores={"s1": float(quantity)})
+    road.settle()
+    assert not road.sent.by_topic[road.topics.dead_letters]
+    having = road.customer.handler._references.having("s1", ["A"], at(2))
+    assert having == ({"A": True} if has else {})
+
+
+def test_that_a_product_is_gone_is_heard_of_by_its_key(road):
+    road.refer("stock", time=0, sku="A", stores={"s1": 1})
+    road._give(road.topics.references["stock"], None, key=b"A")
+    road.tasks[road.topics.references["stock"]].handler.flush()
+    road.settle()
+    assert road.customer.handler._references.having("s1", ["A"], at(10**6)) == {}

@@ -94,11 +94,24 @@ def _matches(wanted: Raw, message: Message, told: Answer) -> bool:
         elif name == "key":
             if firing.key != tuple(as_key(one) for one in (value if isinstance(value, list) else [value])):
                 return False
+        elif name == "payload":
+            if any(_store(message.store, path) != one for path, one in value.items() if _known(path)):
+                return False
         elif name == "reason" and message.action == "retract":
             continue  # the texts name reasons for holding back only
         elif values[name] != (instant(value) if name in ("due", "sent") else value):
             return False
     return True
+
+
+def _known(path: str) -> bool:
+    """Tell whether the oracle knows a part of a payload: of the nearest shops all but whether they are open."""
+    return path.startswith("store.nearest") and not path.endswith(".open")
+
+
+def _store(store: Raw, path: str) -> Any:
+    _, which, *rest = path.split(".")
+    return store.get(which, {}).get(rest[0]) if rest else store.get(which)
 
 
 def _tell(messages: Sequence[Message]) -> list[str]:

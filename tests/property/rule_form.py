@@ -60,7 +60,7 @@ def _faults(rule: Raw) -> Iterator[str]:
         if place in rule:
             extra = {"match"} if place == "closes" else set()
             yield from _pattern(rule[place], place, WITH_INSTANCE | change, extra)
-    yield from _condition(rule.get("if"), "if", AT_DUE | change)
+    yield from _at_due(rule, AT_DUE | change | {"store"})
     for place in ("after", "repeat", "repeat_within", "grace", "retract_within"):
         yield from _duration(rule.get(place), place)
     for place in ("active_from", "active_until"):
@@ -74,6 +74,12 @@ def _faults(rule: Raw) -> Iterator[str]:
     if "at_most" in rule:
         yield from _known(rule["at_most"], {"times", "per", "per_key"}, "at_most")
         yield from _duration(rule["at_most"].get("per"), "at_most.per")
+
+
+def _at_due(rule: Raw, variables: Collection[str]) -> Iterator[str]:
+    yield from _condition(rule.get("if"), "if", variables)
+    if "near" not in rule and re.search(r"\bstore\b(?!\.nearest(_in_stock)?\b)", str(rule.get("if", ""))):
+        yield "if: without near, of store the nearest ones alone"
 
 
 def _opens(opens: Raw) -> Iterator[str]:

@@ -4,7 +4,7 @@ It shares nothing with the code it judges but the conditions. Whenever an event 
 everything is folded again from nothing (rules_oracle_fold.py), compared with what has been sent, and what is
 due is judged. Where the texts can be read two ways, the case files say which reading this is ("ambiguous").
 
-Not covered: `near`, addresses, payloads, erasure.
+Not covered: `near`, addresses, erasure, and of payloads all but the nearest shops.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.property.rules_oracle_around import Around
 from tests.property.rules_oracle_fold import Firing, Folder, Identity, closed, current
 from tests.property.rules_oracle_policy import Judge, Send
-from tests.property.rules_oracle_reference import Said, changes, said_by, said_first
+from tests.property.rules_oracle_reference import changes, said_by, said_first
 from tests.property.rules_oracle_texts import Happening, Raw, duration, instant, listed, upto
 from tests.property.rules_oracle_zones import quiet_until, zone_of
 
@@ -30,7 +31,7 @@ DEFAULTS = {"grace": "5m", "retract_within": "24h"}
 
 @dataclass(frozen=True)
 class Message:
-    """What came out: `action` is fire, retract, or held_back with a reason."""
+    """What came out: `action` is fire, retract, or held_back with a reason; of a fire, the nearest shops go along."""
 
     action: str
     firing: Firing
@@ -38,6 +39,7 @@ class Message:
     sent: int
     channel: str | None = None
     reason: str | None = None
+    store: Raw = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -90,11 +92,8 @@ def answer(
     order of arrival; `reference` is what there was before all of them. `owners`
     says whose the events are, after these arrivals; without it, they are all one customer's.
     """
-    prices = {row["sku"]: row["price"] for row in (reference or {}).get("products", ()) if "price" in row}
-    end = instant(until)
-    said = list(said_first(reference or {}))
-    folder = Folder(policy or {}, prices, end, said)
-    world = _World(current(rules), policy or {}, folder, owners or one_customer, said)
+    end, around = instant(until), Around([*said_first(reference or {})])
+    world = _World(current(rules), policy or {}, Folder(policy or {}, around, end), owners or one_customer)
     for arrival in arrivals:
         if "advance_to" in arrival:
             world.advance(instant(arrival["advance_to"]))
@@ -139,12 +138,10 @@ class _World:
         policy: Raw,
         folder: Folder,
         owners_of: Callable[[Sequence[Raw]], Owners],
-        said: list[Said],
     ) -> None:
         self.rules, self.policy, self.folder, self.owners_of = rules, policy, folder, owners_of
         self.clock: int | None = None
         self.arrivals: list[Raw] = []
-        self.said = said  # the folder sees it, too
         self.owners: Owners = {}
         self.timelines: dict[Customer, list[Happening]] = {}
         self.wanted: dict[Identity, tuple[Customer, Firing]] = {}
@@ -171,7 +168,7 @@ class _World:
     def refer(self, arrival: Raw) -> None:
         """Take in what is said of reference data, as an event is taken in."""
         self.advance(instant(arrival["time"]))
-        self.said.append(said_by(arrival))
+        self.folder.around.said.append(said_by(arrival))
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -188,7 +185,7 @@ class _World:
                 self.timelines.setdefault(owner, []).append(happening(arrival))
         for timeline in self.timelines.values():
             timeline.sort(key=lambda event: event.order)
-        changed = changes(self.said)
+        changed = changes(self.folder.around.said)
         self.wanted = {
             firing.identity: (customer, firing)
             for customer, timeline in self.timelines.items()
@@ -324,7 +321,8 @@ class _World:
             return
         channel = judge.channel(self._sends_of(customer, self._sends()))
         self.accounts[firing.identity] = Account(firing.due, Send(firing, now, channel), late=late)
-        self.answer.messages.append(Message("fire", firing, firing.due, now, channel))
+        store = self.folder.store(firing, timeline, now)
+        self.answer.messages.append(Message("fire", firing, firing.due, now, channel, store=store))
 
     def _hold_back(self, firing: Firing, reason: str, now: int) -> None:
         self.accounts[firing.identity] = Account(firing.due, reason=reason)

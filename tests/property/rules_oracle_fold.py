@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.property.rules_oracle_around import wanted_of
 from tests.property.rules_oracle_policy import Judge
 from tests.property.rules_oracle_reference import opening_changes
 from tests.property.rules_oracle_texts import (
@@ -31,7 +32,8 @@ from tests.property.rules_oracle_zones import given_time, local_due, quiet_until
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.property.rules_oracle_reference import Changed, OpeningChange, Said
+    from tests.property.rules_oracle_around import Around
+    from tests.property.rules_oracle_reference import Changed, OpeningChange
 
 Identity = tuple[str, int, int, tuple[str, ...]]
 """A trigger's: rule, version, number of a repeat, evidence."""
@@ -87,16 +89,15 @@ class _Instance:
 
 @dataclass(frozen=True)
 class Folder:
-    """Folds timelines: a deployment's policy, the products' prices, how far ahead to look, and all that was said."""
+    """Folds timelines: a deployment's policy, what is known of products and shops, and how far ahead to look."""
 
     policy: Raw
-    prices: Mapping[str, float]
+    around: Around
     horizon: int
-    said: Sequence[Said] = ()
 
     def fold(self, rule: Raw, timeline: Sequence[Happening], changed: Sequence[Changed] = ()) -> list[Firing]:
         """Return all that a rule wants to send up to the horizon, were nothing held back."""
-        changes = opening_changes(rule, timeline, changed, self.prices)
+        changes = opening_changes(rule, timeline, changed, self.around)
         run = _Run(self, rule, timeline, _openings(rule, timeline, changes))
         for happening in sorted([*timeline, *changes], key=lambda one: one.order):
             run.take(happening)
@@ -112,13 +113,26 @@ class Folder:
             | {
                 "first": dict(firing.evidence[0].properties),
                 "customer": customer(known),
-                "cart": cart(known, opened.properties.get("cart_id"), self.prices),
+                "cart": self._cart(firing, known, time),
             }
-            | outdoors(firing, known, self.said, self.policy, time)
+            | outdoors(firing, known, self.around.said, self.policy, time)
         )
         if firing.last is not None:
             variables["last"] = dict(firing.last.properties)
-        return holds(firing.rule.get("if"), variables)
+        condition = firing.rule.get("if")
+        if isinstance(condition, str) and "store." in condition:
+            variables["store"] = self.store(firing, timeline, time)
+        return holds(condition, variables)
+
+    def store(self, firing: Firing, timeline: Sequence[Happening], time: int) -> Raw:
+        """Return the shops near a customer: by where she is, if every channel of the message has her consent to it."""
+        known = upto(timeline, time)
+        judge = Judge(self.policy, frozenset(), known, firing, time)
+        wanted = wanted_of(dict(firing.opened.properties), self._cart(firing, known, time))
+        return self.around.store(known, time, wanted, located=judge.located)
+
+    def _cart(self, firing: Firing, known: Sequence[Happening], time: int) -> Raw:
+        return cart(known, firing.opened.properties.get("cart_id"), self.around.prices(known, time))
 
 
 def closed(firing: Firing, timeline: Sequence[Happening], time: int) -> bool:

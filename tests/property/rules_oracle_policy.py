@@ -50,11 +50,6 @@ class Judge:
         """Whether there is consent on any channel."""
         return bool(self._consenting())
 
-    @property
-    def consented_everywhere(self) -> bool:
-        """Whether there is consent on all channels."""
-        return len(self._consenting()) == len(self._channels())
-
     def refusal(self) -> str | None:
         """Return why it may not be sent at all: consent, then suppression."""
         if not self._consenting():
@@ -77,17 +72,23 @@ class Judge:
         preferred = traits(self.known).get("preferred_channel")
         return sorted(channels, key=lambda channel: channel is None or channel != preferred)
 
-    def _consenting(self) -> list[str | None]:
-        return [channel for channel in self._channels() if self._consents(channel)]
+    @property
+    def located(self) -> bool:
+        """Whether she may be told by where she is, on every channel that there is consent for otherwise."""
+        located = {channel for channel in self._channels() if self._consents(channel, "location")}
+        return bool(located) and located.issuperset(self._consenting())
 
-    def _consents(self, channel: str | None) -> bool:
+    def _consenting(self) -> list[str | None]:
+        return [channel for channel in self._channels() if self._consents(channel, self.purpose)]
+
+    def _consents(self, channel: str | None, purpose: str) -> bool:
         """Judge consent: "the latest explicit answer per purpose and channel wins", at equal times "no"."""
         answers = [
             (event.time, event.properties["consent"])
             for event in self.known
             if event.type == "Consent Changed"
             and isinstance(event.properties.get("consent"), bool)
-            and event.properties.get("purpose") in (None, self.purpose)
+            and event.properties.get("purpose") in (None, purpose)
             and event.properties.get("channel") in (None, channel)
         ]
         if answers:
@@ -95,7 +96,7 @@ class Judge:
             return all(answer for time, answer in answers if time == latest)
         default = self.policy.get("consent_default", True)
         by_purpose = default if isinstance(default, dict) else {"*": default}
-        return bool(by_purpose.get(self.purpose, by_purpose.get("*", True)))
+        return bool(by_purpose.get(purpose, by_purpose.get("*", True)))
 
     def _at_most(self, sends: Sequence[Send]) -> bool:
         """Tell whether the rule's own limit is reached: "rolling, exactly `per` ago no longer counts"."""

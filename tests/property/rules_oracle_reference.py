@@ -12,7 +12,7 @@ All that was said is gone through from the beginning, every time. Where RULES is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,9 @@ from tests.property.rules_oracle_texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tests.property.rules_oracle_around import Around
 
 NAMED_BY = {
     "product": ("sku", "product_id", "id"),
@@ -38,6 +40,7 @@ NAMED_BY = {
     "store": ("store_id", "id"),
     "campaign": ("campaign_id", "id"),
     "weather": ("station_id", "id"),
+    "stock": ("sku", "id"),
 }
 """What names an item in a case's `reference`."""
 BEHIND_ALL = "\U0010ffff"
@@ -99,7 +102,7 @@ def rows_and_before(changed: Changed, before: Happening) -> Raw:
 def said_first(reference: Raw) -> Iterator[Said]:
     """Yield what there is before all events."""
     for kind, names in NAMED_BY.items():
-        for row in reference.get(kind if kind == "weather" else f"{kind}s", ()):
+        for row in reference.get(kind if kind in {"stock", "weather"} else f"{kind}s", ()):
             named = next(row[name] for name in names if row.get(name) is not None)
             since = instant(row["time"]) if kind == "weather" else BEFORE_ALL
             yield Said(kind, as_key(named), since, _fields(row))
@@ -108,7 +111,7 @@ def said_first(reference: Raw) -> Iterator[Said]:
 def said_by(arrival: Raw) -> Said:
     """Return what an arrival's `reference_change` says."""
     fields = dict(arrival["reference_change"])
-    kind = next(kind for kind in NAMED_BY if kind in fields)
+    kind = next(kind for kind in NAMED_BY if kind in fields)  # a product has a stock, too: that comes last
     item = as_key(fields.pop(kind))
     return Said(kind, item, instant(arrival["time"]), None if fields.get("gone") else _fields(fields))
 
@@ -132,7 +135,7 @@ def changes(said: Iterable[Said]) -> list[Changed]:
 
 
 def opening_changes(
-    rule: Raw, timeline: Sequence[Happening], changed: Iterable[Changed], prices: Mapping[str, float]
+    rule: Raw, timeline: Sequence[Happening], changed: Iterable[Changed], around: Around
 ) -> list[OpeningChange]:
     """Return the changes that open a rule for the customer of a timeline."""
     opens = rule["opens"]
@@ -140,7 +143,9 @@ def opening_changes(
         return []
     kind, _, field = opens["reference"].partition(".")
     found = []
-    for one in changed:
+    for each in changed:
+        old, new = around.seen(each, timeline)
+        one = replace(each, old=old, new=new)
         before = _latest_before(opens, timeline, one) if one.kind == kind and _differs(one, field) else None
         if before is None:
             continue
@@ -148,7 +153,7 @@ def opening_changes(
         variables = rows_and_before(one, before) | {
             "time": one.time,
             "customer": customer(known),
-            "cart": cart(known, None, prices),
+            "cart": cart(known, None, around.prices(known, one.time)),
         }
         if holds(opens.get("if"), variables):
             properties = {**one.new, opens["match"]: one.item}

@@ -1,13 +1,12 @@
 """The oracle's weather and seasons: read from the docs once more, by looking at all that was ever said.
 
 `weather` is the whole row of the nearest station within 50 km that spoke in the six hours up to then; where she is, is
-the store of `near`, else her last position if `location` is consented to on all of the rule's channels, else the
-shop that she prefers. `season` is by the date on her clock, turned round south of the equator.
+the store of `near`, else her last position if `location` is consented to on all channels that the message may take,
+else the shop that she prefers. `season` is by the date on her clock, turned round south of the equator.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +48,8 @@ def _where(
     firing: Firing, known: Sequence[Happening], said: Sequence[Said], policy: Raw, time: int
 ) -> Where | None:
     fixes = [where for event in known if (where := _of(event.properties)) is not None]
-    if fixes:
-        about_place = dataclasses.replace(firing, rule=firing.rule | {"purpose": "location"})
-        if Judge(policy, frozenset(), known, about_place, time).consented_everywhere:
-            return fixes[-1]
+    if fixes and Judge(policy, frozenset(), known, firing, time).located:
+        return fixes[-1]
     preferred = traits(known).get("preferred_store") or _most_often(known)
     rows = [one for one in said if one.kind == "store" and one.item == as_key(preferred) and one.time <= time]
     row: Raw = {}

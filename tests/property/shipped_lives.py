@@ -58,6 +58,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "longitude": st.just(4.8357),
     "store_id": st.sampled_from(("s1", "s2")),
     "till_id": st.just("t1"),
+    "region": st.sampled_from(("DE", "FR")),
 }
 NAMED: dict[str, tuple[str, ...]] = {
     "abandoned_browse": ("sku", "cart_id", "price"),
@@ -65,12 +66,13 @@ NAMED: dict[str, tuple[str, ...]] = {
     "back_in_stock": ("sku", "cart_id"),
     "birthday": ("birthday",),
     "checkout_offer": ("first_name", "coupon"),
+    "click_and_collect_nearest": ("sku", "cart_id", "latitude", "longitude", "store_id"),
     "click_and_collect_ready": ("order_id",),
     "click_and_collect_waiting": ("order_id",),
     "loyalty_tier_reached": ("tier", "change"),
     "near_store_offer": ("latitude", "longitude", "store_id", "till_id", "sku", "cart_id"),
     "post_purchase_follow_up": ("order_id",),
-    "price_drop": ("sku", "cart_id"),
+    "price_drop": ("sku", "cart_id", "region", "store_id"),
     "service_recovery": ("case_id", "rating"),
     "showrooming": ("sku", "products"),
     "store_pickup_ready": ("order_id",),
@@ -185,6 +187,9 @@ REFERENCE = {
     "back_in_stock": Wanted(
         "product", _WISHED, "sku", lambda old, new: old.get("stock", 1) <= 0 < new.get("stock", 0)
     ),
+    "click_and_collect_nearest": Wanted(
+        "product", _WISHED, "sku", lambda old, new: new.get("stock", 1) <= 0 < old.get("stock", 0)
+    ),
     "store_pickup_ready": Wanted(
         "order",
         ("Order Completed",),
@@ -193,8 +198,12 @@ REFERENCE = {
     ),
 }
 SAID: dict[str, st.SearchStrategy[Any]] = {
-    "price_drop": st.fixed_dictionaries({"price": st.sampled_from((9.5, 10.0, 20.0, 40.0))}),
+    "price_drop": st.fixed_dictionaries(
+        {"price": st.sampled_from((9.5, 10.0, 20.0, 40.0))},
+        optional={"prices": st.sampled_from(({}, {"DE": 9.5}, {"DE": 40.0, "FR": 20.0}))},
+    ),
     "back_in_stock": st.fixed_dictionaries({"stock": st.sampled_from((0, 3))}),
+    "click_and_collect_nearest": st.fixed_dictionaries({"stock": st.sampled_from((0, 0, 3))}),
     "store_pickup_ready": st.fixed_dictionaries(
         {"state": st.sampled_from(("picked", "ready_for_pickup", "ready_for_pickup"))}
     ),
@@ -215,7 +224,8 @@ KNOWN = [
         ("product", "B", {"price": 20.0, "stock": 3}),
         ("order", "o1", {"state": "paid"}),
         ("order", "o2", {"state": "paid"}),
-        ("store", "s1", {"latitude": 45.764, "longitude": 4.8357, "hours": "24/7"}),
+        ("store", "s1", {"latitude": 45.764, "longitude": 4.8357, "hours": "24/7", "country": "FR"}),
+        ("store", "s2", {"latitude": 45.9, "longitude": 4.8357, "hours": "24/7"}),
         ("stock", "A", {"stores": {"s1": 3}}),
         ("stock", "B", {"stores": {"s1": 0, "s2": 3}}),
     )
@@ -270,6 +280,7 @@ CLOSES: dict[str, Callable[[Event, Event], bool]] = {
     "near_store_offer": _in_the_shop,
     "back_in_stock": _any(),
     "price_drop": _any(),
+    "click_and_collect_nearest": _any(),
     "store_pickup_ready": _matching(
         "order_id", "Order Ready for Pickup", "Order Collected", "Order Cancelled", "Order Refunded"
     ),

@@ -19,6 +19,7 @@ from stream_app.domain.reference import References, Taken
 from stream_app.domain.rules import Action, changes
 from stream_app.domain.rules import weather as weather_module
 from stream_app.domain.rules.fold import Fold
+from stream_app.domain.rules.paths import resolve
 from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
 from stream_app.domain.stations import Stations
@@ -32,6 +33,7 @@ from tests.property.rule_strategies import World, worlds
 from tests.property.rules_oracle import Answer, answer
 
 if TYPE_CHECKING:
+    from stream_app.domain.rules import Decision
     from stream_app.runs.rule_expectations import Outcome
 
 RUNNER = Runner({})
@@ -50,6 +52,8 @@ def check_on_time(world: World) -> None:
     expected, messages, held = told(world), [], set()
     for outcome in played(world):
         one = outcome.decision
+        if one.action == Action.FIRE:
+            sends_the_shops_along(world, expected, one)
         if one.action == Action.HELD_BACK:
             held.add((one.rule, one.opened_by, one.due, one.number, str(one.reason)))
         else:
@@ -67,6 +71,18 @@ def check_on_time(world: World) -> None:
         (one.firing.rule["name"], one.firing.opened.event_id, one.due, one.firing.number, one.reason)
         for one in expected.held_back
     }
+
+
+def sends_the_shops_along(world: World, expected: Answer, one: Decision) -> None:
+    """Which shops go along is as the oracle says."""
+    names = [name for name in world["rules"][0].get("payload", ()) if name.startswith("store.")]
+    if names:
+        fires = [each for each in expected.messages if each.action == "fire" and each.sent == one.sent]
+        stores = [each.store for each in fires if each.firing.opened.event_id == one.opened_by]
+        wanted = [
+            {name: resolve(tuple(name.split(".")), {"store": store}) for name in names} for store in stores
+        ]
+        assert {name: one.payload.get(name) for name in names} in wanted
 
 
 @examples(300)
@@ -291,12 +307,12 @@ def test_a_bug_in_what_reference_data_open_is_caught(plant: Any, monkeypatch: py
 
 
 def knows_where_she_is_without_her_leave(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(weather_module, "allowed", lambda _, __, ___, channels: channels or ("",))
+    patch.setattr(Plan, "_may_locate", lambda *_: True)
 
 
 def takes_leave_on_one_channel_for_all(patch: pytest.MonkeyPatch) -> None:
-    allowed = weather_module.allowed
-    patch.setattr(weather_module, "allowed", lambda *args: (args[-1] or ("",)) if allowed(*args) else ())
+    may = Plan._may_locate
+    patch.setattr(Plan, "_may_locate", lambda self, profile, _: may(self, profile, ()))
 
 
 def knows_no_shop(patch: pytest.MonkeyPatch) -> None:
@@ -306,10 +322,10 @@ def knows_no_shop(patch: pytest.MonkeyPatch) -> None:
 def goes_to_the_shop_first(patch: pytest.MonkeyPatch) -> None:
     position_of = weather_module.position_of
 
-    def wrong(rule: Any, spot: Any, profile: Any, policy: Any, surroundings: Any, time: int) -> Any:
+    def wrong(spot: Any, profile: Any, surroundings: Any, time: int, *, located: bool) -> Any:
         store = None if profile is None else weather_module.preferred_store(profile)
         found = None if store is None else weather_module._store(store, surroundings, time)
-        return found or position_of(rule, spot, profile, policy, surroundings, time)
+        return found or position_of(spot, profile, surroundings, time, located=located)
 
     patch.setattr("stream_app.domain.rules.plan.position_of", wrong)
 
@@ -383,9 +399,7 @@ def puts_all_seasons_in_the_north(patch: pytest.MonkeyPatch) -> None:
 
 def judges_by_the_time_of_the_opening(patch: pytest.MonkeyPatch) -> None:
     outdoors = Plan._outdoors
-    patch.setattr(
-        Plan, "_outdoors", lambda self, one, _, profile: outdoors(self, one, one.opened.time, profile)
-    )
+    patch.setattr(Plan, "_outdoors", lambda self, one, _, *rest: outdoors(self, one, one.opened.time, *rest))
 
 
 @pytest.mark.parametrize(

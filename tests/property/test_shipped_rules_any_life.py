@@ -23,7 +23,7 @@ from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits, Folds
 from stream_app.domain.profile import END, Profile, apply
 from stream_app.domain.reference import Ahead
-from stream_app.domain.rules import RulesState
+from stream_app.domain.rules import RuleBook, RulesState
 from stream_app.domain.rules.changes import Change
 from stream_app.domain.rules.state import merged
 from tests.property.folds import is_that_of_the_timeline
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stream_app.domain.reference import Said
-    from stream_app.domain.rules import Ledger, RuleBook
+    from stream_app.domain.rules import Ledger
     from tests.property.rules_oracle_reference import Changed
 
 
@@ -196,3 +196,14 @@ def test_a_planted_bug_of_reference_data_is_caught(
 ) -> None:
     plant(monkeypatch)
     finds_fault(check, "back_in_stock")
+
+
+def forgets_the_region_in_checkpoints(patch: pytest.MonkeyPatch) -> None:
+    """Keep a fold without where she buys."""
+    keep = RuleBook.keep
+    patch.setattr(RuleBook, "keep", lambda self, state: keep(self, msgspec.structs.replace(state, region=())))
+
+
+def test_a_region_that_is_forgotten_in_checkpoints_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgets_the_region_in_checkpoints(monkeypatch)
+    finds_fault(check, "price_drop")

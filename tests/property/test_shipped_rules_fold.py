@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 
 import schemas
 from stream_app.domain.event import Event
+from stream_app.domain.ports import ComponentTables
 from stream_app.domain.profile import Profile, apply
+from stream_app.domain.reference import References, Said
+from stream_app.domain.rows import customer_tables
 from stream_app.domain.rules import Action, Decision, RuleBook, RulesState, SendingPolicy, load_rule
 from stream_app.domain.rules.changes import Change
 from stream_app.domain.rules.sending import QuietHours
+from stream_app.runs.in_memory import MemoryTable
 from tests.property.examples import examples, search
 
 if TYPE_CHECKING:
@@ -27,8 +31,23 @@ HOUR = 3_600_000
 START = 20_000 * 24 * HOUR
 RULES = [load_rule(schemas.read_text(name), name) for name in schemas.files("rules", ".yaml")]
 NIGHT = SendingPolicy(quiet_hours=QuietHours(21 * HOUR, 8 * HOUR), timezone="Europe/Paris")
-BOOKS = [RuleBook(RULES), RuleBook(RULES, NIGHT)]
+
+
+def shops() -> References:
+    """Return reference data in which there is a shop that has something of all products."""
+    tables = ComponentTables(**{spec.name: MemoryTable(spec) for spec in customer_tables()})
+    references = References(tables)
+    where = {"latitude": 45.764, "longitude": 4.8357, "country": "FR"}
+    references.take(Said("store", "s1", START - HOUR, where))
+    for sku in ("A", "B"):
+        references.take(Said("stock", sku, START - HOUR, {"stores": {"s1": 3}}))
+    return references
+
+
+BOOKS = [RuleBook(RULES).among(shops()), RuleBook(RULES, NIGHT).among(shops())]
 TYPES = sorted({kind for rule in RULES for pattern in rule.patterns() for kind in pattern.event})
+NAMING = sorted({kind for rule in RULES if (one := rule.opens.reference) for kind in one.before.event})
+"""The types of the events by which items concern a customer."""
 PROPERTIES: dict[str, Any] = {
     "cart_id": st.sampled_from(["k1", "k2"]),
     "order_id": st.sampled_from(["o1", "o2"]),
@@ -40,6 +59,8 @@ PROPERTIES: dict[str, Any] = {
     "change": st.sampled_from(["up", "down"]),
     "birthday": st.sampled_from(["1990-02-29", "2001-10-05", "unknown"]),
     "consent": st.booleans(),
+    "store_id": st.just("s1"),
+    "region": st.sampled_from(["DE", "FR"]),
     "timezone": st.sampled_from(["Europe/Paris", "America/New_York", "Nowhere/At_All"]),
 }
 
@@ -53,7 +74,12 @@ ROWS: dict[tuple[str, str], dict[str, Any]] = {
 """What there is before the first event."""
 FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "product": st.fixed_dictionaries(
-        {}, optional={"price": st.sampled_from([9.5, 30.0, 120.0]), "stock": st.sampled_from([0, 3])}
+        {},
+        optional={
+            "price": st.sampled_from([9.5, 30.0, 120.0]),
+            "prices": st.sampled_from([{"DE": 9.5}, {"DE": 30.0, "FR": 120.0}, {}]),
+            "stock": st.sampled_from([0, 3]),
+        },
     ),
     "order": st.fixed_dictionaries({"state": st.sampled_from(["picked", "ready_for_pickup"])}),
 }
@@ -78,7 +104,8 @@ def timelines(draw: st.DrawFn, *, changing: bool = False, often: Sequence[str] =
             continue
         names = draw(st.lists(st.sampled_from(sorted(PROPERTIES)), max_size=6, unique=True))
         properties = {name: draw(PROPERTIES[name]) for name in names}
-        kinds = [*TYPES, "Consent Changed", "Identify"]
+        naming = 4 * NAMING if changing else []
+        kinds = [*TYPES, *naming, "Consent Changed", "Identify"]
         kind = draw(st.sampled_from(often if often and draw(st.booleans()) else kinds))
         channel = draw(st.sampled_from(["web", "store", "app", "email"]))
         event = Event(f"e{number:02}", time, channel, kind, ("user_id:1",), properties, time, "test")
@@ -169,7 +196,7 @@ def test_each_rule_that_reference_data_open_fires(name: str) -> None:
     (wanted,) = [rule.opens.reference for rule in RULES if rule.name == name]
     assert wanted is not None
 
-    @search(1_000)
+    @search(3_000)
     @given(timelines(changing=True, often=sorted(wanted.before.event)), st.sampled_from(BOOKS))
     def none_fires(events: list[Event | Change], book: RuleBook) -> None:
         _, decisions = stepped(book, events, settle=True)

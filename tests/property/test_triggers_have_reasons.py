@@ -29,6 +29,7 @@ from tests.property.reference_plants import (
     asks_for_nothing_where_a_change_opens,
     keeps_the_first_event_before,
 )
+from tests.property.rules_oracle_around import Around
 from tests.property.rules_oracle_reference import BEHIND_ALL, changes
 from tests.property.shipped_lives import AFTER, BOOKS, CLOSES, REFERENCE, RULES, START, shipped_lives
 from tests.property.test_rules_any_order import alternates, held_once
@@ -72,7 +73,9 @@ def is_opened_by_a_change(one: Made, time: int) -> None:
     found = [
         each for each in changes(one.said) if (each.kind, each.item, each.time) == (wanted.kind, item, time)
     ]
-    assert [wanted.holds(each.old, each.new) for each in found] == [True], f"no such change: {found}"
+    known = [event for event in one.known if event.time <= time]
+    seen = [Around([*one.said]).seen(each, known) for each in found]
+    assert [wanted.holds(*each) for each in seen] == [True], f"no such change: {found}"
     before = [
         event.event_id
         for event in one.known

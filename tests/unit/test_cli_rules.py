@@ -221,9 +221,24 @@ def test_a_rule_is_listed_with_its_file_and_what_it_says(capsys, folder):
         "due": "after 2d",
         "description": "Somebody wished for something and forgot about it.",
         "file": str(folder / "wish.yaml"),
+        "lacks": {},
     }
     assert (older["version"], older["in_force"], older["due"]) == (1, False, "at once")
     assert "wish version 1, replaced by a higher version: " in run(capsys, "list", "--rules", folder)
+
+
+def test_what_a_rule_needs_and_the_deployment_leaves_out_is_said(capsys, monkeypatch):
+    monkeypatch.setenv("RACCORD_REFERENCES", "stores")
+    listed = [json.loads(line) for line in run(capsys, "list", "--json").splitlines()]
+    lacks = {one["name"]: sorted(one["lacks"]) for one in listed if one["lacks"]}
+    assert lacks["price_drop"] == ["reference.products"]
+    assert lacks["near_store_offer"] == ["reference.stock"]
+    assert lacks["click_and_collect_nearest"] == ["reference.products", "reference.stock"]
+    assert {"abandoned_cart", "welcome"}.isdisjoint(lacks)
+    assert (
+        "  lacks reference.products, which RACCORD_REFERENCES leaves out: opens.reference: product.price needs it\n"
+        in run(capsys, "list")
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ RULES = {
 RUNNER = Runner(RULES)
 
 FIELDS = {"id", "rules", "policy", "reference", "events", "until", "expect", "ambiguous", "notes"}
-EXPECTED = {"rule", "version", "action", "opened_by", "due", "sent", "channel", "key", "customer", "reason"}
+EXPECTED = {
+    *("rule", "version", "action", "opened_by", "due", "sent", "channel", "key", "customer", "reason"),
+    "payload",
+}
 REASONS = {
     "condition",
     "consent",

@@ -233,6 +233,18 @@ OF_CONDITIONS = [
         "no variable `event` here",
     ),
     ("name: x\nopens: {event: A}\nif: store.open\n", 3, 5, "no variable `store` here"),
+    (
+        "name: x\nopens: {event: A}\nif: has(store.nearest) && size(store) > 0\n",
+        3,
+        5,
+        "but `store.nearest` and",
+    ),
+    (
+        "name: x\nopens: {event: A}\nkeeps_open: {event: B, if: has(store.nearest)}\n",
+        3,
+        32,
+        "no variable `store` here",
+    ),
     ("name: x\nopens: {event: A}\nif: new.price > 1\n", 3, 5, "no variable `new` here"),
     ("name: x\nopens: {event: A}\nif: first.sku == 'A'\n", 3, 5, "no variable `first` here"),
     ("name: x\nopens: {event: A}\npayload: first.sku\n", 3, 10, "no `first.sku` to send"),

@@ -92,7 +92,9 @@ class Step:
             variables["time"] = EPOCH + dt.timedelta(milliseconds=event.time)
         if "cart" in roots:
             cart_id = instance.cart_id if instance is not None else baskets.cart_of(event.properties)
-            variables["cart"] = self.state.baskets.view(cart_id, Prices(self.world.surroundings, event.time))
+            variables["cart"] = self.state.baskets.view(
+                cart_id, Prices(self.world.surroundings, event.time, self.state, self.profile)
+            )
         if "customer" in roots:
             variables["customer"] = self.customer(condition)
         if instance is not None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stream_app.domain.event import Event
 from stream_app.domain.rules.applying import EPOCH, Opening, Step, counts, key_of, open_instance
 from stream_app.domain.rules.model import pick
+from stream_app.domain.rules.regions import PRICE, PRICES, PRODUCT, prices_in, regions_of, row_in
 from stream_app.domain.rules.state import Partial, Revised
 from stream_app.domain.rules.surroundings import Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.applying import World
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.model import Reference
     from stream_app.domain.rules.plan import Plan
     from stream_app.domain.rules.state import Before, RulesState
+    from stream_app.domain.rules.surroundings import Surroundings
 
 _NONE: Collection[str] = ()
 _OF_ROWS = frozenset({"old", "new"})
@@ -55,6 +57,19 @@ def looks_at(reference: Reference, change: Change) -> bool:
 
 def may_open(reference: Reference, change: Change) -> bool:
     """Tell whether a change may open a rule for anybody: most can't, and need not be taken to whom they concern."""
+    if reference.kind != change.kind:
+        return False
+    regions = prices_in(change.old).keys() if change.kind == PRODUCT else ()
+    if change.kind == PRODUCT and regions != prices_in(change.new).keys():
+        # Where a region's price comes or goes, what one sees before and after may be of two regions.
+        return reference.field == PRICE or looks_at(reference, change)
+    return _opens(reference, change) or any(
+        _opens(reference, _seen_in(change, (region,))) for region in regions
+    )
+
+
+def _opens(reference: Reference, change: Change) -> bool:
+    """Tell whether a change may open a rule, for who sees it so."""
     condition = reference.condition
     if not looks_at(reference, change):
         return False
@@ -63,12 +78,26 @@ def may_open(reference: Reference, change: Change) -> bool:
     return condition.holds({"old": change.old, "new": change.new}, None)
 
 
+def _seen_in(change: Change, regions: Sequence[str]) -> Change:
+    return change._replace(old=row_in(change.old, regions), new=row_in(change.new, regions))
+
+
+def as_seen(surroundings: Surroundings, state: RulesState, change: Change, profile: Profile | None) -> Change:
+    """Return a change as a customer sees it: a product has the price of her region, before and after."""
+    if change.kind != PRODUCT or (PRICES not in change.old and PRICES not in change.new):
+        return change
+    return _seen_in(change, regions_of(state, profile, surroundings, change.time))
+
+
 def apply_change(
     world: World, plan: Plan, state: RulesState, change: Change, profile: Profile | None
 ) -> None:
     """Open an instance, if the change concerns the customer and is one that the rule wants."""
     reference, before = plan.rule.opens.reference, state.before.get(plan.id, {}).get(change.item)
-    if reference is None or before is None or not looks_at(reference, change):
+    if reference is None or before is None or reference.kind != change.kind:
+        return
+    change = as_seen(world.surroundings, state, change, profile)
+    if not looks_at(reference, change):
         return
     step = Step(world, state, as_event(reference, change, before), profile)
     seen: dict[str, Any] = {}
@@ -95,7 +124,8 @@ def _fits(condition: Condition, step: Step, change: Change, before: Before, seen
     if "time" in condition.roots:
         variables["time"] = EPOCH + dt.timedelta(milliseconds=change.time)
     if "cart" in condition.roots:
-        variables["cart"] = step.state.baskets.view("", Prices(step.world.surroundings, change.time))
+        prices = Prices(step.world.surroundings, change.time, step.state, step.profile)
+        variables["cart"] = step.state.baskets.view("", prices)
     if "customer" in condition.roots:
         variables["customer"] = step.customer(condition)
     return condition.holds(variables, seen)

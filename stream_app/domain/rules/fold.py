@@ -29,6 +29,7 @@ from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.person import TRAIT_EVENTS, zone_of
 from stream_app.domain.rules.places import apply_fix
 from stream_app.domain.rules.plan import Plan, skip
+from stream_app.domain.rules.regions import NARROW, PRODUCT, WIDE, named_by
 from stream_app.domain.rules.state import (
     Instance,
     Ledger,
@@ -66,12 +67,13 @@ class Fold:
         self._world = World(segments, self.watched, surroundings)
         self._policy = policy
         self._fingerprint = fingerprint
-        self._with_baskets = any(rule.uses("cart") for rule in rules)
         plans = self.plans.values()
+        self._with_baskets = any(plan.needs_cart or plan.rule.uses("cart") for plan in plans)
         self._by_profile = tuple(plan for plan in plans if plan.rule.opens.profile is not None)
         self._by_reference = tuple(plan for plan in plans if plan.rule.opens.reference is not None)
         self._references = [one for plan in plans if (one := plan.rule.opens.reference) is not None]
         self._by_place = tuple(plan for plan in plans if plan.rule.near is not None)
+        self._by_region = self._with_baskets or any(one.kind == PRODUCT for one in self._references)
         self._local = tuple(plan for plan in plans if plan.is_local)
         self._sees_customer = any(plan.sees_customer for plan in plans)
         types = set(baskets.EVENT_TYPES) if self._with_baskets else set()
@@ -96,7 +98,9 @@ class Fold:
         if state.elapse_at < time:
             self._elapse(state, time, profile)
 
-    def step(self, state: RulesState, event: Event, profile: Profile | None = None) -> None:
+    def step(  # noqa: C901 - a branch for each concern, on the way of every event
+        self, state: RulesState, event: Event, profile: Profile | None = None
+    ) -> None:
         """Fold one event that is later than all before it. Changes `state` in place; `profile` has the event."""
         time = event.time
         if state.elapse_at < time:
@@ -104,6 +108,8 @@ class Fold:
         listeners = self._listeners.get(event.type)
         if state.judged >= time and (listeners is not None or self._sees_customer):
             state.stale = True
+        if self._by_region:
+            _watch_region(state, event)
         if self._local:
             self._watch_calendar(state, event, profile)
         if listeners is not None:
@@ -210,6 +216,19 @@ class Fold:
                     due = plan.local_due(instance.base if moved else event.time, profile)
                     instance.due = max(due, event.time)
                     expect(state, instance.due)
+
+
+def _watch_region(state: RulesState, event: Event) -> None:
+    """Note where she buys; what has been decided may have been by other prices: of another region, or another shop."""
+    properties = event.properties
+    if NARROW in properties or WIDE in properties:
+        regions = named_by(properties)
+        if regions and regions != state.region:
+            state.region = regions
+            state.stale |= state.judged >= event.time
+            return
+    if not state.region and state.judged >= event.time:
+        state.stale |= "store_id" in properties or event.type in TRAIT_EVENTS
 
 
 def _pass(plan: Plan, state: RulesState, instance: Instance, time: int, profile: Profile | None) -> bool:

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.rules.located import Located, compose
 from stream_app.domain.rules.model import AtMost, DueAt, Near, Opens, Pattern, Quiet, Reference, Rule
+from stream_app.domain.rules.nearest import NAMES as NEAREST
 from stream_app.domain.rules.times import WEEKDAYS, parse_local_time, parse_offset
 from stream_app.domain.rules.weather import OUTDOORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from stream_app.domain.rules.conditions import Condition
 
 FIELDS = frozenset(
     {
@@ -90,6 +93,8 @@ def _check_together(rule: Rule, fields: dict[str, Located]) -> None:
     for name, other in (("due_at", "after"), ("then", "repeat")):
         if name in fields and other in fields:
             fields[name].fail(f"{name}: not together with `{other}`; take one of them out")
+    if rule.condition is not None and rule.near is None:
+        _check_store(rule.condition, fields["if"])
     yearly = rule.due_at is not None and rule.due_at.yearly is not None
     if yearly and ("repeat" in fields or "then" in fields):
         fields["due_at"].fail("due_at: `yearly` comes again each year, not together with `repeat` or `then`")
@@ -100,6 +105,14 @@ def _check_together(rule: Rule, fields: dict[str, Located]) -> None:
             fields["repeat_within"].fail(
                 f"repeat_within: more than {MAX_REPEATS} repeats; repeat less often, or leave it out"
             )
+
+
+def _check_store(condition: Condition, at: Located) -> None:
+    """Refuse, of a rule without `near`, a condition about the store near which she is."""
+    for path in condition.paths:
+        if path[0] == "store" and NEAREST.isdisjoint(path[1:2]):
+            known = " and ".join(f"`store.{name}`" for name in sorted(NEAREST))
+            at.fail(f"if: no variable `store` here, without `near`, but {known}")
 
 
 def _name(at: Located) -> str:
@@ -247,7 +260,7 @@ def _closes(at: Located, also: frozenset[str]) -> Pattern:
 
 
 def _condition(at: Located, also: frozenset[str]) -> Any:
-    return at.condition(OF_INSTANCE | also | OUTDOORS, ())
+    return at.condition(OF_INSTANCE | also | OUTDOORS | {"store"}, ())
 
 
 def _pattern(at: Located, known: frozenset[str], variables: frozenset[str]) -> Pattern:

@@ -189,8 +189,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     def names(self, variable: str) -> frozenset[str] | None:
         """Return the properties of a variable that conditions and payload name; None: all of them."""
+        return names_below(self.paths(), variable)
+
+    def paths(self) -> set[tuple[str, ...]]:
+        """Return all that conditions and payload name, by the names that lead there."""
         paths: set[tuple[str, ...]] = {path for one in self.conditions() for path in one.paths}
-        return names_below(paths | {tuple(name.split(".")) for name in self.payload}, variable)
+        return paths | {tuple(name.split(".")) for name in self.payload}
 
     def uses(self, variable: str) -> bool:
         """Tell whether a condition or the payload names a variable."""

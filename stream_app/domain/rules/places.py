@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.places import distance_m, is_open
+from stream_app.domain.places import distance_m
 from stream_app.domain.profile.whereabouts import position_of
 from stream_app.domain.rules.applying import Opening, Step, close_instance, counts, open_instance
+from stream_app.domain.rules.nearest import row_of
 from stream_app.domain.rules.state import Partial, Spot
 
 if TYPE_CHECKING:
@@ -91,9 +92,4 @@ def view(surroundings: Surroundings, spot: Spot, time: int) -> dict[str, Any] | 
 
     `open` is absent where nobody knows: a condition that asks for it is false then.
     """
-    store = surroundings.store(spot.store, time)
-    if store is None:
-        return None
-    found = {**store.row, "distance_m": round(spot.distance_m, 1)}
-    now = is_open(store, time)
-    return found if now is None else found | {"open": now}
+    return row_of(surroundings, spot.store, spot.distance_m, time)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stream_app.domain.rules import nearest
 from stream_app.domain.rules.due import local_due, named_due
 from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.paths import names_below
@@ -17,7 +18,7 @@ from stream_app.domain.rules.trigger_id import trigger_id
 from stream_app.domain.rules.weather import LOCATION, OUTDOORS, position_of, season_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stream_app.domain.profile import Profile
     from stream_app.domain.rules.person import Segments
@@ -43,6 +44,7 @@ class Plan:
         "last_names",
         "later_types",
         "memory",
+        "nearest_names",
         "needs_cart",
         "new_names",
         "old_names",
@@ -77,7 +79,10 @@ class Plan:
         self.policy = policy
         self.segments = segments
         self.id = rule.id
+        self.nearest_names = nearest.names_in(rule.paths())
         self.opened_names = rule.names("opened")
+        if nearest.IN_STOCK in self.nearest_names and self.opened_names is not None:
+            self.opened_names |= {*nearest.PRODUCT}
         self.uses_stock = rule.near is not None and rule.uses("stock")
         self.uses_store = rule.uses("store")
         self.uses_weather = any(map(rule.uses, OUTDOORS))
@@ -95,7 +100,11 @@ class Plan:
         self.customer_sent = names_below(payload, "customer")
         judged = [] if rule.condition is None else rule.condition.paths
         self.customer_judged = names_below([*payload, *judged], "customer")
-        self.needs_cart = self.uses_stock or (rule.condition is not None and "cart" in rule.condition.roots)
+        self.needs_cart = (
+            self.uses_stock
+            or nearest.IN_STOCK in self.nearest_names
+            or (rule.condition is not None and "cart" in rule.condition.roots)
+        )
         self.keeps_cart = any(name.split(".")[0] == "cart" for name in rule.payload)
         self.opens_types = rule.opens.event
         self.later_types = frozenset[str]().union(*(pattern.event for pattern in rule.opens.patterns[1:]))
@@ -103,7 +112,9 @@ class Plan:
         profile = rule.opens.profile
         self.opens_by_traits = profile is not None and names_only_traits(profile.customer)
         sees = OUTDOORS | {"customer"}  # where she is, and when, is in the profile
-        self.sees_customer = any(not sees.isdisjoint(condition.roots) for condition in rule.conditions())
+        self.sees_customer = bool(nearest.names_in(judged)) or any(
+            not sees.isdisjoint(condition.roots) for condition in rule.conditions()
+        )
         self.memory = rule.memory + policy.longest_hold
         """How long (ms) after its due time a trigger can still be sent or taken back."""
         self.horizon = max(rule.horizon, self.memory, policy.longest_memory)
@@ -212,10 +223,37 @@ class Plan:
         self._look(state, occurrence, profile)
         return occurrence
 
-    def _store(self, instance: Instance, time: int) -> dict[str, Any] | None:
-        """Return what `store` means at a time: where she was, or the one that is there by now."""
+    def _store(
+        self,
+        instance: Instance,
+        time: int,
+        cart: dict[str, Any] | None,
+        profile: Profile | None,
+        channels: Sequence[str],
+    ) -> dict[str, Any] | None:
+        """Return what `store` means at a time: the one near which she was, as it is by now; and the nearest ones."""
         spot = instance.spot
-        return None if spot is None else view(self.surroundings, spot, time)
+        store = None if spot is None else view(self.surroundings, spot, time)
+        if not self.nearest_names:
+            return store
+        by_position = self._may_locate(profile, channels)
+        most = nearest.MAX_STORES if nearest.IN_STOCK in self.nearest_names else 1
+        stores = nearest.around(self.surroundings, profile, time, most, by_position=by_position)
+        found = {} if store is None else store
+        for name in self.nearest_names:
+            one = stores[0] if stores else None
+            if name == nearest.IN_STOCK:
+                products = nearest.wanted(instance.facts, cart)
+                one = nearest.in_stock(self.surroundings, stores, products, time)
+            row = None if one is None else nearest.row_of(self.surroundings, *one, time)
+            if row is not None:
+                found[name] = row
+        return found or None
+
+    def _may_locate(self, profile: Profile | None, channels: Sequence[str]) -> bool:
+        """Tell whether a message may go by where she is: on each of its channels she has consented to that."""
+        located = allowed(profile, self.policy, (LOCATION,), self.rule.channel)
+        return bool(located) and set(channels) <= set(located)
 
     def _stock(
         self, instance: Instance, time: int, cart: dict[str, Any] | None, profile: Profile | None
@@ -226,9 +264,12 @@ class Plan:
         spot = instance.spot
         return {} if spot is None else self.surroundings.having(spot.store, sorted(wanted), time)
 
-    def _outdoors(self, instance: Instance, time: int, profile: Profile | None) -> dict[str, Any]:
+    def _outdoors(
+        self, instance: Instance, time: int, profile: Profile | None, channels: Sequence[str]
+    ) -> dict[str, Any]:
         """Return what `weather` and `season` mean at a time, where the customer is."""
-        here = position_of(self.rule, instance.spot, profile, self.policy, self.surroundings, time)
+        located = self._may_locate(profile, channels)
+        here = position_of(instance.spot, profile, self.surroundings, time, located=located)
         weather = {} if here is None else self.surroundings.weather(*here, time)
         return {"weather": weather, "season": season_of(here, profile, self.policy, time)}
 
@@ -248,14 +289,17 @@ class Plan:
         condition = rule.condition
         cart = None
         if self.needs_cart or self.keeps_cart:
-            cart = state.baskets.view(instance.cart_id, Prices(self.surroundings, occurrence.at))
+            cart = state.baskets.view(
+                instance.cart_id, Prices(self.surroundings, occurrence.at, state, profile)
+            )
         names = self.customer_judged
         customer = (
             {} if names is not None and not names else view_of(profile, occurrence.at, names, self.segments)
         )
-        store = self._store(instance, occurrence.at) if self.uses_store else None
+        channels = allowed(profile, self.policy, self.purposes, rule.channel)
+        store = self._store(instance, occurrence.at, cart, profile, channels) if self.uses_store else None
         stock = self._stock(instance, occurrence.at, cart, profile) if self.uses_stock else {}
-        outdoors = self._outdoors(instance, occurrence.at, profile) if self.uses_weather else {}
+        outdoors = self._outdoors(instance, occurrence.at, profile, channels) if self.uses_weather else {}
         occurrence.values = dict(instance.values)
         occurrence.passed = True
         if condition is not None:
@@ -283,7 +327,7 @@ class Plan:
         occurrence.stock = sorted(stock) if self.sends_stock else None
         occurrence.weather = outdoors.get("weather") if self.sends_weather else None
         occurrence.season = outdoors.get("season") if self.sends_weather else None
-        occurrence.channels = allowed(profile, self.policy, self.purposes, rule.channel)
+        occurrence.channels = channels
         occurrence.zone = zone_of(profile, self.policy)
 
 

@@ -359,6 +359,7 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
         before: the events by which changes of items concern the customer, by rule and item, the latest last.
         revised: place of the last change of reference data folded: its time, and what changed.
         inside: the stores near which the customer is, by rule.
+        region: what the latest event says that says where she buys, the narrower first; where rules see prices.
     """
 
     book: str
@@ -381,6 +382,7 @@ class RulesState(msgspec.Struct, array_like=True, gc=False):
     before: dict[str, dict[str, Before]] = msgspec.field(default_factory=dict)
     revised: tuple[int, str] = (_NEVER, "")
     inside: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    region: tuple[str, ...] = ()
 
 
 def merged(ledgers: Iterable[Ledger]) -> Ledger:

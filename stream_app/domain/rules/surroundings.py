@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stream_app.domain.rules.regions import PRICE, PRICES, PRODUCT, is_price, regions_of, row_in
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stream_app.domain.places import Store
+    from stream_app.domain.profile import Profile
+    from stream_app.domain.rules.state import RulesState
 
 
 class Surroundings(Protocol):
@@ -30,22 +34,31 @@ class Surroundings(Protocol):
     def weather(self, latitude: float, longitude: float, time: int) -> dict[str, Any]:
         """Return what the weather was at a position; empty where nobody knows."""
 
+    def having_all(self, stores: Iterable[str], products: Iterable[str], time: int) -> Sequence[str]:
+        """Return those of some stores that had all of some products, in the order in which they are named."""
+
 
 class Prices:
-    """What products cost at a time (ms), by item."""
+    """What products cost a customer at a time (ms), by item."""
 
-    __slots__ = ("_surroundings", "_time")
+    __slots__ = ("_profile", "_state", "_surroundings", "_time")
 
-    def __init__(self, surroundings: Surroundings, time: int) -> None:
-        """Look them up in reference data."""
+    def __init__(
+        self, surroundings: Surroundings, time: int, state: RulesState, profile: Profile | None
+    ) -> None:
+        """Look them up in reference data; where she is, only if a price asks for it."""
         self._surroundings = surroundings
         self._time = time
+        self._state = state
+        self._profile = profile
 
     def get(self, item: str, default: float) -> float:
         """Return a product's price, or a default where none is known."""
-        price: Any = self._surroundings.row("product", item, self._time).get("price")
-        is_one = isinstance(price, int | float) and not isinstance(price, bool) and price >= 0
-        return float(price) if is_one else default
+        row = self._surroundings.row(PRODUCT, item, self._time)
+        if PRICES in row:
+            row = row_in(row, regions_of(self._state, self._profile, self._surroundings, self._time))
+        price: Any = row.get(PRICE)
+        return float(price) if is_price(price) else default
 
 
 class Nowhere:
@@ -76,3 +89,7 @@ class Nowhere:
     def weather(self, latitude: float, longitude: float, time: int) -> dict[str, Any]:  # noqa: ARG002
         """Return nothing."""
         return {}
+
+    def having_all(self, stores: Iterable[str], products: Iterable[str], time: int) -> Sequence[str]:  # noqa: ARG002
+        """Return none."""
+        return ()

@@ -14,7 +14,7 @@ from stream_app.domain.profile import Profile, apply
 from stream_app.domain.profile.whereabouts import position_of
 from stream_app.domain.reference import Ahead
 from stream_app.domain.rules.book import RuleBook
-from stream_app.domain.rules.changes import as_event, looks_at
+from stream_app.domain.rules.changes import as_event, as_seen, looks_at
 from stream_app.domain.rules.model import FOREVER
 
 if TYPE_CHECKING:
@@ -120,9 +120,10 @@ class _Tracing:
         for change in self._ahead.before(time):
             before = self._state.before.get(self._rule.id, {}).get(change.item)
             self._book.elapse(self._state, change.time, self._profile)
-            if before is not None and looks_at(reference, change):
+            seen = as_seen(self._book.surroundings, self._state, change, self._profile)
+            if before is not None and looks_at(reference, seen):
                 self._openers += 1
-                self._look(as_event(reference, change, before), partial(self._revise, change))
+                self._look(as_event(reference, seen, before), partial(self._revise, change))
 
     def _revise(self, change: Change, _: Event) -> None:
         self._book.revise(self._state, change, self._profile)

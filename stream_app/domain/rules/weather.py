@@ -1,7 +1,8 @@
 """What `weather` and `season` mean to a customer: where she is, as far as a rule may know it.
 
 1. In a rule with `near`: at the store that she came to.
-2. Else, if she lets it be known (the purpose `location`) on every channel that the rule may take: at her last position.
+2. Else, if she lets it be known (the purpose `location`) on every channel that the message may take: at her
+   last position.
 3. Else at the shop that she prefers, by her own word or by where she was most often.
 4. Else nowhere: there is no weather, and the seasons are the north's.
 
@@ -15,11 +16,10 @@ from typing import TYPE_CHECKING
 
 from stream_app.domain.local_time import to_local
 from stream_app.domain.profile.conclude import preferred_store
-from stream_app.domain.rules.person import allowed, zone_of
+from stream_app.domain.rules.person import zone_of
 
 if TYPE_CHECKING:
     from stream_app.domain.profile import Profile
-    from stream_app.domain.rules.model import Rule
     from stream_app.domain.rules.sending import SendingPolicy
     from stream_app.domain.rules.state import Spot
     from stream_app.domain.rules.surroundings import Surroundings
@@ -36,23 +36,16 @@ Position = tuple[float, float]
 
 
 def position_of(
-    rule: Rule,
-    spot: Spot | None,
-    profile: Profile | None,
-    policy: SendingPolicy,
-    surroundings: Surroundings,
-    time: int,
+    spot: Spot | None, profile: Profile | None, surroundings: Surroundings, time: int, *, located: bool
 ) -> Position | None:
-    """Return where a customer is at a time (ms), as far as a rule may know it."""
+    """Return where a customer is at a time (ms); `located`: whether she may be told by where she is."""
     if spot is not None:
         return _store(spot.store, surroundings, time)
     if profile is None:
         return None
     fix = profile.where.fix
-    if fix is not None:
-        everywhere = len(rule.channel or ("",))
-        if len(allowed(profile, policy, (LOCATION,), rule.channel)) == everywhere:
-            return fix.latitude, fix.longitude
+    if located and fix is not None:
+        return fix.latitude, fix.longitude
     store = preferred_store(profile)
     return None if store is None else _store(store, surroundings, time)
 
