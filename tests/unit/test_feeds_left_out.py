@@ -34,6 +34,9 @@ PRICE = "name: x\nopens: {reference: product.price, event_before: A, match: sku}
         ("name: x\nnear: {radius_m: 100}\n", {"store": "near"}),
         ("name: x\nnear: {radius_m: 100}\nif: size(stock) > 0\n", {"store": "near", "stock": "stock"}),
         (OPENS + "payload: [store.nearest.name]\n", {"store": "store.nearest"}),
+        (OPENS + 'if: weather.condition == "rain"\n', {"weather": "weather"}),
+        (OPENS + "payload: [weather.temperature_c]\n", {"weather": "weather"}),
+        (OPENS + 'if: season == "spring"\n', {}),
         (
             OPENS + "if: has(store.nearest_in_stock)\n",
             {"store": "store.nearest_in_stock", "stock": "store.nearest_in_stock"},
