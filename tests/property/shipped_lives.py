@@ -145,7 +145,8 @@ def with_weather(draw: st.DrawFn, life: list[Input]) -> list[Input]:
     What a station says late is no matter of lives: it stays as it was decided, and a fold from nothing has it.
     """
     times = sorted({one.what.time for one in life})
-    rows = [{"latitude": 45.72, "longitude": 4.94} | draw(SKIES) for _ in times]
+    # Less than 50 km from all positions and the first shop, and more from the second.
+    rows = [{"latitude": 45.38, "longitude": 4.84} | draw(SKIES) for _ in times]
     told = [Input(time, Said("weather", "lyon", time, row)) for time, row in zip(times, rows, strict=True)]
     return sorted([*told, *life], key=lambda one: one.at)
 

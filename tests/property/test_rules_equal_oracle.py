@@ -91,13 +91,13 @@ def test_on_time_every_message_and_every_decision_is_the_oracles(world: World) -
     check_on_time(world)
 
 
-@examples(600)
+@examples(400)
 @given(worlds(reference=True))
 def test_on_time_what_reference_data_open_is_the_oracles_too(world: World) -> None:
     check_on_time(world)
 
 
-@examples(600)
+@examples(400)
 @given(worlds(weather=True))
 def test_on_time_what_weather_and_season_decide_is_the_oracles_too(world: World) -> None:
     check_on_time(world)
@@ -121,7 +121,7 @@ def test_in_any_order_what_is_left_is_what_the_oracle_leaves(world: World) -> No
     check_what_is_left(world)
 
 
-@examples(600)
+@examples(300)
 @given(worlds(late=True, plain=True, reference=True))
 def test_in_any_order_what_is_left_of_what_reference_data_open_is_the_oracles_too(world: World) -> None:
     check_what_is_left(world)
