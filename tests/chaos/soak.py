@@ -10,7 +10,8 @@ are those that end no process: an old one is what shows a leak. (Torn connection
 
 Memory is what a process has allocated (`RssAnon`): pages of files that are mapped are the system's to drop. The
 broker's heap has one size, all of it touched at the start, so that what grows is not the heap on its way there. The
-workers' caches are small, so that they are full within the warm-up: what grows up to its bound is no leak.
+workers' caches are small, so that they are full within the warm-up, and hold few of the shoppers: what is known of
+each grows for weeks of event time, which are days here.
 
 What must be flat:
 - the memory of each worker, and of the broker; what streams take on the broker's disk, and what the broker keeps for
@@ -318,7 +319,7 @@ def main(minutes: float, seed: int, console: Console) -> int:
                 broker.proxied,
                 f"c{uuid.uuid4().hex[:8]}.",
                 folder,
-                {"RACCORD_CACHE_MIB": "8", "RACCORD_CACHED_ROWS": "200"},
+                {"RACCORD_CACHE_MIB": "8", "RACCORD_CACHED_ROWS": "20"},
             )
         )
         bound(deployment)
