@@ -219,18 +219,22 @@ def build(settings: Settings) -> Worker:
     policy = load_policy(settings)
     segments = load_segments(settings)
     written = read_rules(settings, policy, segments)
-    _warn_of_feeds_left_out(settings, written.book)
     topics = _topics(settings, written.book)
     kafka_topics.check(settings.bootstrap_servers, topics.specs(settings))
     in_force = InForce(_terms(settings, written, topics))
     stages = _stages(settings, in_force, policy, segments)
     reload = Reload(_watched(settings), RuleFiles(settings, policy, segments), in_force)
+
+    def ready() -> None:
+        _warn_of_feeds_left_out(settings, written.book)  # now that nothing else is wrong
+        reload.start()
+
     return Worker(
         _config(settings, topics),
         [stage for stage in stages if stage.name in settings.stages],
         dispatcher=DeadLetters(topics.dead_letters, VERSION),
         observer=WithNumbers(),
-        on_ready=reload.start,
+        on_ready=ready,
         between_epochs=reload.take_over,
     )
 
