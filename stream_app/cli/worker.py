@@ -71,7 +71,14 @@ def _several(settings: Settings) -> int:
 
 
 def _set_up(settings: Settings) -> tuple[Worker, int]:
-    """Build the pipeline and serve its metrics; return it, and the port of these."""
+    """Serve metrics and build the pipeline; return it, and their port.
+
+    In this order, for a port that is taken is found out without a broker.
+    """
+    with _port_of_its_own(settings):
+        port = metrics.serve(
+            settings.metrics_host, settings.metrics_port, {"version": VERSION, "worker": settings.worker}
+        )
     try:
         pipeline = build(settings)
     except RegistryUnavailable as error:
@@ -82,10 +89,6 @@ def _set_up(settings: Settings) -> tuple[Worker, int]:
     except OSError as error:
         msg = f"the worker can't be set up: {error}"
         raise EnvironmentMissing(msg) from error
-    with _port_of_its_own(settings):
-        port = metrics.serve(
-            settings.metrics_host, settings.metrics_port, {"version": VERSION, "worker": settings.worker}
-        )
     return pipeline, port
 
 
