@@ -178,14 +178,14 @@ def few_orders() -> Iterator[None]:
 
 
 @pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch, few_orders: None) -> None:  # noqa: ARG001
-    """Make all bounds so narrow that a few entries pass them."""
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the numbers' own bounds so narrow that a few entries pass them."""
     monkeypatch.setattr(visits, "MAX_TOUCHES", 2)
     monkeypatch.setattr(messages, "MAX_CLICKED", 1)
     monkeypatch.setattr(sends, "MAX_SENDS", 1)
 
 
-@pytest.mark.usefixtures("narrow")
+@pytest.mark.usefixtures("few_orders", "narrow")
 @examples(200)
 @given(seed=SEEDS)
 def test_beyond_all_bounds_any_order_gives_the_same_sums(seed: int) -> None:
