@@ -21,6 +21,8 @@ TRAIT_EVENTS = frozenset({"Identify", "Signed Up"})
 """The types of event that may change a trait."""
 SEGMENTS = "segments"
 """What of the customer is read from the segments."""
+LOCATION = "location"
+"""The purpose that whoever is told by where she is must have consented to, too."""
 PREFERENCE = "preferred_channel"
 """The trait by which customers say on which channel they want to hear from us."""
 

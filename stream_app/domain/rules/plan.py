@@ -10,12 +10,12 @@ from stream_app.domain.rules import nearest
 from stream_app.domain.rules.due import local_due, named_due
 from stream_app.domain.rules.model import FOREVER, Rule
 from stream_app.domain.rules.paths import names_below
-from stream_app.domain.rules.person import allowed, date_of, names_only_traits, view_of, zone_of
+from stream_app.domain.rules.person import LOCATION, allowed, date_of, names_only_traits, view_of, zone_of
 from stream_app.domain.rules.places import view
 from stream_app.domain.rules.state import Instance, Occurrence, RulesState
 from stream_app.domain.rules.surroundings import Prices
 from stream_app.domain.rules.trigger_id import trigger_id
-from stream_app.domain.rules.weather import LOCATION, OUTDOORS, position_of, season_of
+from stream_app.domain.rules.weather import OUTDOORS, position_of, season_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -260,7 +260,8 @@ class Plan:
     ) -> dict[str, bool]:
         """Return what `stock` means at a time: what the store has of all that she has in baskets or wished for."""
         wanted = {one["item"] for one in cart["products"]} if cart else set[str]()
-        wanted.update(wish.item for wish in profile.wishes) if profile is not None else None
+        if profile is not None:
+            wanted.update(wish.item for wish in profile.wishes)
         spot = instance.spot
         return {} if spot is None else self.surroundings.having(spot.store, sorted(wanted), time)
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from stream_app.domain.rules.state import Spot
     from stream_app.domain.rules.surroundings import Surroundings
 
-LOCATION = "location"
-"""The purpose that whoever is told by where she is must have consented to, too."""
 OUTDOORS = frozenset({"weather", "season"})
 """The variables."""
 SEASONS = ("winter", "spring", "summer", "autumn")
