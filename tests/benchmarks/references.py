@@ -22,37 +22,33 @@ Process time, without what a producer and the broker would take.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
-import os
-import platform
 import random
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from stream_app.domain.messages import ReferenceRows, encode
 from stream_app.domain.reference import Said
 from stream_app.domain.spreading import MOST
-from tests.benchmarks import figures
+from tests.benchmarks import command, figures
 from tests.benchmarks.customer_stage import CustomerStage
 from tests.benchmarks.rule_counts import _Road
+from tests.machine import machine
 from tests.pipeline_job import HOUR, START, happened
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
 
-RESULTS = Path(__file__).parent / "results" / "references.json"
+RESULTS = command.RESULTS / "references.json"
 SEED = 23
 WISHES = 10
 HOT = "sku999999"
@@ -352,19 +348,6 @@ def table(part: str, found: dict[str, Any]) -> Table:
     return shown
 
 
-def machine() -> dict[str, Any]:
-    """Describe what the figures were measured on, and how busy it was with other things when they began."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("raccord", "rocksdict")},
-        "seed": SEED,
-        "load_average_at_the_start": [round(one, 1) for one in os.getloadavg()],
-    }
-
-
 def with_customers(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     """Return the figures of changes that concern customers."""
     found = {}
@@ -384,9 +367,7 @@ def with_customers(options: argparse.Namespace, say: Callable[[str], None]) -> d
 
 def main() -> int:
     """Measure, print, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--products", type=int, default=200_000)
     parser.add_argument("--changes", type=int, default=500)
@@ -395,11 +376,10 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--shops", type=int, default=300)
     parser.add_argument("--only-stock", action="store_true", help="leave the others' figures as they are")
-    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = command.console(120)
     gc.set_threshold(100_000, 50, 100)  # as a worker does
-    on, found = machine(), {}
+    on, found = {**machine("rocksdict"), "seed": SEED}, {}
 
     def say(line: str) -> None:
         console.print(line, style="dim")
@@ -415,7 +395,7 @@ def main() -> int:
         console.print(fault, style="red")
     if not options.no_write:
         known = json.loads(RESULTS.read_text()) if options.only_stock and RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({"machine": on, **known, **found}, indent=2) + "\n")
+        command.write(RESULTS, {"machine": on, **known, **found})
         console.print(f"written: {RESULTS}")
     return EXIT_WRONG if faults else 0
 

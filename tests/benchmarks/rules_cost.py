@@ -12,31 +12,27 @@ as long as they take. Each figure is the median of several runs, or epochs, with
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from tests.benchmarks import identity_curve, late_events, pending_timers, pipeline, rule_counts
+from tests.benchmarks import command, late_events, pending_timers, rule_counts
+from tests.machine import with_broker
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results" / "rules.json"
+RESULTS = command.RESULTS / "rules.json"
 PARTS = ("rules", "timers", "folding")
 WIDTH = 180
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what reads the arguments."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found = command.parser(__doc__)
     found.add_argument("--only", choices=PARTS)
     found.add_argument("--runs", type=int, default=5)
     found.add_argument("--rules", type=int, nargs="+", default=(0, 1, 10, 50), help="how many are in force")
@@ -48,7 +44,6 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--behind", type=int, nargs="+", default=(1, 100, 1_000, 9_000), help="rows after a late event"
     )
-    found.add_argument("--no-write", action="store_true")
     return found
 
 
@@ -71,24 +66,17 @@ def tables(found: dict[str, Any]) -> list[Table]:
     return [of[name](part) for name, part in found.items()]
 
 
-def _machine() -> dict[str, Any]:
-    """Describe what the figures were measured on, and how busy it was with other things when they began."""
-    load = [round(one, 1) for one in os.getloadavg()]
-    return {**pipeline.machine(), **identity_curve.machine(), "load_average_at_the_start": load}
-
-
 def main() -> None:
     """Run what the arguments ask for, print it, and write the results."""
     options = parser().parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = command.console(WIDTH)
     gc.set_threshold(100_000, 50, 100)  # as a worker does
-    machine = _machine()
+    on = with_broker("rocksdict")
     found = measure(options, lambda line: console.print(line, style="dim"))
     for one in tables(found):
         console.print(one)
     if options.only is None and not options.no_write:
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps({"machine": machine, **found}, indent=2) + "\n")
+        command.write(RESULTS, {"machine": on, **found})
         console.print(f"written: {RESULTS}")
 
 

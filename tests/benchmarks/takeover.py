@@ -9,8 +9,6 @@ warm, without they come from the changelogs' beginning. The longest wait is the 
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import re
 import tempfile
@@ -29,12 +27,13 @@ from stream_app.domain.event import ChannelEvent
 from stream_app.runs.session import Options, Session
 from stream_app.runs.show import Show
 from stream_app.wire import encode_single_object
-from tests.benchmarks.pipeline import machine
+from tests.benchmarks import command
+from tests.machine import with_broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-RESULTS = Path(__file__).parent / "results" / "takeover.json"
+RESULTS = command.RESULTS / "takeover.json"
 RATE = 200
 BEFORE_S, AFTER_S = 5.0, 10.0
 LATEST_S = 240.0
@@ -220,21 +219,18 @@ def _until(holds: Callable[[], bool], why: str, more: Callable[[], str] = str) -
 
 def main() -> None:
     """Measure with standbys and without, print it, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--standbys", type=int, nargs="+", default=[1, 0])
     parser.add_argument("--session-ms", type=int, default=2_000)
-    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
-    show, console = Show(), Console(highlight=False)
+    show, console, on = Show(), Console(highlight=False), with_broker("rocksdict")
     found = []
     for standbys in options.standbys:
         found.append(measured(show, options.customers, standbys, options.session_ms))
         console.print(found[-1])
     if not options.no_write:
-        RESULTS.write_text(json.dumps({"machine": machine(), "takeover": found}, indent=2) + "\n")
+        command.write(RESULTS, {"machine": on, "takeover": found})
         console.print(f"written: {RESULTS}")
 
 

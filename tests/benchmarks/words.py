@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 def wrapped(text: str) -> str:
@@ -44,3 +44,19 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = tuple(head)
     lines = [head, ("---",) + ("---:",) * (len(head) - 1), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def facts(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield what a page says first of a machine that was described before the run (`tests.machine.with_broker`)."""
+    load = ", ".join(f"{one:g}" for one in machine["load_average"])
+    yield "date", machine["date"]
+    yield (
+        "machine",
+        f"{machine['cores']} cores of {machine['processor']}, {machine['system']}; {machine['note']}",
+    )
+    yield "load average before it", load
+    yield "broker", f"Apache Kafka {machine['kafka']}, one node"
+    yield (
+        "Python",
+        f"{machine['python']}, librdkafka {machine['librdkafka']}, native part {machine['native_part']}",
+    )

@@ -9,6 +9,7 @@ from tests.benchmarks.peers.report import page
 MACHINE = {
     "date": "2026-11-28", "cores": 2, "system": "Linux", "note": "shared", "kafka": "4.3.1", "python": "3.11",
     "librdkafka": "2.16", "native_part": True,
+    "processor": "a processor", "load_average": [0.5, 1.0, 2.0],
 }  # fmt: skip
 
 

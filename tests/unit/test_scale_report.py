@@ -16,6 +16,7 @@ from tests.benchmarks.scale import plan_page, report
 MACHINE = {
     "date": "2026-11-28", "cores": 2, "system": "Linux x86_64", "python": "3.11.7", "kafka": "4.3.1",
     "librdkafka": "2.16.0", "native_part": True, "note": "shared",
+    "processor": "a processor", "load_average": [0.5, 1.0, 2.0],
 }  # fmt: skip
 RESTORED = {
     "rows": 11_000, "seconds": 2.0, "rows_per_second": 5_500, "changelog_mb_per_second": 12.5, "cpu_us_per_row": 3.0,

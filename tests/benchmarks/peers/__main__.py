@@ -20,8 +20,6 @@ Results go to `tests/benchmarks/results/peers.json`, the tables to `docs/benchma
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import shutil
@@ -37,7 +35,7 @@ from rich.console import Console
 from stream_app.embedded.broker import EmbeddedKafka
 from stream_app.embedded.java import find_java
 from stream_app.runs.show import Show
-from tests.benchmarks import pipeline
+from tests.benchmarks import command, pipeline
 from tests.benchmarks.peers import java, jobs, systems
 from tests.benchmarks.peers.bed import (
     PARTITIONS,
@@ -52,14 +50,16 @@ from tests.benchmarks.peers.bed import (
     write,
 )
 from tests.benchmarks.peers.report import OURS, write_page
+from tests.machine import with_broker
 
 if TYPE_CHECKING:
+    import argparse
     from collections import Counter
     from collections.abc import Callable, Iterator
 
     from tests.benchmarks.peers.systems import System
 
-RESULTS = ROOT / "tests" / "benchmarks" / "results" / "peers.json"
+RESULTS = command.RESULTS / "peers.json"
 CACHE = ROOT / ".raccord" / "peers"
 SKIPPED = 0.2
 """Share of the outputs before the clock starts."""
@@ -317,9 +317,7 @@ def whole(console: Console, runs: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run what the arguments ask for, print it, and write the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     every = ["raccord", "streams", "quix", "faust"]
     parser.add_argument("--systems", nargs="+", choices=every, default=every)
     parser.add_argument("--jobs", nargs="+", choices=jobs.JOBS, default=list(jobs.JOBS))
@@ -328,11 +326,10 @@ def main() -> None:
     parser.add_argument("--no-latency", action="store_true")
     parser.add_argument("--no-recovery", action="store_true")
     parser.add_argument("--no-pipeline", action="store_true")
-    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
     console = Console(highlight=False)
     results: dict[str, Any] = {
-        "machine": pipeline.machine(), "java": str(find_java()), "partitions": PARTITIONS,
+        "machine": with_broker(), "java": str(find_java()), "partitions": PARTITIONS,
         "seed": jobs.Load(0, 0).seed, "systems": {}, "recovery": {},
     }  # fmt: skip
     with ExitStack() as stack:
@@ -361,7 +358,7 @@ def main() -> None:
 
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     if not options.no_write:
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        command.write(RESULTS, results)
         write_page(results)
 
 

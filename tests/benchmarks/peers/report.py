@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks import command
 from tests.benchmarks.peers.bed import ROOT
-from tests.benchmarks.words import table
+from tests.benchmarks.words import facts, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-RESULTS = ROOT / "tests" / "benchmarks" / "results" / "peers.json"
+RESULTS = command.RESULTS / "peers.json"
 OURS = "Raccord"
 
 TITLES = {
@@ -95,14 +96,8 @@ _RECOVERY_HEAD = ("system", "keys", "local state there, s", "local state gone, s
 
 
 def _facts(results: Mapping[str, Any], machine: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    yield "date", machine["date"]
-    yield "machine", f"{machine['cores']} cores, {machine['system']}; {machine['note']}"
-    yield "broker", f"Apache Kafka {machine['kafka']}, one node"
+    yield from facts(machine)
     yield "Java", results["java"]
-    yield (
-        "Python",
-        f"{machine['python']}, librdkafka {machine['librdkafka']}, native part {machine['native_part']}",
-    )
     for name, system in results["systems"].items():
         yield name, system["version"] or "this repository"
     yield "seed", results["seed"]

@@ -23,9 +23,10 @@ from rich.console import Console
 
 from stream_app.runs.show import Show
 from stream_app.settings import Settings
-from tests.benchmarks import pipeline
+from tests.benchmarks import command, pipeline
 from tests.benchmarks.scale import bed, report
 from tests.benchmarks.scale.planning import Assumptions, Targets, plan
+from tests.machine import with_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,12 +124,12 @@ def main() -> None:
         return
     results = {
         **(before if options.add else {}),
-        "machine": pipeline.machine(),
+        "machine": with_broker("rocksdict"),
         "cache_mib": options.cache_mib,
     }
     for part, found in measured(options, show):
         added(results, part, found)
-        options.results.write_text(json.dumps(results, indent=2) + "\n")
+        command.write(options.results, results)
         report.write_page(results, options.page)
         console.print(part, found)
     console.print(f"written: {options.results} and {options.page}")

@@ -10,16 +10,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks import command
 from tests.benchmarks.scale.plan_page import section
 from tests.benchmarks.scale.planning import EXCHANGES, Assumptions, Measured
-from tests.benchmarks.words import size, table, wrapped
+from tests.benchmarks.words import facts, size, table, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "scale.md"
-RESULTS = ROOT / "tests" / "benchmarks" / "results" / "scale.json"
+RESULTS = command.RESULTS / "scale.json"
 TAKEOVER = RESULTS.with_name("takeover.json")
 PARTS = ("customers", "partitions", "workers")
 WHOLE = 1_000_000
@@ -92,7 +93,7 @@ def write_page(results: Mapping[str, Any], path: Path = PAGE) -> None:
 def page(results: Mapping[str, Any], takeover: Mapping[str, Any] | None = None) -> str:
     """Return the page; what was not measured is left out, and said."""
     missing = [part for part in PARTS if not results.get(part)]
-    text = [INTRODUCTION.format(cores=results["machine"]["cores"]), *_facts(results["machine"])]
+    text = [INTRODUCTION.format(cores=results["machine"]["cores"]), *_head(results["machine"])]
     if missing:
         text.append(f"\nNot measured in this run, and left out: {', '.join(missing)}.\n")
     largest = max((run["customers"] for run in results.get("customers") or []), default=0)
@@ -302,13 +303,8 @@ def _recovery(runs: Sequence[Mapping[str, Any]], takeover: Mapping[str, Any] | N
 # -- the plan
 
 
-def _facts(machine: Mapping[str, Any]) -> Iterable[str]:
-    yield f"| date | {machine['date']} |\n"
-    yield f"| machine | {machine['cores']} cores, {machine['system']}; {machine['note']} |\n"
-    yield f"| broker | Apache Kafka {machine['kafka']}, one node |\n"
-    yield (
-        f"| Python | {machine['python']}, librdkafka {machine['librdkafka']}, native part {machine['native_part']} |\n"
-    )
+def _head(machine: Mapping[str, Any]) -> Iterable[str]:
+    return (f"| {name} | {value} |\n" for name, value in facts(machine))
 
 
 def _common(run: Mapping[str, Any]) -> dict[str, Any]:
