@@ -40,7 +40,8 @@ def computed(pipeline: Pipeline) -> pl.DataFrame:
         entries[row["customer_id"]].append(row["entry"])
     for row in sends.iter_rows(named=True):
         entries[row["customer_id"]].append(row["entry"])
-    rows = [bill_of(record.value) for record in pipeline.read(topics.references["spend"]) if is_row(record)]
+    spend = [topics.references[name] for name in ("spend",) if name in topics.references]
+    rows = [bill_of(record.value) for topic in spend for record in pipeline.read(topic) if is_row(record)]
     sums = expected(entries, bills(rows))
     cells = [
         (name, window, "|".join(dimensions), amount) for (name, window, dimensions), amount in sums.items()
@@ -74,6 +75,19 @@ def published(pipeline: Pipeline) -> pl.DataFrame:
         .select("number", "window", "dimensions", "value")
         .sort("number", "window", "dimensions")
     )
+
+
+def differences(pipeline: Pipeline) -> list[str]:
+    """Say which figures are published otherwise than they are computed; none: nothing."""
+    keys = ["number", "window", "dimensions"]
+    both = published(pipeline).join(
+        computed(pipeline), on=keys, how="full", coalesce=True, suffix="_computed"
+    )
+    wrong = both.filter(~pl.col("value").eq_missing(pl.col("value_computed"))).sort(keys)
+    return [
+        f"{number} of {window}, {dimensions or 'all'}: published {value}, computed {wanted}"
+        for number, window, dimensions, value, wanted in wrong.iter_rows()
+    ]
 
 
 def table(cells: list[tuple[str, int, str, int]]) -> pl.DataFrame:

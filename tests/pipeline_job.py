@@ -41,6 +41,8 @@ START = 1_740_960_000_000
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 FAST = Speed(None)
+KEEP_ROWS = ("resolve", "customer", "numbers")
+"""The stages whose tasks keep rows, so that they restore them, and have standbys."""
 
 
 @dataclass
@@ -298,12 +300,17 @@ class Pipeline:
         round after the other, was true of all at once.
         """
         told = self._restored()
-        return all(told) and sum(told) == 2 * self.settings.partitions and told == self._restored()
+        return (
+            all(told) and sum(told) == len(KEEP_ROWS) * self.settings.partitions and told == self._restored()
+        )
 
     def _restored(self) -> list[int]:
-        """Return how many tasks that keep rows each worker processes."""
-        pattern = re.compile(r'^raccord_tasks\{.*stage="(?:resolve|customer)"\} (\d+)', re.MULTILINE)
-        return [sum(map(int, pattern.findall(self.metrics(name)))) for name in self.workers]
+        return [self.tasks_of(name) for name in self.workers]
+
+    def tasks_of(self, name: str) -> int:
+        """Return how many tasks that keep rows a worker processes."""
+        pattern = rf'^raccord_tasks\{{.*stage="(?:{"|".join(KEEP_ROWS)})"\}} (\d+)'
+        return sum(map(int, re.findall(pattern, self.metrics(name), re.MULTILINE)))
 
 
 def stored(folder: Path) -> dict[bytes, bytes]:

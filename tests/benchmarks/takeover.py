@@ -29,6 +29,7 @@ from stream_app.runs.show import Show
 from stream_app.wire import encode_single_object
 from tests.benchmarks import command
 from tests.machine import with_broker
+from tests.pipeline_job import KEEP_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,7 +191,7 @@ def _producer(session: Session) -> Producer:
 def _warm(session: Session) -> bool:
     """Tell whether every partition with state is kept warm by somebody, and close behind."""
     behind = _behind(session)
-    return len(behind) == 2 * session.settings.partitions and max(behind) < 10_000
+    return len(behind) == len(KEEP_ROWS) * session.settings.partitions and max(behind) < 10_000
 
 
 def _behind(session: Session) -> list[float]:

@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from stream_app.errors import Exit, UserError
 from stream_app.runs.workers import WorkerProcess
 from tests.chaos.worker import set_clock
-from tests.pipeline_job import CHANGELOG_KEY, Pipeline, stored
+from tests.pipeline_job import CHANGELOG_KEY, KEEP_ROWS, Pipeline, stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,9 +134,9 @@ class Deployment(Pipeline):
 
     def at_work(self) -> bool:
         running = [name for name in self.workers if self.runs(name)]
-        told = [self._tasks(name) for name in running]
-        complete = all(told) and sum(told) == 2 * self.settings.partitions
-        return complete and told == [self._tasks(name) for name in running]
+        told = [self.tasks_of(name) for name in running]
+        complete = all(told) and sum(told) == len(KEEP_ROWS) * self.settings.partitions
+        return complete and told == [self.tasks_of(name) for name in running]
 
     def stays_at_work(self, seconds: float) -> bool:
         """Tell whether the workers have every task for so long."""
@@ -159,10 +159,6 @@ class Deployment(Pipeline):
             position = int(rows.pop(CHANGELOG_KEY, b"0").split()[0])
             found[f"{current.parent.parent.name}/{current.parent.name}"] = (position, len(rows))
         return found
-
-    def _tasks(self, name: str) -> int:
-        pattern = r'^raccord_tasks\{.*stage="(?:resolve|customer)"\} (\d+)'
-        return sum(map(int, re.findall(pattern, self.metrics(name), re.MULTILINE)))
 
     def clock(self) -> float:
         """Return where the clock of the customers stands that is furthest back (ms); 0: not all are known."""
@@ -198,6 +194,7 @@ class Deployment(Pipeline):
         topics = self.topics
         return [
             topics.timeline, topics.profiles, topics.decisions, topics.dead_letters, topics.changes,
+            topics.numbers,
             *topics.triggers.values(),
         ]  # fmt: skip
 

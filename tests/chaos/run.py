@@ -16,6 +16,7 @@ import yaml
 
 from stream_app.app import load_policy
 from stream_app.errors import UserError
+from tests import numbers_offline
 from tests.chaos.broker import ProxiedBroker
 from tests.chaos.cluster import Cluster
 from tests.chaos.deployment import AFTER_MS, RULE, WORKERS, Deployment
@@ -201,10 +202,12 @@ class _Run:
             "fires": len(wanted.fires),
             "fires that either way would do": sum(not fire.sure for fire in wanted.fires.values()),
             "rows": sum(map(len, before.values())),
+            "numbers": len(numbers_offline.published(deployment)),
         }
 
     def _compare_topics(self, wanted: Expected, when: str) -> None:
         deployment, report, topics = self.scene.deployment, self.report, self.scene.deployment.topics
+        report.wrong += [f"{when}: {line}" for line in numbers_offline.differences(deployment)]
         found = look(
             deployment.bootstrap,
             timeline=topics.timeline,
