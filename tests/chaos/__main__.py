@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +22,9 @@ from tests.chaos import results, soak
 from tests.chaos.faults.every import ALL, FAULTS, OF_A_CLUSTER
 from tests.chaos.run import PER_SECOND, Plan, Report, run, seed_of_the_day
 from tests.chaos.show import progress_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 console = Console()
 
@@ -80,10 +84,17 @@ def _show(report: Report) -> None:
     ledger = Table(*report.ledger, title="read = applied + duplicate + dead-lettered + dropped by policy")
     ledger.add_row(*(f"{count:,}" for count in report.ledger.values()))
     console.print(ledger)
-    console.print(f"dead letters: {report.dead_letters}")
-    console.print(f"restarts by exit code: {report.restarts or 'none'}; {report.figures}")
+    console.print(f"dead letters: {_counted(report.dead_letters)}")
+    console.print(f"restarts by exit code: {_counted(report.restarts)}")
+    console.print(f"what the faults did: {_counted(report.figures['bites'])}")
+    compared = {name: count for name, count in report.figures.items() if isinstance(count, int)}
+    console.print(f"compared: {_counted(compared)}")
     for line in report.wrong:
         console.print(f"[red]{line}[/]", highlight=False)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
 def _result(plan: Plan, report: Report) -> dict[str, object]:
