@@ -344,9 +344,16 @@ def views(events: list[Event]) -> list[dict[str, Any]]:
 
 
 def wishlist(events: list[Event]) -> list[dict[str, Any]]:
-    """Return the wishes: those that nothing took off, nothing else did before, and that are not too many."""
+    """Return the wishes: those that nothing took off or bought, nothing else did before, and that are not too many."""
     found: list[dict[str, Any]] = []
     for event in events:
+        if event.type == "Order Completed":
+            lines = event.properties.get("products")
+            bought = (
+                [item(line) for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
+            )
+            found = [one for one in found if one["sku"] not in bought]
+            continue
         name, wanted = item(event.properties), text(event.properties.get("wishlist_id"))
         if name is None:
             continue

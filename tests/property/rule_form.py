@@ -60,7 +60,8 @@ def _faults(rule: Raw) -> Iterator[str]:
         if place in rule:
             extra = {"match"} if place == "closes" else set()
             yield from _pattern(rule[place], place, WITH_INSTANCE | change, extra)
-    yield from _at_due(rule, AT_DUE | change | {"store"})
+    now = {"now"} if change == CHANGE else set()
+    yield from _at_due(rule, AT_DUE | change | now | {"store"})
     for place in ("after", "repeat", "repeat_within", "grace", "retract_within"):
         yield from _duration(rule.get(place), place)
     for place in ("active_from", "active_until"):

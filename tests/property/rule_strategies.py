@@ -29,6 +29,14 @@ CHANGE_CONDITIONS = (
     *("before.n >= new.n", "!(before.n > 0)", "customer.n >= 1"),
 )
 """What is asked where a change opens, and at the due time."""
+NOW_CONDITIONS = (
+    "now.n > old.n",
+    "now.n == new.n",
+    "!(now.n == new.n)",
+    "now.n < 2 && customer.n >= 0",
+    "!has(now.n)",
+)
+"""What is asked at the due time alone."""
 WEATHER_CONDITIONS = (
     *('weather.condition == "rain"', 'weather.condition != "rain"', '!(weather.condition == "rain")'),
     *("weather.temperature_c >= 1", "!(weather.temperature_c >= 1)", "has(weather.condition)"),
@@ -163,7 +171,9 @@ def conditions_and_limits(draw: st.DrawFn, *, keyed: bool, change: bool = False)
         found["closes"] |= {"match": "k"} if draw(st.booleans()) else {}
     if _sometimes(draw):
         conditions = ("opened.n >= 1", "customer.n != 1", "!(customer.n > 0)")
-        found["if"] = draw(st.sampled_from((*conditions, *(CHANGE_CONDITIONS if change else ()))))
+        found["if"] = draw(
+            st.sampled_from((*conditions, *((*CHANGE_CONDITIONS, *NOW_CONDITIONS) if change else ())))
+        )
     if _sometimes(draw):
         found["at_most"] = {"times": draw(st.integers(1, 2))}
         found["at_most"] |= {"per": draw(LONG)} if draw(st.booleans()) else {}

@@ -55,6 +55,11 @@ class Around:
         regions = self.regions([one for one in timeline if one.time <= changed.time], changed.time)
         return in_region(changed.old, regions), in_region(changed.new, regions)
 
+    def row(self, kind: str, item: str, timeline: Sequence[Happening], time: int) -> Raw:
+        """Return an item as it was at a time, as a customer sees it."""
+        row = self.rows(kind, time).get(item, {})
+        return in_region(row, self.regions(timeline, time)) if kind == "product" else row
+
     def regions(self, timeline: Sequence[Happening], time: int) -> list[str]:
         """Return a customer's regions: of her latest event that says one, else of the shop that she prefers."""
         for event in reversed(timeline):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.property.rules_oracle_around import wanted_of
 from tests.property.rules_oracle_policy import Judge
-from tests.property.rules_oracle_reference import opening_changes
+from tests.property.rules_oracle_reference import OpeningChange, opening_changes
 from tests.property.rules_oracle_texts import (
     Happening,
     Order,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.property.rules_oracle_around import Around
-    from tests.property.rules_oracle_reference import Changed, OpeningChange
+    from tests.property.rules_oracle_reference import Changed
 
 Identity = tuple[str, int, int, tuple[str, ...]]
 """A trigger's: rule, version, number of a repeat, evidence."""
@@ -120,6 +120,9 @@ class Folder:
         if firing.last is not None:
             variables["last"] = dict(firing.last.properties)
         condition = firing.rule.get("if")
+        if isinstance(firing.opened, OpeningChange):
+            changed = firing.opened.changed
+            variables["now"] = self.around.row(changed.kind, changed.item, known, time)
         if isinstance(condition, str) and "store." in condition:
             variables["store"] = self.store(firing, timeline, time)
         return holds(condition, variables)

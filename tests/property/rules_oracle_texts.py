@@ -18,7 +18,7 @@ Raw = dict[str, Any]
 
 VARIABLES = frozenset(
     {"event", "event_type", "channel", "time", "opened", "first", "last", "cart", "customer"}
-    | {"old", "new", "before", "store", "stock", "weather", "season"},
+    | {"old", "new", "now", "before", "store", "stock", "weather", "season"},
 )
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -123,10 +123,20 @@ def traits(timeline: Iterable[Happening]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
+def bought(event: Happening) -> set[str]:
+    """Return what an order is of."""
+    lines = event.properties.get("products")
+    return (
+        {as_key(line.get("sku")) for line in lines if isinstance(line, dict)}
+        if isinstance(lines, list)
+        else set()
+    )
+
+
 def customer(timeline: Iterable[Happening]) -> dict[str, Any]:
     """Return a customer: "profile and traits". Of the profile the oracle knows the wish list alone.
 
-    What is bought stays on it; it is on a list of its own where the event names one.
+    What is bought is on it no longer; it is on a list of its own where the event names one.
     """
     wishes: set[tuple[str, str]] = set()
     seen = list(timeline)
@@ -136,6 +146,8 @@ def customer(timeline: Iterable[Happening]) -> dict[str, Any]:
             wishes.add((sku, listed_in))
         elif event.type in ("Product Removed from Wishlist", "Wishlist Product Added to Cart"):
             wishes = {wish for wish in wishes if wish[0] != sku or listed_in not in ("", wish[1])}
+        elif event.type == "Order Completed":
+            wishes = {wish for wish in wishes if wish[0] not in bought(event)}
     return {"wishlist": sorted({sku for sku, _ in wishes})} | traits(seen)
 
 

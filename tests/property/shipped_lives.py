@@ -203,7 +203,7 @@ SAID: dict[str, st.SearchStrategy[Any]] = {
         {"price": st.sampled_from((9.5, 10.0, 20.0, 40.0))},
         optional={"prices": st.sampled_from(({}, {"DE": 9.5}, {"DE": 40.0, "FR": 20.0}))},
     ),
-    "back_in_stock": st.fixed_dictionaries({"stock": st.sampled_from((0, 3))}),
+    "back_in_stock": st.fixed_dictionaries({"stock": st.sampled_from((0, 3, 5))}),
     "click_and_collect_nearest": st.fixed_dictionaries({"stock": st.sampled_from((0, 0, 3))}),
     "store_pickup_ready": st.fixed_dictionaries(
         {"state": st.sampled_from(("picked", "ready_for_pickup", "ready_for_pickup"))}

@@ -94,7 +94,7 @@ def test_what_python_answers_is_what_the_package_answers(source: str, variables:
 
 def takes_truth_for_a_number(patch: pytest.MonkeyPatch) -> None:
     """Compare whatever Python compares: true is 1 there."""
-    patch.setattr(plain, "of_two", plain._COMPARE.get)
+    patch.setattr(plain, "of_two", plain.COMPARE.get)
 
 
 def stops_at_what_it_cannot_answer(patch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def stops_at_what_it_cannot_answer(patch: pytest.MonkeyPatch) -> None:
 
 def reads_it_from_the_other_side(patch: pytest.MonkeyPatch) -> None:
     """Forget that `1 < x` is `x > 1`."""
-    patch.setattr(plain, "_MIRRORED", {relation: relation for relation in plain._COMPARE})
+    patch.setattr(plain, "MIRRORED", {relation: relation for relation in plain.COMPARE})
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,12 @@ SELDOM = frozenset({"preferred_channel", "preferred_hour", "timezone", "value", 
 LINE = ("sku", "price", "quantity", "category", "size")
 FAMILIES = (
     ("Product Added", "Product Removed", "Cart Emptied", "Wishlist Product Added to Cart", "Order Completed"),
-    ("Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart"),
+    (
+        "Product Added to Wishlist",
+        "Product Removed from Wishlist",
+        "Wishlist Product Added to Cart",
+        "Order Completed",
+    ),
     ("Order Completed", "Order Updated", "Order Cancelled", "Order Refunded", "Order Refunded"),
     ("Complaint Raised", "Complaint Resolved", "Service Request Opened", "Service Request Closed"),
     ("Page Viewed", "Product Viewed", "Visit Started", "Email Delivered"),

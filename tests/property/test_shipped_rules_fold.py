@@ -25,7 +25,7 @@ from stream_app.runs.in_memory import MemoryTable
 from tests.property.examples import examples, search
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 HOUR = 3_600_000
 START = 20_000 * 24 * HOUR
@@ -44,7 +44,8 @@ def shops() -> References:
     return references
 
 
-BOOKS = [RuleBook(RULES).among(shops()), RuleBook(RULES, NIGHT).among(shops())]
+SHOPS = shops()
+BOOKS = [RuleBook(RULES).among(SHOPS), RuleBook(RULES, NIGHT).among(SHOPS)]
 TYPES = sorted({kind for rule in RULES for pattern in rule.patterns() for kind in pattern.event})
 NAMING = sorted({kind for rule in RULES if (one := rule.opens.reference) for kind in one.before.event})
 """The types of the events by which items concern a customer."""
@@ -113,6 +114,25 @@ def timelines(draw: st.DrawFn, *, changing: bool = False, often: Sequence[str] =
     return events
 
 
+class Changing:
+    """Reference data that change as a timeline says; of shops and what they have as `shops` has it."""
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        self._changes = list(changes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(SHOPS, name)
+
+    def row(self, kind: str, item: str, time: int) -> dict[str, Any]:
+        rows = [one.new for one in self._changes if (one.kind, one.item) == (kind, item) and one.time <= time]
+        return rows[-1] if rows else ROWS.get((kind, item), {})
+
+
+def among(book: RuleBook, events: Sequence[Event | Change]) -> RuleBook:
+    """Return a book that sees what changes among events."""
+    return book.among(Changing(one for one in events if isinstance(one, Change)))
+
+
 def take(book: RuleBook, state: RulesState, step: Event | Change, profile: Profile) -> None:
     """Fold what comes next."""
     book.elapse(state, step.time, profile)
@@ -159,7 +179,7 @@ def test_step_by_step_from_any_place_is_what_folding_all_again_gives(
 def test_reference_data_too_are_folded_on_from_any_place(
     events: list[Event | Change], book: RuleBook, data: st.DataObject
 ) -> None:
-    goes_on_from_any_place(events, book, data)
+    goes_on_from_any_place(events, among(book, events), data)
 
 
 def goes_on_from_any_place(events: Sequence[Event | Change], book: RuleBook, data: st.DataObject) -> None:
@@ -182,7 +202,7 @@ def goes_on_from_any_place(events: Sequence[Event | Change], book: RuleBook, dat
 def test_on_time_nothing_is_retracted_and_nothing_is_sent_in_quiet_hours(
     events: list[Event | Change], book: RuleBook
 ) -> None:
-    _, decisions = stepped(book, events, settle=True)
+    _, decisions = stepped(among(book, events), events, settle=True)
     for one in decisions:
         assert one.action != Action.RETRACT
         if one.action == Action.FIRE:
@@ -199,7 +219,7 @@ def test_each_rule_that_reference_data_open_fires(name: str) -> None:
     @search(3_000)
     @given(timelines(changing=True, often=sorted(wanted.before.event)), st.sampled_from(BOOKS))
     def none_fires(events: list[Event | Change], book: RuleBook) -> None:
-        _, decisions = stepped(book, events, settle=True)
+        _, decisions = stepped(among(book, events), events, settle=True)
         assert name not in [one.rule for one in decisions if one.action == Action.FIRE]
 
     with pytest.raises(AssertionError):

@@ -139,6 +139,7 @@ def wishes_and_baskets(events: Iterable[Event]) -> set[str]:
         elif event.type == "Product Removed" and held[cart, sku] > 0:
             held[cart, sku] -= 1
         elif event.type in {"Order Completed", "Cart Emptied"}:
+            wished -= {line["sku"] for line in event.properties.get("products", ()) if "sku" in line}
             held = Counter({place: count for place, count in held.items() if cart and place[0] != cart})
     return wished | {sku for (_, sku), count in held.items() if count > 0}
 
@@ -284,7 +285,7 @@ PLANTS = {
     forgets_when_folded_again: "post_purchase_follow_up",
     loses_what_another_sent: "post_purchase_follow_up",
     doesnt_wait: "win_back",
-    asks_for_nothing_where_a_change_opens: "price_drop",
+    asks_for_nothing_where_a_change_opens: "back_in_stock",
     keeps_the_first_event_before: "store_pickup_ready",
 }
 """With a rule by which each is seen soon."""

@@ -232,6 +232,26 @@ OF_CONDITIONS = [
         68,
         "no variable `event` here",
     ),
+    ("name: x\nnear: {radius_m: 5}\nif: stock['A'] >= 3\n", 3, 5, "how many a store has isn't known"),
+    ("name: x\nnear: {radius_m: 5}\nif: has(store.id) && 2 < stock.A\n", 3, 26, "compare with 0"),
+    (
+        "name: x\nopens: {event: A}\nif: now.price > 1\n",
+        3,
+        5,
+        "no variable `now` here",
+    ),
+    (
+        "name: x\nopens: {reference: product.price, event_before: A, match: sku, if: now.price > 1}\n",
+        2,
+        68,
+        "`now` is known at the due time",
+    ),
+    (
+        "name: x\nopens: {reference: order.state, event_before: A, match: id}\ncloses: {event: B, if: now.a > 1}\n",
+        3,
+        24,
+        "`now` is known at the due time",
+    ),
     ("name: x\nopens: {event: A}\nif: store.open\n", 3, 5, "no variable `store` here"),
     (
         "name: x\nopens: {event: A}\nif: has(store.nearest) && size(store) > 0\n",

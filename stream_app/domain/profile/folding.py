@@ -24,7 +24,7 @@ from stream_app.domain.profile.traits import TRAIT_EVENTS, tell
 from stream_app.domain.profile.values import text
 from stream_app.domain.profile.viewed import view_item
 from stream_app.domain.profile.whereabouts import locate
-from stream_app.domain.profile.wishes import WISH_EVENTS, wish
+from stream_app.domain.profile.wishes import WISH_EVENTS, fulfil, wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,9 +96,12 @@ def take_in_turn(profile: Profile, event: Event, *, late: bool) -> bool:
         wish(profile.wishes, event)
     elif kind in SERVICE_EVENTS:
         serve(profile.service, event)
-    elif kind in ORDER_EVENTS and take_order(profile.orders, event):
-        whole = count_lines(profile.categories, event, "category", late=late)
-        whole &= count_lines(profile.sizes, event, "size", late=late)
+    elif kind in ORDER_EVENTS:
+        if kind == "Order Completed":
+            fulfil(profile.wishes, event)
+        if take_order(profile.orders, event):
+            whole = count_lines(profile.categories, event, "category", late=late)
+            whole &= count_lines(profile.sizes, event, "size", late=late)
     return whole
 
 

@@ -1,9 +1,10 @@
-"""The wish list: what a customer wished for and hasn't taken off, with the price at that time.
+"""The wish list: what a customer wished for and has neither taken off nor bought, with the price at that time.
 
 Folded in the order of the timeline. Product Added to Wishlist puts an item on the list `wishlist_id` (events without
 one share a list); there it stays as it was wished first, until Product Removed from Wishlist or Wishlist Product
-Added to Cart takes it off: off the list that they name, else off all. Buying it doesn't: spec and shops leave that
-to the customer. Bound: `MAX_WISHES`, the one wished longest ago goes first.
+Added to Cart takes it off: off the list that they name, else off all. Order Completed takes all that is in `products`
+off all lists, whatever a shop shows of its own list: who has it needs no word of its price. Cancelled or sent back, it
+doesn't come on again; a further wish puts it on. Bound: `MAX_WISHES`, the one wished longest ago goes first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stream_app.domain.profile.values import currency_of, item_of, micros, text
+from stream_app.domain.profile.values import currency_of, item_of, micros, products_of, text
 
 if TYPE_CHECKING:
     from stream_app.domain.event import Event
@@ -45,6 +46,13 @@ def wish(wishes: list[Wish], event: Event) -> None:
     wishes.append(Wish(item, wishlist or "", event.time, price, currency_of(event.properties)))
     if len(wishes) > MAX_WISHES:
         del wishes[0]
+
+
+def fulfil(wishes: list[Wish], event: Event) -> None:
+    """Take off what is bought, of an Order Completed."""
+    bought = {item_of(line) for line in products_of(event)} if wishes else None
+    if bought:
+        wishes[:] = [one for one in wishes if one.item not in bought]
 
 
 WISH_EVENTS = frozenset(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import cel
 
-from stream_app.domain.rules import plain
+from stream_app.domain.rules import plain, shelf
 from stream_app.domain.rules.paths import Path, lookup, names_below, path_of, paths_of, resolve
 from stream_app.domain.rules.syntax import RELATIONS, CelSyntaxError, Node, parse
 
@@ -54,6 +54,8 @@ class Condition:
         """
         tree = parse(source)
         _check(tree, allowed, frozenset())
+        if shelf.STOCK in allowed:
+            tree = shelf.spelled_out(tree)
         self.source = source
         self.paths = frozenset(paths_of(tree))
         self.roots = frozenset(path[0] for path in self.paths)

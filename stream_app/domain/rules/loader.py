@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from stream_app.domain.rules import shelf
 from stream_app.domain.rules.located import Located, compose
 from stream_app.domain.rules.model import AtMost, DueAt, Near, Opens, Pattern, Quiet, Reference, Rule
 from stream_app.domain.rules.nearest import NAMES as NEAREST
+from stream_app.domain.rules.syntax import CelSyntaxError
 from stream_app.domain.rules.times import WEEKDAYS, parse_local_time, parse_offset
 from stream_app.domain.rules.weather import OUTDOORS
 
@@ -42,6 +44,8 @@ OF_INSTANCE = frozenset({"opened", "last", "cart", "customer"})
 FIRST = frozenset({"first"})
 OF_PLACE = frozenset({"store", "stock"})
 OF_CHANGE = frozenset({"old", "new", "before"})
+NOW = frozenset({"now"})
+AT_DUE = OUTDOORS | NOW
 OF_OPENING_CHANGE = OF_CHANGE | {"time", "cart", "customer"}
 PAYLOAD = OF_INSTANCE | OF_PLACE | OUTDOORS
 MAX_REPEATS = 1000
@@ -137,13 +141,13 @@ def _opens(at: Located) -> Opens:
             fields[name].fail(f"opens: `{name}` goes with `{'` or `'.join(sorted(_GOES_WITH[name]))}`")
     patterns: tuple[Pattern, ...] = ()
     if opener == "event":
-        condition = fields["if"].condition(OF_EVENT, OUTDOORS) if "if" in fields else None
+        condition = fields["if"].condition(OF_EVENT, AT_DUE) if "if" in fields else None
         patterns = (Pattern(frozenset(fields["event"].texts()), condition),)
     elif opener == "sequence":
         patterns = _sequence(fields["sequence"])
     return Opens(
         patterns,
-        fields["profile"].condition(frozenset({"customer"}), OUTDOORS) if opener == "profile" else None,
+        fields["profile"].condition(frozenset({"customer"}), AT_DUE) if opener == "profile" else None,
         fields["within"].duration() if "within" in fields else None,
         "every" in fields and fields["every"].boolean(),
         _quiet(fields["quiet_before"]) if "quiet_before" in fields else None,
@@ -208,7 +212,7 @@ def _reference(at: Located, fields: dict[str, Located]) -> Reference:
         fields["reference"].fail(
             f"reference: what and which field of it, like product.price; there are {kinds}"
         )
-    condition = fields["if"].condition(OF_OPENING_CHANGE, OUTDOORS) if "if" in fields else None
+    condition = fields["if"].condition(OF_OPENING_CHANGE, AT_DUE) if "if" in fields else None
     return Reference(kind, field, _before(fields["event_before"]), fields["match"].text(), condition)
 
 
@@ -240,7 +244,7 @@ def _quiet(at: Located) -> Quiet:
             at.fail(
                 f"quiet_before: `{required}` is missing; say which events must not be there, for how long"
             )
-    condition = fields["if"].condition(OF_EVENT, OUTDOORS) if "if" in fields else None
+    condition = fields["if"].condition(OF_EVENT, AT_DUE) if "if" in fields else None
     span = fields["for"].duration()
     if span == 0:
         fields["for"].fail("for must be longer than 0")
@@ -260,14 +264,21 @@ def _closes(at: Located, also: frozenset[str]) -> Pattern:
 
 
 def _condition(at: Located, also: frozenset[str]) -> Any:
-    return at.condition(OF_INSTANCE | also | OUTDOORS | {"store"}, ())
+    now = NOW if also >= OF_CHANGE else frozenset[str]()
+    condition = at.condition(OF_INSTANCE | also | now | OUTDOORS | {"store"}, ())
+    if shelf.STOCK in condition.roots:
+        try:
+            shelf.asked(condition.source)
+        except CelSyntaxError as fault:
+            at.misread(fault)
+    return condition
 
 
 def _pattern(at: Located, known: frozenset[str], variables: frozenset[str]) -> Pattern:
     fields = at.mapping(known)
     if "event" not in fields:
         at.fail(f"{at.field}: `event` is missing; name an event type or a list of them")
-    condition = fields["if"].condition(variables, OUTDOORS) if "if" in fields else None
+    condition = fields["if"].condition(variables, AT_DUE) if "if" in fields else None
     match = fields["match"].text() if "match" in fields else None
     return Pattern(frozenset(fields["event"].texts()), condition, match)
 
@@ -335,7 +346,7 @@ def _per_event(at: Located) -> bool:
 
 
 def _payload(at: Located, also: frozenset[str]) -> tuple[str, ...]:
-    known = PAYLOAD | also
+    known = PAYLOAD | also | (NOW if also >= OF_CHANGE else frozenset[str]())
     for item in at.items():
         root, *rest = item.text().split(".")
         if root not in known or not all(rest):

@@ -157,11 +157,15 @@ class Located:
             name = message.partition("`")[2].partition("`")[0]
             if message.startswith("no variable") and name in at_due:
                 message = f"`{name}` is known at the due time; ask for it in the rule's own `if`"
-            if self.node.start_mark.line != self.node.end_mark.line:
-                self.fail(f"{self.field}, character {fault.offset + 1}: {message}")
-            self.fail(
-                f"{self.field}: {message}", fault.offset + (getattr(self.node, "style", None) is not None)
-            )
+            self.misread(fault, message)
+
+    def misread(self, fault: CelSyntaxError, message: str = "") -> NoReturn:
+        """Raise a RuleError about a place in this condition; `message`: said of it instead."""
+        message = message or str(fault)
+        if self.node.start_mark.line != self.node.end_mark.line:
+            self.fail(f"{self.field}, character {fault.offset + 1}: {message}")
+        quoted = getattr(self.node, "style", None) is not None
+        self.fail(f"{self.field}: {message}", fault.offset + quoted)
 
 
 def compose(text: str, source: str, field: str) -> Located:

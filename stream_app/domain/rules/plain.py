@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     """(value of the property) -> verdict, or None."""
     Answers = Callable[[Any, Any], bool | None]
 
-_COMPARE: dict[str, Compare] = {
+COMPARE: dict[str, Compare] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -34,7 +34,7 @@ _COMPARE: dict[str, Compare] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ORDERED = frozenset({str, int, float})
 _LIKE = frozenset({"==", "!="})
 _INT = re.compile(r"\d{1,18}")
@@ -69,7 +69,7 @@ def with_literal(node: Node, *, left: bool) -> Answer | None:
     kind = type(value)
     if value is None or (kind is bool and node.text not in _LIKE):
         return None
-    compare = _COMPARE[node.text if left else _MIRRORED[node.text]]
+    compare = COMPARE[node.text if left else MIRRORED[node.text]]
     if kind is int:
         return lambda one: compare(one, value) if type(one) is int and _LEAST <= one <= _MOST else None
     return lambda one: compare(one, value) if type(one) is kind else None
@@ -86,7 +86,7 @@ def _among(node: Node) -> Answer | None:
 
 def of_two(relation: str) -> Answers | None:
     """Return how to answer a relation of two properties."""
-    compare = _COMPARE.get(relation)
+    compare = COMPARE.get(relation)
     if compare is None:
         return None
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stream_app.domain.rules import nearest
+from stream_app.domain.rules import nearest, shelf
 from stream_app.domain.rules.due import local_due, named_due
-from stream_app.domain.rules.model import FOREVER, Rule
+from stream_app.domain.rules.model import FOREVER, Rule, pick
 from stream_app.domain.rules.paths import names_below
 from stream_app.domain.rules.person import LOCATION, allowed, date_of, names_only_traits, view_of, zone_of
 from stream_app.domain.rules.places import view
+from stream_app.domain.rules.regions import PRICES, PRODUCT, regions_of, row_in
 from stream_app.domain.rules.state import Instance, Occurrence, RulesState
 from stream_app.domain.rules.surroundings import Prices
 from stream_app.domain.rules.trigger_id import trigger_id
@@ -33,6 +34,7 @@ class Plan:
     """A rule, the policy by which it is sent, the segments, and reference data."""
 
     __slots__ = (
+        "asks_for",
         "before_names",
         "customer_judged",
         "customer_sent",
@@ -47,6 +49,7 @@ class Plan:
         "nearest_names",
         "needs_cart",
         "new_names",
+        "now_names",
         "old_names",
         "opened_names",
         "opens_by_traits",
@@ -61,6 +64,7 @@ class Plan:
         "sends_store",
         "sends_weather",
         "surroundings",
+        "uses_now",
         "uses_stock",
         "uses_store",
         "uses_weather",
@@ -84,6 +88,12 @@ class Plan:
         if nearest.IN_STOCK in self.nearest_names and self.opened_names is not None:
             self.opened_names |= {*nearest.PRODUCT}
         self.uses_stock = rule.near is not None and rule.uses("stock")
+        self.asks_for = frozenset[shelf.Asked]()
+        if self.uses_stock and rule.condition is not None:
+            self.asks_for = shelf.asked(rule.condition.source)
+        self.uses_now = rule.opens.reference is not None and rule.uses("now")
+        if self.uses_now and rule.opens.reference is not None and self.opened_names is not None:
+            self.opened_names |= {rule.opens.reference.match}  # by which the item is found again
         self.uses_store = rule.uses("store")
         self.uses_weather = any(map(rule.uses, OUTDOORS))
         self.last_names = rule.names("last")
@@ -97,6 +107,7 @@ class Plan:
         self.sends_stock = any(path[0] == "stock" for path in payload)
         self.sends_weather = any(path[0] in OUTDOORS for path in payload)
         self.purposes = (rule.purpose,) if rule.near is None else (rule.purpose, LOCATION)
+        self.now_names = names_below(payload, "now")
         self.customer_sent = names_below(payload, "customer")
         judged = [] if rule.condition is None else rule.condition.paths
         self.customer_judged = names_below([*payload, *judged], "customer")
@@ -256,14 +267,31 @@ class Plan:
         return bool(located) and set(channels) <= set(located)
 
     def _stock(
-        self, instance: Instance, time: int, cart: dict[str, Any] | None, profile: Profile | None
-    ) -> dict[str, bool]:
-        """Return what `stock` means at a time: what the store has of all that she has in baskets or wished for."""
-        wanted = {one["item"] for one in cart["products"]} if cart else set[str]()
+        self, instance: Instance, time: int, variables: Mapping[str, Any], profile: Profile | None
+    ) -> dict[str, int]:
+        """Return what `stock` means at a time (`shelf`)."""
+        spot, cart = instance.spot, variables["cart"]
+        if spot is None:
+            return {}
+        wanted = shelf.named(self.asks_for, variables)
+        if cart is not None:
+            wanted.update(one["item"] for one in cart["products"])
         if profile is not None:
             wanted.update(wish.item for wish in profile.wishes)
-        spot = instance.spot
-        return {} if spot is None else self.surroundings.having(spot.store, sorted(wanted), time)
+        return dict.fromkeys(self.surroundings.having(spot.store, sorted(wanted), time), shelf.HAS)
+
+    def _now(
+        self, state: RulesState, instance: Instance, time: int, profile: Profile | None
+    ) -> dict[str, Any]:
+        """Return what `now` means at a time: the row of the item that opened it, with the prices of her region."""
+        reference = self.rule.opens.reference
+        item = None if reference is None else instance.facts.get(reference.match)
+        if reference is None or item is None:
+            return {}
+        row = self.surroundings.row(reference.kind, item, time)
+        if reference.kind == PRODUCT and PRICES in row:
+            row = row_in(row, regions_of(state, profile, self.surroundings, time))
+        return row
 
     def _outdoors(
         self, instance: Instance, time: int, profile: Profile | None, channels: Sequence[str]
@@ -299,26 +327,22 @@ class Plan:
         )
         channels = allowed(profile, self.policy, self.purposes, rule.channel)
         store = self._store(instance, occurrence.at, cart, profile, channels) if self.uses_store else None
-        stock = self._stock(instance, occurrence.at, cart, profile) if self.uses_stock else {}
+        variables = {
+            "opened": instance.facts,
+            "last": instance.last,
+            "first": instance.first,
+            "cart": cart,
+            "customer": customer,
+            "store": store,
+        }
+        if instance.revised is not None:
+            instance.revised.show(variables)
+        stock = self._stock(instance, occurrence.at, variables, profile) if self.uses_stock else {}
+        now = self._now(state, instance, occurrence.at, profile) if self.uses_now else {}
         outdoors = self._outdoors(instance, occurrence.at, profile, channels) if self.uses_weather else {}
+        variables.update(outdoors, stock=stock, now=now)
         occurrence.values = dict(instance.values)
-        occurrence.passed = True
-        if condition is not None:
-            variables = {
-                "opened": instance.facts,
-                "last": instance.last,
-                "first": instance.first,
-                "cart": cart,
-                "customer": customer,
-            }
-            if instance.revised is not None:
-                instance.revised.show(variables)
-            if self.uses_store:
-                variables["store"] = store
-            if self.uses_stock:
-                variables["stock"] = stock
-            variables.update(outdoors)
-            occurrence.passed = condition.holds(variables, occurrence.values)
+        occurrence.passed = condition is None or condition.holds(variables, occurrence.values)
         occurrence.cart = cart if self.keeps_cart else None
         occurrence.customer = {}
         if self.sends_customer:
@@ -326,6 +350,7 @@ class Plan:
             occurrence.customer = {name: v for name, v in customer.items() if sent is None or name in sent}
         occurrence.store = store if self.sends_store else None
         occurrence.stock = sorted(stock) if self.sends_stock else None
+        occurrence.now = pick(now, self.now_names) if now else None
         occurrence.weather = outdoors.get("weather") if self.sends_weather else None
         occurrence.season = outdoors.get("season") if self.sends_weather else None
         occurrence.channels = channels

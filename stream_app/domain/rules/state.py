@@ -139,6 +139,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
         stock: which of the products that she wants it has, if that goes along.
         weather: the weather, if it goes along.
         season: the season, if it goes along.
+        now: what goes along of the item that opened it.
     """
 
     trigger_id: str
@@ -157,6 +158,7 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
     stock: list[str] | None = None
     weather: dict[str, Any] | None = None
     season: str | None = None
+    now: dict[str, Any] | None = None
 
     @property
     def latest(self) -> int:

@@ -98,6 +98,7 @@ def _payload(plan: Plan, one: Occurrence) -> dict[str, Any]:
         "stock": one.stock,
         "weather": one.weather,
         "season": one.season,
+        "now": one.now,
     }
     if instance.revised is not None:
         instance.revised.show(variables)
