@@ -1,9 +1,10 @@
-"""The figures that a demo shows, on one screen: what each channel brought, and what came of our own triggers."""
+"""The figures that a demo shows, on one screen: each channel, each campaign, and what came of our own triggers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stream_app.cli.kpis_overview import returns
 from stream_app.cli.kpis_text import json_of, shown, table
 from stream_app.domain.numbers import Unit
 from stream_app.runs.kpis import SHARE, figures
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
 MODEL = "last_touch"
 RULES = 8
 """Rules that are shown, those that sent most."""
-_ALL = "all"
 _REPORTED = (
     ("visits", ("channel",)),
     ("orders", ("channel",)),
     ("conversion", ("channel",)),
     ("attributed_revenue", ("channel",)),
-    ("roi", ("channel",)),
-    ("ctr", ("channel",)),
+    ("roi", ("campaign",)),
+    ("ctr", ("kind", "campaign")),
     ("triggers_sent", ("rule",)),
     ("triggers_taken_back", ("rule",)),
     ("trigger_return_rate", ("rule",)),
@@ -38,7 +38,7 @@ _REPORTED = (
 
 def shown_figures(sums: Sums) -> Iterator[Group | str]:
     """Yield the tables that have something in them, and a line about what they leave out."""
-    for part in (_channels(sums), *_triggers(sums)):
+    for part in (_channels(sums), *returns(sums), *_triggers(sums)):
         if part is not None:
             yield part
 
@@ -60,54 +60,35 @@ def verdict(checked: Checked) -> Iterator[str]:
 
 def _channels(sums: Sums) -> Group | None:
     visits, orders = _values("visits", sums, "channel"), _values("orders", sums, "channel")
-    conversion = _values("conversion", sums, "channel")
-    credited = _of_model("attributed_revenue", sums)
-    spent, roi = _values("spend", sums, "channel"), _of_model("roi", sums)
-    currencies = sorted({code for _, code in credited.keys() | spent.keys()})
-    channels = sorted(visits.keys() | orders.keys() | {(one,) for one, _ in credited.keys() | spent.keys()})
+    conversion, credited = _values("conversion", sums, "channel"), _credited(sums, "channel")
+    currencies = sorted({group[-1] for group in credited})
+    channels = sorted(visits.keys() | orders.keys() | {(channel,) for channel, _ in credited})
     rows = [
         [
             *channel,
             shown(visits.get(channel, 0), Unit.COUNT),
             shown(orders.get(channel, 0), Unit.COUNT),
             shown(conversion.get(channel), SHARE),
-            *(
-                cell
-                for code in currencies
-                for cell in (
-                    shown(credited.get((*channel, code), 0), Unit.MONEY, code),
-                    shown(spent.get((*channel, code), 0), Unit.MONEY, code),
-                    shown(roi.get((*channel, code)), SHARE, whole=True),
-                )
-            ),
+            *(shown(credited.get((*channel, code), 0), Unit.MONEY, code) for code in currencies),
         ]
         for channel in channels
     ]
     if rows:
-        rows.append([_ALL, *_totals(sums, currencies)])
+        whole, totals = _values("conversion", sums).get(()), _credited(sums)
+        rows.append(
+            [
+                "all",
+                *(shown(_values(name, sums).get((), 0), Unit.COUNT) for name in ("visits", "orders")),
+                shown(whole, SHARE),
+                *(shown(totals[code,], Unit.MONEY, code) for code in currencies),
+            ]
+        )
     return table(
-        "Figures by channel (revenue less refunds to the last touch)",
-        ["channel", "visits", "orders", "conversion", *_heads(currencies)],
+        "figures by channel, revenue less refunds to the last touch",
+        ["channel", "visits", "orders", "conversion", *currencies],
         rows,
         total=True,
     )
-
-
-def _heads(currencies: list[str]) -> Iterator[str]:
-    for code in currencies:
-        yield from (f"{code} revenue", f"{code} spent", f"{code} ROI")
-
-
-def _totals(sums: Sums, currencies: list[str]) -> Iterator[str]:
-    """Yield the cells of all channels."""
-    for name in ("visits", "orders"):
-        yield shown(_values(name, sums).get((), 0), Unit.COUNT)
-    yield shown(_values("conversion", sums).get(()), SHARE)
-    credited, spent, roi = (_values(name, sums) for name in ("attributed_revenue", "spend", "roi"))
-    for code in currencies:
-        yield shown(credited.get((MODEL, code), 0), Unit.MONEY, code)
-        yield shown(spent.get((code,), 0), Unit.MONEY, code)
-        yield shown(roi.get((MODEL, code)), SHARE, whole=True)
 
 
 def _triggers(sums: Sums) -> Iterator[Group | str | None]:
@@ -117,7 +98,7 @@ def _triggers(sums: Sums) -> Iterator[Group | str | None]:
     )
     rules = sorted(sent, key=lambda rule: (-sent[rule], rule))
     yield table(
-        "What came of our triggers within 7 days",
+        "what came of our triggers within 7 days",
         ["rule", "sent", "taken back", "came back", "bought"],
         [
             [
@@ -138,7 +119,7 @@ def _values(name: str, sums: Sums, *by: str) -> dict[tuple[str, ...], Value]:
     return figures(name, sums, by).rows
 
 
-def _of_model(name: str, sums: Sums) -> dict[tuple[str, ...], Value]:
-    """Return a number by channel and currency, as the model of the demo has it."""
-    rows = _values(name, sums, "channel", "model", "currency")
-    return {(channel, code): value for (channel, model, code), value in rows.items() if model == MODEL}
+def _credited(sums: Sums, *by: str) -> dict[tuple[str, ...], Value]:
+    """Return revenue less refunds by dimensions and currency, as the model of the demo has it."""
+    rows = _values("attributed_revenue", sums, *by, "model", "currency")
+    return {(*group, code): value for (*group, model, code), value in rows.items() if model == MODEL}

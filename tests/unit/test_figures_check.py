@@ -84,10 +84,11 @@ def test_a_stage_that_published_nothing_is_found() -> None:
 def test_the_tables_say_what_the_figures_come_to() -> None:
     lines = lines_of(*shown_figures(Sums(CELLS)))
     for line in (
-        "web 10 5 50.0% 0.00 0.00 - 0 0 -",
-        "email 0 0 - 0.00 50.00 -100% 0 0 -",
-        "store 4 3 75.0% 300.00 0.00 - 0 0 -",
-        "all 34 9 26.5% 300.00 130.00 131% 5,000 0 -",
+        "web 10 5 50.0% 0.00 0",
+        "app 20 1 5.0% 0.00 5,000",
+        "store 4 3 75.0% 300.00 0",
+        "all 34 9 26.5% 300.00 5,000",
+        "autumn EUR 50.00 -100% 300% 100% 140% 60%",
         "abandoned_cart 9 1 50.0% 37.5%",
         "win_back 2 0 0.0% 0.0%",
     ):
