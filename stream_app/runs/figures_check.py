@@ -3,13 +3,17 @@
 Compared are the figures that the audit can count by itself, all days together: triggers sent and taken back, orders,
 revenue and refunds; and that each attribution model shares out exactly what was earned. The rest is ratios of these,
 or rests on visits, which the audit doesn't know.
+
+It is for runs in which nothing is erased: a trigger that an erased event had opened is counted no more, though it was
+sent.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from stream_app.domain.numbers import MODELS
+from stream_app.domain.numbers import BY_NAME, MODELS, Unit
 from stream_app.runs.kpis import figures
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
     from stream_app.runs.audit import Books
     from stream_app.runs.kpis import Sums
+
+_MICROS = 1_000_000
 
 
 class Checked(NamedTuple):
@@ -36,10 +42,16 @@ def check(sums: Sums, books: Books) -> Checked:
             compared += 1
             said, there = int(published.get(group, 0)), wanted.get(group, 0)
             if said != there:
+                what = " / ".join(one or "-" for one in group)
                 differences.append(
-                    f"{name} of {' / '.join(group) or 'all'}: published {said}, by the books {there}"
+                    f"{name} of {what}: published {_exact(name, said)}, by the books {_exact(name, there)}"
                 )
     return Checked(compared, differences)
+
+
+def _exact(name: str, amount: int) -> str:
+    """Return an amount without rounding; money in units of its currency."""
+    return f"{Decimal(amount) / _MICROS:f}" if BY_NAME[name].unit is Unit.MONEY else str(amount)
 
 
 def _counted(books: Books) -> Iterator[tuple[str, tuple[str, ...], Mapping[tuple[str, ...], int]]]:

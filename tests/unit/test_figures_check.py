@@ -54,17 +54,17 @@ def test_equal_figures_are_counted_and_nothing_is_said() -> None:
         (
             Cell("revenue", FIRST, ("web", "phone", "EUR")),
             1,
-            ["revenue of web / EUR: published 200000001, by the books 200000000"],
+            ["revenue of web / EUR: published 200.000001, by the books 200"],
         ),
         (
             Cell("refunded", FIRST, ("call_center", "", "EUR")),
-            7,
+            7 * EURO,
             ["refunded of call_center / EUR: published 7, by the books 0"],
         ),
         (
             Cell("attributed_revenue", FIRST, ("linear", "web", "", "EUR")),
             -1,
-            ["attributed_revenue of linear / EUR: published 299999999, by the books 300000000"],
+            ["attributed_revenue of linear / EUR: published 299.999999, by the books 300"],
         ),
     ],
 )
