@@ -186,6 +186,11 @@ NUMBERS = {
     for number in NUMBERS_CATALOGUE
 }
 """The numbers by name, see docs/numbers.md: money in units of its currency, time in ms. Fed by `NumbersMetrics`."""
+CAMPAIGNS_FOLDED = Gauge(
+    "raccord_numbers_campaigns_folded",
+    "Campaigns that the numbers of this page have no names for, and count as other",
+    registry=REGISTRY,
+)
 
 COUNTERS = {
     "events": EVENTS,

@@ -10,11 +10,14 @@ from rich.console import Console
 
 from connectors.simulators import Simulation, with_backoffice
 from stream_app.app import load_policy
+from stream_app.cli.demo_figures import reported, shown_figures, verdict
 from stream_app.errors import Exit
 from stream_app.runs import report
 from stream_app.runs.accuracy import figures
 from stream_app.runs.comparison import compare
 from stream_app.runs.feed import Speed
+from stream_app.runs.figures_check import check
+from stream_app.runs.kpis import Sums
 from stream_app.runs.session import HOUR_MS, Options, Session
 from stream_app.runs.show import Show
 
@@ -45,10 +48,11 @@ def demo(
         speed = Speed(days * DAY_SECONDS / seconds) if seconds else Speed(None)
         session.feed(records, speed, len(records), CLOSING_MS)
         session.drain()
-        books = session.audit()
+        books, published = session.audit(), Sums(session.figures())
         with show.step("comparing customers with the truth"):
             policy, key = load_policy(session.settings), session.settings.customer_key.get_secret_value()
             compared = compare(records, truth, books.owner, policy, key.encode())
+    checked = check(published, books)
     expected = {
         "customers": compared.expected_customers,
         "events": truth.events,
@@ -62,6 +66,7 @@ def demo(
             "days": days,
             "misplaced": compared.misplaced,
             "accuracy": figures(compared.accuracy),
+            "figures": reported(published, checked),
             "expected": expected,
         },
     )
@@ -71,11 +76,15 @@ def demo(
         and not compared.misplaced
         and sum(books.applied.values()) == truth.events
         and found["dead_letters"] == expected["dead_letters"]
+        and checked.compared > 0
+        and not checked.differences
     )
     report.write(folder / "report.json", {**found, "ok": ok})
     console = Console(highlight=False)
     report.tables(console, books)
     report.customers(console, books, compared)
+    for part in (*shown_figures(published), *verdict(checked)):
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
     typer.echo(f"report: {folder / 'report.json'}")
     typer.echo(report.closing_line("demo", books, ok=ok))
     if not ok:

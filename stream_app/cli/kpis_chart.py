@@ -30,10 +30,14 @@ OVERVIEW = (
     ("conversion", (DAY,)),
     ("revenue", (DAY,)),
     ("conversion", ("channel",)),
+    ("conversion", ("device",)),
     ("attributed_revenue", ("channel",)),
     ("roi", ("campaign",)),
     ("ctr", ("campaign",)),
+    ("trigger_return_rate", ("rule",)),
     ("trigger_purchase_rate", ("rule",)),
+    ("assisted_orders", ("assisting_channel", "channel")),
+    ("cross_channel_orders", ("direction",)),
     ("csat", ("channel",)),
     ("nps", ("channel",)),
     ("purchase_delays", ("up_to",)),
@@ -94,7 +98,8 @@ def drawn(found: Figures, width: int, only: str | None = None) -> Iterator[Table
         if times:
             yield from _over_time(title, part, found.by.index(times[0]), places, width)
         else:
-            yield from _bars(title, part, places, width)
+            of = " and ".join(words(found.by[place]) for place in places)
+            yield from _bars(f"{title} by {of}" if of else title, part, places, width)
 
 
 def _over_time(

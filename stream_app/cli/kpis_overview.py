@@ -38,7 +38,7 @@ def overview(sums: Sums, width: int) -> Iterator[Group | str]:
     parts = (
         _conversion(sums),
         _revenue(sums),
-        _roi(sums),
+        returns(sums),
         _clicks(sums),
         _triggers(sums),
         _triangles(sums, width),
@@ -119,7 +119,8 @@ def _revenue(sums: Sums) -> Iterator[Group | None]:
         )
 
 
-def _roi(sums: Sums) -> Iterator[Group | str | None]:
+def returns(sums: Sums) -> Iterator[Group | str | None]:
+    """Yield what campaigns brought for what they cost, by each model."""
     spent = _values("spend", sums, "currency", "campaign")
     roi = _values("roi", sums, "currency", "campaign", "model")
     campaigns = sorted(

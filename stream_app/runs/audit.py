@@ -8,6 +8,8 @@
 - *dropped by policy*: those of them that are on no timeline any more, or never were: the last word is "remove".
 - *duplicate*: further records with the event id of an applied one.
 - *lost*: an event that is in none of these. *Doubled*: an event, or a message of a trigger, that is there twice.
+
+What the timelines say of orders and money is added up, too (`takings`): the published figures are held against it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import fastavro.schema
 from kafka import KafkaConsumer, TopicPartition
 
 import schemas
+from stream_app.runs.takings import Entry, Takings, entry_of, takings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,6 +56,7 @@ class Books:
         retracted: rule -> retractions.
         net: trigger ids whose last word is a fire.
         held_back: (rule, reason) -> decisions.
+        takings: what the orders on the timelines come to.
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -69,6 +73,7 @@ class Books:
     retracted: Counter[str] = field(default_factory=Counter)
     net: dict[str, dict[str, Any]] = field(default_factory=dict)
     held_back: Counter[tuple[str, str]] = field(default_factory=Counter)
+    takings: Takings = field(default_factory=Takings)
 
     @property
     def balanced(self) -> bool:
@@ -182,6 +187,7 @@ class Auditor:
     def _timeline(self, books: Books, topic: str, events: Mapping[str, str]) -> None:
         latest: dict[str, tuple[int, str]] = {}
         seen: set[tuple[str, int]] = set()
+        said: dict[str, Entry] = {}
         for record in self.read(topic):
             row = self._schemas.decode(record.value)
             event_id, revision = row["event"]["event_id"], row["revision"]
@@ -190,6 +196,12 @@ class Auditor:
             seen.add((event_id, revision))
             if event_id not in latest or revision > latest[event_id][0]:
                 latest[event_id] = (revision, row["customer_id"] if row["operation"] == "upsert" else "")
+                entry = entry_of(row["event"])
+                if entry is not None:
+                    said[event_id] = entry
+                else:
+                    said.pop(event_id, None)  # its content has changed
+        books.takings = _takings(said.values(), {one: owner for one, (_, owner) in latest.items()})
         books.owner = {event_id: customer for event_id, (_, customer) in latest.items()}
         for event_id, channel in events.items():
             if event_id in latest and not latest[event_id][1]:
@@ -225,6 +237,15 @@ class Auditor:
             )
             if actions[-1] == "fire":
                 books.net[trigger_id] = last[trigger_id]
+
+
+def _takings(said: Iterable[Entry], owner: Mapping[str, str]) -> Takings:
+    """Return what orders come to, each with the customer whose timeline it is on; what is nobody's is not counted."""
+    customers: dict[str, list[Entry]] = defaultdict(list)
+    for entry in said:
+        customers[owner[entry.event_id]].append(entry)
+    customers.pop("", None)
+    return takings(customers.values())
 
 
 class _Schemas:

@@ -24,8 +24,10 @@ from stream_app.errors import EnvironmentMissing
 from stream_app.runs.audit import Auditor, Books
 from stream_app.runs.drain import Watcher
 from stream_app.runs.feed import Feed
+from stream_app.runs.numbers_reader import read_numbers
 from stream_app.runs.workers import WorkerProcess
 from stream_app.settings import Settings
+from stream_app.wire import OutputReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from connectors.planned import Planned
+    from stream_app.domain.numbers import Cell
     from stream_app.runs.feed import Speed
     from stream_app.runs.show import Playing, Show
 
@@ -225,6 +228,11 @@ class Session:
                 decisions=topics.decisions,
                 triggers=topics.triggers,
             )
+
+    def figures(self) -> dict[Cell, int]:
+        """Return the figures that the workers have published, as `raccord kpis` reads them."""
+        with self.show.step("reading the figures"):
+            return read_numbers(self.settings, self.topics.numbers, OutputReader(None)).cells
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:

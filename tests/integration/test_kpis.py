@@ -148,9 +148,16 @@ def test_the_example_of_the_page_is_what_is_printed(deployment):
 
 def test_charts_are_text_in_80_columns(deployment):
     out = said(deployment, "--chart")
-    bars = {line.split()[0]: line for line in out.splitlines() if "█" in line}
-    assert bars["store"].rstrip().endswith("300.00")
-    assert bars["abandoned_cart"].count("█") > 30
+    charts = dict(chart.split("\n", 1) for chart in out.split("\n\n")[1:])
+    assert re.search(
+        r"^store +█+ +300\.00 *$", charts["attributed revenue, last touch, EUR by channel"], re.MULTILINE
+    )
+    assert re.search(
+        r"^abandoned_cart +█{31,} 37\.5% *$", charts["trigger purchase rate by rule"], re.MULTILINE
+    )
+    assert re.search(
+        r"^store / web +█+ +1 *$", charts["assisted orders by assisting channel and channel"], re.MULTILINE
+    )
     assert "2026-10 100%█  75%█" in out
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 80

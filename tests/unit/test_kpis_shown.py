@@ -175,6 +175,27 @@ def bars(text: str) -> dict[str, tuple[int, str]]:
     return found
 
 
+def charts(text: str) -> dict[str, list[str]]:
+    """Return title -> its lines, blanks and bars left out."""
+    found: dict[str, list[str]] = {}
+    for block in text.strip().split("\n\n"):
+        title, *lines = block.splitlines()
+        found[title] = [
+            " ".join(line.translate({ord(one): " " for one in "█▓▏▎▍▌▋▊▉"}).split()) for line in lines
+        ]
+    return found
+
+
+def test_the_overview_draws_what_the_tables_have() -> None:
+    found = charts(printed(*drawn_overview(SUMS, WIDTH)))
+    assert found["conversion by channel"] == ["store 75.0%", "web 50.0%", "app 5.0%"]
+    assert found["conversion by device"] == ["desktop 100.0%", "- 75.0%", "phone 7.7%"]
+    assert found["trigger return rate by rule"] == ["abandoned_cart 50.0%", "win_back 0.0%"]
+    assert found["trigger purchase rate by rule"] == ["abandoned_cart 37.5%", "win_back 0.0%"]
+    assert found["assisted orders by assisting channel and channel"] == ["web / store 2", "store / web 1"]
+    assert found["cross channel orders by direction"] == ["online_before_store 2", "store_before_online 1"]
+
+
 def test_bars_are_as_long_as_their_values() -> None:
     found = bars(charted("conversion", "channel"))
     assert [*found] == ["store", "web", "app"]
@@ -242,7 +263,10 @@ def test_a_heat_table_is_the_darker_the_more() -> None:
 
 def test_each_currency_and_each_model_has_its_own_chart() -> None:
     titles = [line for line in charted("attributed_revenue", "channel").splitlines() if "revenue" in line]
-    assert titles[:2] == ["attributed revenue, last touch, EUR", "attributed revenue, first touch, EUR"]
+    assert titles[:2] == [
+        "attributed revenue, last touch, EUR by channel",
+        "attributed revenue, first touch, EUR by channel",
+    ]
     assert len(titles) == 10
 
 
