@@ -142,7 +142,7 @@ class Runner:
         run = TriggersInMemory(policy, RuleBook(rules, _sending(case.policy or {}, identifier)))
         known = tuple(beginning(case.reference or {}, BEFORE_ALL))
         if known:
-            run.refer(*known)
+            run.know(*known)
         for place, entry in enumerate(case.events):
             _take(run, entry, place, identifier)
         if case.until is not None:

@@ -120,6 +120,10 @@ class TriggersInMemory:
         self.advance(one.time)
         self._deployment.give(one, self.clock)
 
+    def know(self, *said: Said) -> None:
+        """Take in what is known of reference data to begin with, whatever its time: the clock stays where it is."""
+        self._deployment.refer(said, self.clock)
+
     def refer(self, *said: Said) -> None:
         """Take in what is said of reference data, after moving the clock to the latest time among it."""
         self.advance(max(one.time for one in said))
