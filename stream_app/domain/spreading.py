@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from stream_app.domain.messages import ReferenceRows
     from stream_app.domain.rules.changes import Change
 
-MOST = 1_000
-"""Customers to whom an epoch takes changes, in each partition: some 50 ms."""
+MOST = 200
+"""Customers to whom an epoch takes changes, in each partition: 80 ms, at 0.4 ms each on a machine that is busy."""
 LAST = "\U0010ffff"
 """Stands behind the ids of all events of a time."""
 

@@ -44,6 +44,10 @@ FEW = 8
 """So many shops are written as numbers, more as a set of bits."""
 
 
+class StockError(ValueError):
+    """Quantities that can't be read. It says which field is wrong and what to do, and holds none of the values."""
+
+
 class Word(NamedTuple):
     """What is said at a time (ms): of which shops (a bit each; -1: of all), and which of them have the product."""
 
@@ -137,6 +141,24 @@ def _has(words: Sequence[Word], number: int, time: int) -> bool:
         if word.time <= time and word.shops >> number & 1:
             return bool(word.has >> number & 1)
     return False
+
+
+def read_quantities(said: object, field: str, by: str) -> dict[str, float]:
+    """Return how many there are, by store (or product).
+
+    Args:
+        said: what a row says.
+        field: where, for the message.
+        by: what the keys are, for the message.
+
+    Raises:
+        StockError: it isn't that.
+    """
+    if not isinstance(said, dict) or not all(
+        isinstance(quantity, int | float) and not isinstance(quantity, bool) for quantity in said.values()
+    ):
+        raise StockError(f"{field} is not an object: {by} to quantity, a number")
+    return {str(key): quantity for key, quantity in said.items()}
 
 
 def after(old: Word, new: Word) -> Word:

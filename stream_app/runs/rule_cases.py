@@ -17,7 +17,13 @@ from stream_app.domain.rules import RuleBook, RuleError, load_rule
 from stream_app.domain.rules.sending_loader import FIELDS, load_sending_policy
 from stream_app.domain.rules.times import parse_instant
 from stream_app.runs.arrivals import Arrival, ArrivalError, check, taken
-from stream_app.runs.case_references import CaseReferenceError, beginning, change
+from stream_app.runs.case_references import (
+    CaseReferenceError,
+    beginning,
+    change,
+    check_store,
+    looks_for_stores,
+)
 from stream_app.runs.in_memory import KEY
 from stream_app.runs.rule_expectations import Expectation, ExpectationError, Outcome, Problem, differences
 from stream_app.runs.triggers_in_memory import BEFORE_ALL, TriggersInMemory
@@ -140,11 +146,14 @@ class Runner:
         policy, identifier = self._policy(case.policy or {})
         rules = [self._rule(rule) for rule in case.rules]
         run = TriggersInMemory(policy, RuleBook(rules, _sending(case.policy or {}, identifier)))
-        known = tuple(beginning(case.reference or {}, BEFORE_ALL))
+        known = tuple(beginning(case.reference or {}, BEFORE_ALL, _moments(case)))
         if known:
-            run.refer(*known)
+            run.know(*(said for _, said in known))
+        strict = any(map(looks_for_stores, rules))
+        for path, said in known if strict else ():
+            check_store(run.references, said, path)
         for place, entry in enumerate(case.events):
-            _take(run, entry, place, identifier)
+            _take(run, entry, place, identifier, strict=strict)
         if case.until is not None:
             run.advance(_instant(case.until, "until"))
         owners = run.who_is_who().owners
@@ -183,8 +192,18 @@ def _sending(written: dict[str, Any], identifier: Identifier) -> SendingPolicy:
     )
 
 
-def _take(run: TriggersInMemory, entry: dict[str, Any], place: int, identifier: Identifier) -> None:
-    """Let one entry of a case's events happen."""
+def _moments(case: Case) -> Iterator[tuple[int, Fields]]:
+    """Yield the times that a case names (ms), each with the entry of its events that is of it."""
+    for place, entry in enumerate(case.events):
+        name = "advance_to" if "advance_to" in entry else "time"
+        if name in entry:
+            yield _instant(entry[name], f"events[{place}].{name}"), entry
+    if case.until is not None:
+        yield _instant(case.until, "until"), {}
+
+
+def _take(run: TriggersInMemory, entry: Fields, place: int, identifier: Identifier, *, strict: bool) -> None:
+    """Let one entry of a case's events happen; `strict`: what is said of a store must make one."""
     path = f"events[{place}]"
     if "advance_to" in entry:
         run.advance(_instant(entry["advance_to"], f"{path}.advance_to"))
@@ -194,7 +213,11 @@ def _take(run: TriggersInMemory, entry: dict[str, Any], place: int, identifier: 
     time = _instant(entry["time"], f"{path}.time")
     run.advance(time)  # what goes to the dead letters has its time all the same
     if "reference_change" in entry:
-        run.refer(change(entry["reference_change"], time, f"{path}.reference_change"))
+        path = f"{path}.reference_change"
+        changed = change(entry["reference_change"], time, path)
+        run.refer(*changed)
+        for said in changed if strict else ():
+            check_store(run.references, said, path)
         return
     try:
         arrival = msgspec.convert(entry | {"time": time}, Arrival)

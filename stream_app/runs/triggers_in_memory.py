@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream_app.domain.event import Event
     from stream_app.domain.folding import FoldLimits
     from stream_app.domain.policy import IdentityPolicy
-    from stream_app.domain.reference import Said
+    from stream_app.domain.reference import References, Said
     from stream_app.domain.rules import Decision, Difference, RuleBook, Shadow
     from stream_app.runs.in_memory import WhoIsWho
 
@@ -119,6 +119,15 @@ class TriggersInMemory:
         """Take in an event or a command, after moving the clock to its time."""
         self.advance(one.time)
         self._deployment.give(one, self.clock)
+
+    @property
+    def references(self) -> References:
+        """The reference data that have been said."""
+        return self._deployment.references
+
+    def know(self, *said: Said) -> None:
+        """Take in what is known of reference data to begin with, whatever its time: the clock stays where it is."""
+        self._deployment.refer(said, self.clock)
 
     def refer(self, *said: Said) -> None:
         """Take in what is said of reference data, after moving the clock to the latest time among it."""

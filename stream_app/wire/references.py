@@ -19,7 +19,7 @@ from stream_app.domain.places.weather import WEATHER, WeatherError, read_weather
 from stream_app.domain.reference import SHOPS, STORE, Said
 from stream_app.domain.refusal import Reason, Refused
 from stream_app.domain.rules.applying import token_of
-from stream_app.domain.stock import STOCK
+from stream_app.domain.stock import STOCK, StockError, read_quantities
 from stream_app.wire.documents import Documents
 from stream_app.wire.known import current
 from stream_app.wire.limits import Limits
@@ -82,13 +82,15 @@ class ReferenceDecoder:
         """Return how many each store has; a row without a store says nothing, and is refused."""
         if stores is None:
             missing(SHOPS)
-        if not isinstance(stores, dict) or not stores:
+        try:
+            quantities = read_quantities(stores, SHOPS, "store id")
+        except StockError as error:
+            raise Refused(Reason.INVALID_FIELD, str(error)) from None
+        if not quantities:
             invalid(SHOPS, "an object: store id to quantity")
-        for store, quantity in stores.items():
+        for store in quantities:
             self._item(store, f"a store id in {SHOPS}")
-            if not isinstance(quantity, int | float) or isinstance(quantity, bool):
-                invalid(SHOPS, "an object: store id to quantity, a number")
-        return stores
+        return quantities
 
     def _item(self, value: object, field: str) -> str:
         if value is None:

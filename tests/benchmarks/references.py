@@ -373,7 +373,7 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=500)
     parser.add_argument("--hot", type=int, default=10_000, help="customers whom one change concerns")
     parser.add_argument("--others", type=int, default=100, help="events of others in each epoch")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=60, help="of others' events: more than the fall takes")
     parser.add_argument("--shops", type=int, default=300)
     parser.add_argument("--only-stock", action="store_true", help="leave the others' figures as they are")
     options = parser.parse_args()

@@ -273,12 +273,15 @@ def _put_right(opened: Event, event: Event) -> bool:
 _COLLECTED = _matching("order_id", "Order Collected", "Order Cancelled", "Order Refunded")
 
 
-def _in_the_shop(_: Event, event: Event) -> bool:
+def _bought_there_or_left(_: Event, event: Event) -> bool:
+    """Close on what happens at a till, and where a fix is out of reach of the only shop that is ever near."""
+    if event.properties.get("latitude", 45.7650) != 45.7650:
+        return True
     return event.type in {"Order Completed", "Till Opened"} and event.properties.get("store_id", "s1") == "s1"
 
 
 CLOSES: dict[str, Callable[[Event, Event], bool]] = {
-    "near_store_offer": _in_the_shop,
+    "near_store_offer": _bought_there_or_left,
     "back_in_stock": _any(),
     "price_drop": _any(),
     "click_and_collect_nearest": _any(),

@@ -19,7 +19,7 @@ from stream_app.domain.event import Event
 from stream_app.domain.folding import FoldLimits
 from stream_app.domain.profile import END
 from stream_app.domain.reference import References
-from stream_app.domain.rules import Action, RuleBook, applying, fold
+from stream_app.domain.rules import Action, RuleBook, applying, fold, places
 from stream_app.domain.rules.decision import HeldBack, Retracted
 from stream_app.domain.rules.plan import Plan
 from stream_app.domain.rules.settle import _Settlement
@@ -234,6 +234,11 @@ def closes_what_is_open_alone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(applying, "_close", wrong)
 
 
+def never_leaves(patch: pytest.MonkeyPatch) -> None:
+    """Let a fix out of reach end no stay."""
+    patch.setattr(places, "_leave", lambda *_: None)
+
+
 def never_takes_back(patch: pytest.MonkeyPatch) -> None:
     """Forget that something was sent, rather than take it back."""
 
@@ -281,6 +286,7 @@ PLANTS = {
     judges_by_the_weather_of_the_opening: "weather_or_season",
     never_closes: "abandoned_cart",
     closes_what_is_open_alone: "click_and_collect_ready",
+    never_leaves: "near_store_offer",
     never_takes_back: "click_and_collect_ready",
     forgets_when_folded_again: "post_purchase_follow_up",
     loses_what_another_sent: "post_purchase_follow_up",

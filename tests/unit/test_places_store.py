@@ -91,7 +91,7 @@ def test_hours_that_cannot_be_read_are_refused(hours: Any):
 def test_a_refusal_says_where_the_hours_stop_making_sense_and_repeats_nothing_of_the_row():
     fault = refusal(hours="Mo-Fr 09:00-18:00; secret 25")
     assert "character 20" in str(fault)
-    assert "leave it out" in str(fault)
+    assert "leave `hours` out: then `store.open` is absent" in str(fault)
     assert "secret" not in str(fault)
 
 

@@ -140,7 +140,10 @@ def test_what_a_rule_cannot_ask_for_is_said() -> None:
 @pytest.mark.parametrize(
     ("row", "wrong"),
     [
-        ({"station_id": "s", "latitude": 48.8, "longitude": 2.3, "condition": "rain"}, "[0].time: "),
+        (
+            {"id": "s", "time": "noon", "latitude": 48.8, "longitude": 2.3, "condition": "rain"},
+            "[0].time: a time is ISO 8601",
+        ),
         (
             {"station_id": "s", "time": "2026-03-02T10:00:00Z", "condition": "rain"},
             "[0]: weather.latitude: must",

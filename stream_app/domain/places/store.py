@@ -116,7 +116,7 @@ def _hours(value: Any) -> str | None:
     try:
         read_hours(said)
     except HoursError as fault:
-        raise StoreError("hours", f"{fault}; or leave it out where it isn't known") from fault
+        raise StoreError("hours", f"{fault}; or leave `hours` out: then `store.open` is absent") from fault
     return said
 
 

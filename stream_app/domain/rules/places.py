@@ -80,11 +80,14 @@ def _distance(near: Near, step: Step, store: str) -> float:
 
 
 def _leave(plan: Plan, step: Step, left: Collection[str]) -> None:
-    """End the stays in stores that she has left."""
+    """End the stays in stores that she has left; an elapsed one remembers it, for a trigger that is found late."""
     instances = step.state.open.get(plan.id, {})
     for instance in list(instances.values()):
         if instance.group in left and not instance.waiting:
             close_instance(plan, step, instance)
+    for found in step.state.elapsed.get(plan.id, ()):
+        if found.closed is None and found.instance.group in left and not found.instance.waiting:
+            found.closed = step.ref("closed")
 
 
 def view(surroundings: Surroundings, spot: Spot, time: int) -> dict[str, Any] | None:
