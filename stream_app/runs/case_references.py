@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream_app.domain.places import StoreError, read_store
 from stream_app.domain.places.weather import WEATHER, WeatherError, read_weather
-from stream_app.domain.reference import KEPT_MS, SHOPS, STORE, Said
+from stream_app.domain.reference import DAY_MS, SHOPS, STORE, Said
 from stream_app.domain.rules.applying import token_of
 from stream_app.domain.rules.loader import KINDS as OPENING
 from stream_app.domain.rules.nearest import names_in
@@ -56,6 +56,8 @@ LISTS: Mapping[str, str] = {kind if kind in SEEN else f"{kind}s": kind for kind 
 """List under `reference` -> what its rows are of."""
 AROUND = frozenset({WEATHER, "season"})
 """Variables that depend on where somebody is."""
+HOLDS_MS = 3_660 * DAY_MS
+"""How long weather without a time holds: ten years, in which it is said 15,000 times."""
 ONLINE = "online"
 """Among the shops that have a product: what can be ordered, the product's own `stock`."""
 
@@ -174,7 +176,7 @@ def _timed(rows: Sequence[_Row], moments: Iterable[Moment]) -> Iterator[tuple[_R
     """Yield rows of weather, each with its time (ms).
 
     One without a time comes as often as it takes to hold from the first moment on, until something else is said of its
-    station; at most for as long as reference data are kept.
+    station, `HOLDS_MS` at most.
     """
     said = {path: _since(row, path) for path, _, row in rows if row.get("time") is not None}
     if len(said) == len(rows):
@@ -182,7 +184,7 @@ def _timed(rows: Sequence[_Row], moments: Iterable[Moment]) -> Iterator[tuple[_R
         return
     moments = [*moments]
     times = [time for time, _ in moments] or [0]
-    first, last = min(times), min(max(times), min(times) + KEPT_MS)
+    first, last = min(times), min(max(times), min(times) + HOLDS_MS)
     changes = [(time, entry.get("reference_change")) for time, entry in moments]
     others = [(token_of(to.get(WEATHER)), time) for time, to in changes if isinstance(to, dict)]
     others += [(item, said[path]) for path, item, _ in rows if path in said]

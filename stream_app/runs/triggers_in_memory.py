@@ -12,6 +12,7 @@ are made here. The rules of the clock:
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -95,6 +96,7 @@ class TriggersInMemory:
         self.decided: list[Decided] = []
         self.differed: list[Difference] = []
         self._time = Timekeeper()
+        self._ahead: deque[Said] = deque()
         self._rules = Rules(self._time, book, self._publish, shadow, self._compare)
         self._deployment = InMemory(policy, rules=self._rules, tables=_TABLES, folding=folding)
         self._rules.book = book.among(self._deployment.references)
@@ -108,6 +110,8 @@ class TriggersInMemory:
 
     def advance(self, to: int) -> None:
         """Move the clock to `to` (ms), deciding what falls due; a timer goes off when the clock has passed it."""
+        while self._ahead and self._ahead[0].time <= to:
+            self.refer(self._ahead.popleft())
         time = self._time
         while (timer := time.take(to)) is not None:
             due, key = timer
@@ -126,8 +130,14 @@ class TriggersInMemory:
         return self._deployment.references
 
     def know(self, *said: Said) -> None:
-        """Take in what is known of reference data to begin with, whatever its time: the clock stays where it is."""
-        self._deployment.refer(said, self.clock)
+        """Take in what is known of reference data to begin with: the clock stays where it is.
+
+        What is of a later time is said when the clock comes to that, as if somebody said it then.
+        """
+        self._ahead.extend(one for one in said if one.time > self.clock)
+        self._ahead = deque(sorted(self._ahead, key=lambda one: one.time))
+        if now := tuple(one for one in said if one.time <= self.clock):
+            self._deployment.refer(now, self.clock)
 
     def refer(self, *said: Said) -> None:
         """Take in what is said of reference data, after moving the clock to the latest time among it."""
