@@ -76,3 +76,19 @@ def test_circles_of_a_rebalance_are_found_when_it_is_over(found: list[int]) -> N
         collector.between_epochs()
     assert len(found) == 1
     assert found[0] >= 1
+
+
+def test_what_is_free_is_given_back_every_five_minutes_and_after_each_look(
+    found: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, given = Clock(), list[float]()
+    monkeypatch.setattr("stream_app.engine.collector._give_back", lambda: given.append(clock.now))
+    collector = Collector(clock)
+    for clock.now in (1.0, 299.0, 301.0, 302.0, 602.0):
+        collector.between_epochs()
+    assert given == [301.0, 602.0]
+    collector.rebalanced()
+    for clock.now in (640.0, 641.0):
+        collector.between_epochs()
+    assert given == [301.0, 602.0, 640.0]
+    assert len(found) == 1
