@@ -204,6 +204,16 @@ def test_each_odd_value_comes_to_the_same_in_each_field_of_an_event(kind: str) -
             both(Profile, [event(1, kind, SAID), event(2, kind, SAID, context=context)])
 
 
+def test_a_usual_order_takes_off_the_wish_list_what_it_is_of() -> None:
+    wish, other = (
+        event(n, "Product Added to Wishlist", {**SAID, "sku": sku}) for n, sku in ((1, "s"), (2, "t"))
+    )
+    order = {**SAID, "order_id": "o", "products": [{"sku": "s", "price": 2.5, "quantity": 1}]}
+    events = [wish, other, event(3, "Order Completed", order)]
+    both(Profile, events)
+    assert [one.item for one in native_fold.fold(events).wishes] == ["t"]
+
+
 @pytest.mark.parametrize("value", PLACED, ids=map(str, range(len(PLACED))))
 def test_each_odd_value_comes_to_the_same_in_each_place_of_a_profile(value: Any) -> None:
     for place in range(len(places(LIVED))):

@@ -83,6 +83,7 @@ cdef Py_ssize_t PROFILE_ACTIVE = place_of(Profile, "active")
 cdef Py_ssize_t PROFILE_WHERE = place_of(Profile, "where")
 cdef Py_ssize_t PROFILE_VIEWED = place_of(Profile, "viewed")
 cdef Py_ssize_t PROFILE_CARTS = place_of(Profile, "carts")
+cdef Py_ssize_t PROFILE_WISHES = place_of(Profile, "wishes")
 cdef Py_ssize_t PROFILE_ORDERS = place_of(Profile, "orders")
 cdef Py_ssize_t PROFILE_STORES = place_of(Profile, "stores")
 cdef Py_ssize_t PROFILE_CATEGORIES = place_of(Profile, "categories")
@@ -682,9 +683,13 @@ cdef bint _add(PyObject* row, Given* e, tuple order) except? False:
 
 
 cdef bint _order(PyObject* row, Given* e, tuple order) except? False:
-    """Take in an Order Completed; return False, and change nothing, where it isn't a usual one, of a new order."""
+    """Take in an Order Completed; return False, and change nothing, where it isn't a usual one, of a new order.
+
+    Nor is that of who has wishes, which it may take off the list.
+    """
     cdef PyObject* turn = slot(row, PROFILE_TURN)
     cdef PyObject* baskets = slot(row, PROFILE_CARTS)
+    cdef PyObject* wishes = slot(row, PROFILE_WISHES)
     cdef PyObject* all_ = slot(row, PROFILE_ORDERS)
     cdef PyObject* name = PyDict_GetItemWithError(<object> e.properties, "order_id")
     cdef PyObject* cart_id = PyDict_GetItemWithError(<object> e.properties, "cart_id")
@@ -698,6 +703,8 @@ cdef bint _order(PyObject* row, Given* e, tuple order) except? False:
     cdef Py_ssize_t n
     cdef list categories, sizes
     if turn == NULL or (turn != <PyObject*> None and _stands(turn, e) not in (BEFORE, AT)):
+        return False
+    if wishes == NULL or not is_a(wishes, list) or PyList_GET_SIZE(<object> wishes) > 0:
         return False
     if not _is_short(name) or not is_a(baskets, dict) or not is_a(all_, _Orders):
         return False
