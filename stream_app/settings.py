@@ -186,6 +186,12 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("identity_policy", "rules", "shadow_rules", "sending_policy", "segments", mode="before")
+    @classmethod
+    def _unset_if_empty(cls, value: object) -> object:
+        """Read an empty text as nothing said: as a path it would be the current folder."""
+        return None if value == "" else value
+
     @field_validator("rules")
     @classmethod
     def _check_rules(cls, value: Path | None) -> Path | None:

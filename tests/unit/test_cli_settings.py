@@ -53,6 +53,12 @@ def test_brokers_are_host_and_port(brokers):
     assert Settings(bootstrap_servers=brokers).bootstrap_servers == brokers.replace(" ", "")
 
 
+@pytest.mark.parametrize("name", ["IDENTITY_POLICY", "RULES", "SHADOW_RULES", "SENDING_POLICY", "SEGMENTS"])
+def test_an_empty_path_is_none_and_not_the_current_folder(name, monkeypatch):
+    monkeypatch.setenv(f"RACCORD_{name}", "")
+    assert getattr(read_settings(), name.lower()) is None
+
+
 @pytest.mark.parametrize("command", ["demo", "replay"])
 def test_a_run_complains_of_a_broker_without_a_port_as_a_command_does(command, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "localhost")
