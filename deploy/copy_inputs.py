@@ -1,9 +1,10 @@
-"""Copy what a deployment was told to the topics of another prefix: a step of a rebuild (RUNBOOK.md, "Rebuild").
+"""Copy what a deployment was told to another prefix: a step of a rebuild (RUNBOOK.md, "Rebuild by replay").
 
     python copy_inputs.py OLD_PREFIX NEW_PREFIX [--since 2026-03-01T10:00:00Z]
 
 Brokers are those of KAFKA_BOOTSTRAP_SERVERS. Records of channel.*, reference.* and identity.commands go to the
-partition that they had, in order, with key, headers and timestamp. At the end every partition gets a clock marker of
+partition that they had - to that of their key where there are more or fewer now -, in order, with key, headers and
+timestamp. At the end every partition gets a clock marker of
 now, so that one in which nothing happens holds no trigger back. An empty prefix is written ''. Copying twice does no
 harm.
 """
@@ -16,9 +17,12 @@ import struct
 import sys
 import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, Producer, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COPIED = ("channel.", "reference.", "identity.commands")
 MARKER = "raccord-watermark"
@@ -43,6 +47,7 @@ def main() -> None:
         {
             "bootstrap.servers": brokers,
             "enable.idempotence": True,
+            "partitioner": "murmur2_random",
             "message.max.bytes": 16_777_216,
             "compression.type": "lz4",
         }
@@ -51,15 +56,15 @@ def main() -> None:
     copied = 0
     for name in _names(known, arguments.old):
         source, target = arguments.old + name, arguments.new + name
-        count = len(known[source].partitions)
-        if target not in known or len(known[target].partitions) != count:
-            sys.exit(f"there is no topic {target} with {count} partitions: run `raccord topics create` first")
-        for partition in range(count):
-            copied += _copy(consumer, producer, source, target, partition, arguments.since)
-            if name != "identity.commands":
-                now = time.time_ns() // 1_000_000
-                marker, headers = struct.pack(">q", now), [(MARKER, b"1")]
-                producer.produce(target, marker, b"\0clock", partition, timestamp=now, headers=headers)
+        if target not in known:
+            sys.exit(f"there is no topic {target}: run `raccord topics create` first")
+        before, after = (len(known[topic].partitions) for topic in (source, target))
+        for partition in range(before):
+            copied += _copy(
+                consumer, producer, source, partition, target, arguments.since, by_key=before != after
+            )
+        if name != "identity.commands":
+            _mark(producer, target, after)
     consumer.close()
     if producer.flush(SECONDS):
         sys.exit("the broker did not take all records: start again")
@@ -87,41 +92,60 @@ def _names(topics: Any, prefix: str) -> list[str]:
 
 
 def _copy(
-    consumer: Consumer, producer: Producer, source: str, target: str, partition: int, since: datetime | None
+    consumer: Consumer,
+    producer: Producer,
+    source: str,
+    partition: int,
+    target: str,
+    since: datetime | None,
+    *,
+    by_key: bool,
 ) -> int:
     """Copy what a partition holds now; return how many records that is."""
-    start, end = consumer.get_watermark_offsets(TopicPartition(source, partition), SECONDS)
+    copied = 0
+    for record in _records(consumer, source, partition, since):
+        headers = record.headers() or []
+        if by_key and any(name == MARKER for name, _ in headers):
+            continue  # it speaks of its own partition
+        _, stamp = record.timestamp()
+        where = {} if by_key else {"partition": partition}
+        _write(producer, target, record.value(), record.key(), timestamp=stamp, headers=headers, **where)
+        copied += 1
+    return copied
+
+
+def _records(consumer: Consumer, topic: str, partition: int, since: datetime | None) -> Iterator[Any]:
+    """Yield what a partition holds when this begins."""
+    start, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), SECONDS)
     if since is not None:
-        asked = TopicPartition(source, partition, int(since.timestamp() * 1_000))
+        asked = TopicPartition(topic, partition, int(since.timestamp() * 1_000))
         start = consumer.offsets_for_times([asked], SECONDS)[0].offset
     if start in {OFFSET_END, end}:
-        return 0
-    copied = 0
-    consumer.assign([TopicPartition(source, partition, start)])
+        return
+    consumer.assign([TopicPartition(topic, partition, start)])
     while True:
         for record in consumer.consume(500, 1.0):
             if record.error() is not None:
                 if record.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                    return copied
-                sys.exit(f"reading {source} failed: {record.error().str()}")
+                    return
+                sys.exit(f"reading {topic} failed: {record.error().str()}")
             if record.offset() >= end:
-                return copied
-            _write(producer, target, record)
-            copied += 1
+                return
+            yield record
 
 
-def _write(producer: Producer, topic: str, record: Any) -> None:
-    _, stamp = record.timestamp()
+def _mark(producer: Producer, topic: str, partitions: int) -> None:
+    """Say in every partition that everything before now has been written."""
+    now = time.time_ns() // 1_000_000
+    for partition in range(partitions):
+        value, headers = struct.pack(">q", now), [(MARKER, b"1")]
+        _write(producer, topic, value, b"\0clock", partition=partition, timestamp=now, headers=headers)
+
+
+def _write(producer: Producer, topic: str, value: bytes | None, key: bytes | None, **more: Any) -> None:
     while True:
         try:
-            producer.produce(
-                topic,
-                record.value(),
-                record.key(),
-                record.partition(),
-                timestamp=stamp,
-                headers=record.headers(),
-            )
+            producer.produce(topic, value, key, **more)
         except BufferError:  # its queue is full
             producer.poll(1.0)
         else:

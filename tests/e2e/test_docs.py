@@ -66,6 +66,14 @@ def test_the_files_that_a_document_links_to_exist(document):
             assert (document.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_sections_that_a_document_links_to_exist(document):
+    for path, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
+        target = document.parent / path if path else document
+        titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, anchor
+
+
 def test_the_tests_that_the_readme_claims_exist():
     for path in re.findall(r"`(tests/[^`*]+)`", README):
         assert (ROOT / path).exists(), path

@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     ResourceType,
 )
+from kafka import KafkaProducer
 
 from connectors.planned import Planned
 from stream_app.domain.commands import Op
@@ -138,6 +139,27 @@ def test_a_rebuilt_deployment_says_what_the_old_one_said_and_goes_on_live(
             after.play(baskets("b"))
             assert wait_for(lambda: len(opened(after)) == 2 * SHOPPERS, PATIENCE_S)
             assert fired(after) > fired(before)
+
+
+def test_with_another_number_of_partitions_records_go_where_their_keys_belong(
+    bootstrap_servers, topic_prefix, tmp_path
+):
+    web = {"RACCORD_CHANNELS": "web"}
+    old, new = f"{topic_prefix}old.", f"{topic_prefix}new."
+    with (
+        Pipeline(bootstrap_servers, old, tmp_path / "old", web) as before,
+        Pipeline(bootstrap_servers, new, tmp_path / "new", {**web, "RACCORD_PARTITIONS": "5"}) as after,
+    ):
+        before.play(baskets("a"))
+        assert copy(bootstrap_servers, old, new).stdout == f"{SHOPPERS} records copied\n"
+        (here,), (there,) = (records(one, [one.topics.channels["web"]]) for one in (before, after))
+        assert sorted(one[2:4] for one in there) == sorted(one[2:4] for one in here)
+        with KafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
+            own = [
+                producer.send(after.topics.channels["web"], b"", key=one[2]).get(30).partition
+                for one in there
+            ]
+        assert [one[0] for one in there] == own
 
 
 def test_topics_that_are_not_there_are_not_made_by_writing_to_them(bootstrap_servers, topic_prefix, tmp_path):
