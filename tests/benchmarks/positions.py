@@ -3,10 +3,11 @@
 Results go to `tests/benchmarks/results/positions.json`.
 
 The 3,199 stores are real: public lists of IKEA's shops and of Walmart's openings from 1962 to 2006, which are not part
-of this repository. The folder with both is named by GEO_DATA (`FILES` says which files and columns). The positions are drawn, from a
-seed: half of them anywhere on the globe, half at 10 m to 50 km from a store. At each radius every position's answer is
-held against brute force: numpy's chord to each store, then the exact distance for what may be within. Exit code 1 if
-one differs.
+of this repository. The folder with both is named by GEO_DATA (`FILES` says which files and columns).
+
+The positions are drawn, from a seed: half of them anywhere on the globe, half at 10 m to 50 km from a store. At each
+radius every position's answer is held against brute force: numpy's chord to each store, then the exact distance for
+what may be within. Exit code 1 if one differs.
 
 Process time for each call of `StoreIndex.within`, where a store is near and where none is, as median of ten parts with
 the least and the most; and what a table of a resolution takes to make.

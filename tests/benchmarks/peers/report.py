@@ -54,8 +54,8 @@ machine, of which the broker and the measuring process take their share.
 a half and at a quarter of what that system itself reached there: each row is at a load of its own, and rows can't be
 compared with each other. At a half, the machine that all share is busy with more than the worker.
 
-**Runs.** "of runs" has the throughput of every run, of which "events/s" is the median; where it has one figure, all that
-stands in the row is of that one run.
+**Runs.** "of runs" has the throughput of every run, of which "events/s" is the median; where it has one figure, all
+that stands in the row is of that one run.
 
 | | |
 |---|---|
