@@ -24,7 +24,7 @@ SENT = """\
 before=$(raccord dead-letters list --json | wc -l)
 python producer.py
 echo SENT
-for second in $(seq 60); do raccord identity show email:ana@example.org | grep cookie:c-81 && break; sleep 1; done
+for try in $(seq 15); do raccord identity show email:ana@example.org | grep cookie:c-81 && break; sleep 1; done
 raccord identity show email:ana@example.org
 test $(raccord dead-letters list --json | wc -l) -eq $before
 """
