@@ -117,11 +117,20 @@ def _rules_in(folder: Path | None) -> list[Rule]:
     """
     rules = []
     for source, text in rule_files(folder):
-        rule = load_rule(text, source)
-        if rule.name in TAKEN:
-            raise RuleError(source, 1, 1, f"name: triggers.{rule.name} is another topic; take another name")
-        rules.append(rule)
+        rules.append(load_named_rule(text, source))
     return rules
+
+
+def load_named_rule(text: str, source: str) -> Rule:
+    """Read a rule that a deployment can run.
+
+    Raises:
+        RuleError: it is wrong, or has a name that it can't have.
+    """
+    rule = load_rule(text, source)
+    if rule.name in TAKEN:
+        raise RuleError(source, 1, 1, f"name: triggers.{rule.name} is another topic; take another name")
+    return rule
 
 
 def _sending_policy(settings: Settings, identity: IdentityPolicy) -> SendingPolicy:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
 from stream_app.engine.watermark import TimeMode
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 STAGES = ("ingest", "resolve", "customer", "numbers")
 
@@ -25,6 +28,7 @@ NO_POLICY = Path("none")
 """As a sending policy: everything may be sent, as recorded data without consent want it."""
 
 _CHANNEL = re.compile(r"[a-z0-9_]+")
+_BROKER = re.compile(r"[^\s,/]+:[0-9]+")
 
 
 def _channels() -> tuple[str, ...]:
@@ -147,6 +151,16 @@ class Settings(BaseSettings):
             else value
         )
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _check_brokers(cls, value: str) -> str:
+        brokers = [part.strip() for part in value.split(",")]
+        for broker in brokers:
+            if not _BROKER.fullmatch(broker):
+                msg = f"write host:port, several with commas between; {broker!r} isn't that"
+                raise ValueError(msg)
+        return ",".join(brokers)
+
     @field_validator("channels")
     @classmethod
     def _check_channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -172,6 +186,12 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("identity_policy", "rules", "shadow_rules", "sending_policy", "segments", mode="before")
+    @classmethod
+    def _unset_if_empty(cls, value: object) -> object:
+        """Read an empty text as nothing said: as a path it would be the current folder."""
+        return None if value == "" else value
+
     @field_validator("rules")
     @classmethod
     def _check_rules(cls, value: Path | None) -> Path | None:
@@ -195,3 +215,17 @@ class Settings(BaseSettings):
             msg = f"there is no file {value}"
             raise ValueError(msg)
         return value
+
+
+def complaint(error: ValidationError) -> str:
+    """Return the first thing that is wrong with the settings, with the setting's name."""
+    first = error.errors()[0]
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    if first["loc"][:1] == ("RACCORD_BOOTSTRAP_SERVERS",):
+        name = "KAFKA_BOOTSTRAP_SERVERS (or RACCORD_BOOTSTRAP_SERVERS)"
+    elif not name.startswith("RACCORD_"):
+        name = f"RACCORD_{name}"
+    said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "too_short":  # pydantic speaks of a secret's characters as of a list's items
+        said = f"it must have at least {first['ctx']['min_length']} characters"
+    return f"setting {name}: {said}"

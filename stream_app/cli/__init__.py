@@ -8,12 +8,14 @@ module is imported only when it is called, so that `raccord --help` does not wai
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_app.cli.variables import warn_of_unknown
 from stream_app.errors import Exit, UserError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": "Play simulated shoppers through the whole pipeline and check the books.",
     "worker": "Run the pipeline against a Kafka cluster.",
-    "replay": "Play recorded behaviour into a channel, keeping its event times.",
+    "replay": "Play recorded behaviour through a deployment of its own, keeping its event times.",
     "simulate": "Make seeded omnichannel shoppers and the truth about them.",
     "watch": "Show triggers as they happen.",
     "identity": "Say who is who, and who isn't; ask why; check cases.",
@@ -37,13 +39,16 @@ COMMANDS = {
 EXIT_CODES = (
     "Exit codes: 0 fine; 1 it ran, and what it checked does not hold; 2 called wrongly, or refers to "
     "something that does not exist; 3 something around it is missing (network, port, disk, Python, Java, a "
-    "broker that answers)."
+    "broker that answers); 70 a worker that can't go on: start it again; 130 Ctrl-C."
 )
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the process's exit code."""
-    root = assemble(_called(arguments))
+    called = _called(arguments)
+    root = assemble(called)
+    if called in COMMANDS:
+        warn_of_unknown(os.environ)
     try:
         root(args=list(arguments), prog_name="raccord")
     except UserError as error:

@@ -15,6 +15,7 @@ from rich.table import Table
 from stream_app.agents.dead_letters import TRUNCATED
 from stream_app.app import topics_of
 from stream_app.cli.worker import reach, read_settings
+from stream_app.domain.refusal import Reason
 from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.wire import parse_dead_letter
 
@@ -28,13 +29,13 @@ app = typer.Typer()
 
 _SHOWN_BYTES = 2_000
 
-Reason = Annotated[str | None, typer.Option(help="Only those with this reason.")]
+Why = Annotated[Reason | None, typer.Option(help="Only those with this reason.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 
 
 @app.command("list")
 def list_letters(
-    reason: Reason = None,
+    reason: Why = None,
     limit: Annotated[int, typer.Option(min=0, help="How many lines; the counts are of all.")] = 20,
     as_json: Json = False,
 ) -> None:
@@ -96,7 +97,7 @@ def show(
 @app.command()
 def replay(
     letter_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One: PARTITION/OFFSET.")] = None,
-    reason: Reason = None,
+    reason: Why = None,
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> None:
     """Send dead letters to their own topics again: key, value and headers as they came."""
@@ -161,7 +162,7 @@ def _one(settings: Settings, letter_id: str) -> tuple[Any, DeadLetter]:
 
 
 def _letters(
-    settings: Settings, reason: str | None, partition: int | None = None, offset: int = OFFSET_BEGINNING
+    settings: Settings, reason: Reason | None, partition: int | None = None, offset: int = OFFSET_BEGINNING
 ) -> Iterator[tuple[Any, DeadLetter]]:
     topic = topics_of(settings).dead_letters
     reach(settings, [topic])
@@ -186,7 +187,7 @@ def _letters(
                 error = message.error()
                 if error is None:
                     letter = parse_dead_letter(_headers(message))
-                    if reason is None or letter.reason.value == reason:
+                    if reason is None or letter.reason is reason:
                         yield message, letter
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                     open_ends.discard(message.partition())

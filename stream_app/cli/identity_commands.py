@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import sys
 import time as clock
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +40,10 @@ Reason = Annotated[str, typer.Option(help="Why; it stays with what is decided, f
 Operator = Annotated[str, typer.Option(help="Who says so; by default whoever is logged in.")]
 Time = Annotated[
     str,
-    typer.Option(help="Since when it holds among other commands, as in 2026-03-01T10:00:00Z; default: now."),
+    typer.Option(
+        help="When it was decided, like 2026-03-01T10:00:00Z; of commands about the same the latest stands. "
+        "Default: now."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
 
@@ -87,7 +91,8 @@ def erase(
 ) -> None:
     """Erase the customer that holds an identifier, with all events up to the command's time, for good.
 
-    The workers act once their clock has passed that time.
+    Events after that time begin a new customer. Live, the workers act within moments; in a replay once all that
+    happened before that time has been read.
     """
     _give(
         Op.ERASE,
@@ -168,10 +173,13 @@ def _confirm() -> None:
         UserError: it is a no.
     """
     question = "Erase the customer that holds this identifier? Nothing brings the events back."
+    typed = sys.stdin.isatty()
     try:
         wanted = typer.confirm(question, err=True)
     except typer.Abort:
-        wanted = False
+        wanted = typed = False
+    if not typed:
+        typer.echo(err=True)  # nobody's Enter has ended the question's line
     if not wanted:
         raise UserError("not confirmed, so nothing was written (--yes confirms beforehand)", Exit.FAILED)
 

@@ -45,7 +45,10 @@ def replay(
         Path | None, typer.Option(help="What may be sent; without it, everything that a rule wants.")
     ] = None,
 ) -> None:
-    """Play recorded behaviour into a deployment of its own, keeping its event times, and check the books."""
+    """Play recorded behaviour through a deployment of its own, keeping its event times, and check the books.
+
+    The deployment - topics, workers, state - is thrown away afterwards; --keep leaves topics and state.
+    """
     pace = Speed.parse(speed)
     if not path.exists():
         msg = f"there is no {path}"

@@ -14,12 +14,13 @@ from rich.table import Table
 
 from stream_app.cli.rules_files import Folder, in_force, texts
 from stream_app.errors import Exit, UserError
-from stream_app.runs.rule_cases import FormatError, Runner, read_cases
+from stream_app.runs.rule_cases import UNRUN, FormatError, Runner, read_cases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream_app.runs.rule_cases import Fields, Result
+    from stream_app.runs.rule_expectations import Problem
 
 CASES = ".cases.jsonl"
 
@@ -86,6 +87,9 @@ def _cases(files: list[Path] | None, rules: Path | None) -> Iterator[tuple[str, 
 
 
 def _read(file: Path) -> tuple[str, str]:
+    if file.suffix in {".yaml", ".yml"}:
+        msg = f"{file}: this takes cases (*.jsonl); for rule files: raccord rules validate"
+        raise UserError(msg)
     try:
         return str(file), file.read_text("utf-8")
     except OSError as error:
@@ -97,11 +101,14 @@ def _read(file: Path) -> tuple[str, str]:
 
 
 def _line(file: str, result: Result) -> str:
-    problems = "; ".join(
-        f"{problem.what}: expected {problem.expected}, came out {problem.came_out}"
-        for problem in result.problems
-    )
+    problems = "; ".join(map(_told, result.problems))
     return f"FAIL {result.id} ({file}, line {result.line}): {problems}"
+
+
+def _told(problem: Problem) -> str:
+    if problem.what == UNRUN:
+        return f"it can't be run: {problem.came_out}"
+    return f"{problem.what}: expected {problem.expected}, came out {problem.came_out}"
 
 
 def _described(file: str, result: Result) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`raccord rules validate`: are these files right? What is wrong with one is told with line and column."""
+"""`raccord rules validate`: are these files of rules, segments and policies right? Mistakes have line and column."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from stream_app.app import load_named_rule
 from stream_app.domain.policy import IdentityPolicy, PolicyError
-from stream_app.domain.rules import RuleError, load_rule
+from stream_app.domain.rules import RuleError
 from stream_app.domain.rules.located import compose
 from stream_app.domain.rules.sending_loader import FIELDS as SENDING
 from stream_app.domain.rules.sending_loader import load_sending_policy
+from stream_app.domain.segments import load_segment
+from stream_app.domain.segments.definition import FIELDS as SEGMENT
 from stream_app.errors import Exit, UserError
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Document(NamedTuple):
-    """A file that is right: what it is, and of a rule its name and version."""
+    """A file that is right: what it is, and of a rule or segment its name and version."""
 
     file: str
     kind: str
@@ -44,7 +47,7 @@ def validate(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
-    """Say whether files of rules and policies are right; exit code 1 when one is not."""
+    """Say whether files of rules, segments and policies are right; exit code 1 when one is not."""
     documents, faults = _judged(_files(paths))
     if as_json:
         said = {
@@ -82,14 +85,14 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _judged(files: Iterable[Path]) -> tuple[list[Document], list[Fault]]:
-    """Look at each file; of two files with the same version of a rule the second is at fault."""
+    """Look at each file; of two files with the same version of a rule or segment the second is at fault."""
     documents: list[Document] = []
     faults: list[Fault] = []
-    rules: dict[tuple[str | None, int | None], str] = {}
+    first: dict[tuple[str, str | None, int | None], str] = {}
     for file in files:
         found = _look_at(file)
-        if isinstance(found, Document) and found.kind == "rule":
-            other = rules.setdefault((found.name, found.version), found.file)
+        if isinstance(found, Document) and found.name is not None:
+            other = first.setdefault((found.kind, found.name, found.version), found.file)
             if other != found.file:
                 message = f"{found.name} version {found.version} is in {other} too; raise one's version"
                 found = Fault(found.file, 1, 1, message)
@@ -143,7 +146,11 @@ def _document(text: str, name: str) -> Document:
         return Document(name, "sending policy")
     if fields.isdisjoint({"name", "opens", "near"}):
         whole.fail(
-            "neither a rule (`name`, `opens`) nor a policy of identity (`namespaces`) or of sending (`caps`, ...)"
+            "neither a rule (`name`, `opens`), nor a segment (`name`, `if`), nor a policy of identity (`namespaces`) "
+            "or of sending (`caps`, ...)"
         )
-    rule = load_rule(text, name)
+    if "if" in fields and fields <= SEGMENT:  # a rule has `opens` or `near`
+        segment = load_segment(text, name)
+        return Document(name, "segment", segment.name, segment.version)
+    rule = load_named_rule(text, name)
     return Document(name, "rule", rule.name, rule.version)

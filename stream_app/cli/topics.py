@@ -52,8 +52,10 @@ def check() -> None:
 def list_topics(as_json: Json = False) -> None:
     """List the topics with their settings; asks no broker."""
     settings = read_settings()
-    for spec in topics_of(settings).specs(settings):
+    specs = topics_of(settings).specs(settings)
+    width = max(len(spec.name) for spec in specs)
+    for spec in specs:
         if as_json:
             typer.echo(json.dumps({"name": spec.name, "partitions": spec.partitions, **spec.config}))
         else:
-            typer.echo(f"{spec.name:32} {spec.partitions} partitions  {spec.config['cleanup.policy']}")
+            typer.echo(f"{spec.name:{width}}  {spec.partitions} partitions  {spec.config['cleanup.policy']}")

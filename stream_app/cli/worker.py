@@ -22,7 +22,7 @@ from stream_app.logs import configure
 from stream_app.runs.pages import Pages
 from stream_app.runs.processes import Parent, Processes
 from stream_app.runs.workers import WITH_PARENT, end_with_parent
-from stream_app.settings import Settings
+from stream_app.settings import Settings, complaint
 from stream_app.wire import NATIVE, RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -136,7 +136,4 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "RACCORD_" + "_".join(str(part) for part in first["loc"]).upper()
-        msg = f"setting {name.replace('RACCORD_RACCORD_', 'RACCORD_')}: {first['msg']}"
-        raise UserError(msg) from error
+        raise UserError(complaint(error)) from error

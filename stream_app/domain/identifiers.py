@@ -148,7 +148,8 @@ class Identifier:
         found = self.one(text)
         if found is None:
             known = ", ".join(self._spaces)
-            why = f"is not namespace:value with a namespace of the policy: {known}"
+            like = "email:name@example.org" if "email" in self._spaces else f"{next(iter(self._spaces))}:4711"
+            why = f"is not namespace:value, like {like}, with a namespace of the policy: {known}"
         elif not isinstance(found, Rejection):
             return found
         else:

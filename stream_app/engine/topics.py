@@ -68,13 +68,26 @@ def table_topic(max_bytes: int) -> dict[str, str]:
 
 
 @contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the client from telling of each attempt to connect: what it comes to is said in our own sentence."""
+    logger = logging.getLogger("kafka")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
 def _admin(bootstrap_servers: str) -> Iterator[KafkaAdminClient]:
     try:
-        client = KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers.split(","),
-            client_id="raccord-admin",
-            bootstrap_timeout_ms=8_000,
-        )
+        with _quietly():
+            client = KafkaAdminClient(
+                bootstrap_servers=bootstrap_servers.split(","),
+                client_id="raccord-admin",
+                bootstrap_timeout_ms=8_000,
+            )
     except KafkaError as error:
         msg = f"no Kafka broker answers at {bootstrap_servers} - is it started? (`raccord kafka status`)"
         raise FatalError(msg) from error

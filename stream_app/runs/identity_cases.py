@@ -105,10 +105,19 @@ def read_cases(lines: Iterable[str]) -> Iterator[Case]:
             for place, arrival in enumerate(case.events):
                 check(arrival, f"events[{place}]")
         except (ValueError, RecursionError) as error:
-            msg = f"line {number}: {error}"
+            said = "a case of rules; `raccord rules check` runs it" if _is_of_rules(line) else error
+            msg = f"line {number}: {said}"
             raise FormatError(msg) from error
         case.line, case.id = number, str(case.id) or f"line-{number}"
         yield case
+
+
+def _is_of_rules(line: str) -> bool:
+    """Tell whether a line that is no case of identities is one of rules."""
+    try:
+        return msgspec.json.decode(line, type=dict[str, msgspec.Raw]).keys() >= {"rules", "events", "expect"}
+    except (ValueError, RecursionError):
+        return False
 
 
 def run_case(case: Case, permutations: int, seed: int) -> Result:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_SOCKET = "RACCORD_PROCESS_SOCKET"
+SOCKET = "RACCORD_PROCESS_SOCKET"
 """Environment variable: the number of the open socket to the worker that a process belongs to."""
 
 _COMMAND = (sys.executable, "-m", "stream_app", "worker")
@@ -134,7 +134,7 @@ class Processes:
                 "RACCORD_CACHE_MIB": str(self._cache_mib),
                 "RACCORD_METRICS_HOST": "127.0.0.1",
                 "RACCORD_METRICS_PORT": "0",
-                _SOCKET: str(theirs.fileno()),
+                SOCKET: str(theirs.fileno()),
             }
             self._running[ours] = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 self._command, env=environment, pass_fds=[theirs.fileno()], process_group=0
@@ -192,7 +192,7 @@ class Parent:
     @classmethod
     def found(cls) -> Parent | None:
         """Return the worker that this process belongs to; None: this process is a worker by itself."""
-        number = os.environ.pop(_SOCKET, None)
+        number = os.environ.pop(SOCKET, None)
         return None if number is None else cls(int(number))
 
     @contextmanager

@@ -68,6 +68,8 @@ _WRONG = (
     msgspec.ValidationError,
 )
 """What a case itself is to blame for."""
+UNRUN = "the case"
+"""What a problem is about where the case can't be run."""
 
 
 class Case(msgspec.Struct):
@@ -130,7 +132,7 @@ class Runner:
             outcomes, identifier = self.run(case)
             problems = list(differences(case.expect, outcomes, identifier))
         except _WRONG as fault:
-            problems = [Problem("the case", "one that this version can run", str(fault))]
+            problems = [Problem(UNRUN, "one that this version can run", str(fault))]
         except Exception as fault:  # noqa: BLE001 - whatever the code under check does is the finding
             problems = [Problem("on the way", "an answer", f"{type(fault).__name__}: {fault}")]
         return Result(name, line, problems)
@@ -166,7 +168,9 @@ class Runner:
         if isinstance(rule, str):
             if rule not in self._shipped:
                 known = ", ".join(sorted(self._shipped)) or "none"
-                raise CaseError(f"rules: there is no rule `{rule}`; there are: {known}")
+                raise CaseError(
+                    f"rules: there is no rule `{rule}`; there are: {known}; --rules FOLDER names others"
+                )
             return self._shipped[rule]
         text = json.dumps(rule, ensure_ascii=False)  # to YAML, an escaped emoji is two characters
         if text not in self._rules:

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
+from pydantic import ValidationError
 
 from stream_app.app import topics_of
 from stream_app.embedded.broker import EmbeddedKafka
 from stream_app.engine import topics as kafka_topics
 from stream_app.engine.errors import FatalError
-from stream_app.errors import EnvironmentMissing
+from stream_app.errors import EnvironmentMissing, UserError
 from stream_app.runs.audit import Auditor, Books
 from stream_app.runs.drain import Watcher
 from stream_app.runs.feed import Feed
 from stream_app.runs.numbers_reader import read_numbers
 from stream_app.runs.workers import WorkerProcess
-from stream_app.settings import Settings
+from stream_app.settings import Settings, complaint
 from stream_app.wire import OutputReader
 
 if TYPE_CHECKING:
@@ -236,13 +237,19 @@ class Session:
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:
-    """Read settings as a worker with this environment would."""
+    """Read settings as a worker with this environment would.
+
+    Raises:
+        UserError: one of them is wrong; the message names it.
+    """
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("RACCORD_")]:
         del os.environ[name]  # a run is a deployment of its own: only what it says counts
     os.environ.update(environment)
     try:
         return Settings()
+    except ValidationError as error:
+        raise UserError(complaint(error)) from error
     finally:
         os.environ.clear()
         os.environ.update(before)

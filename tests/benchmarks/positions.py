@@ -2,10 +2,12 @@
 
 Results go to `tests/benchmarks/results/positions.json`.
 
-The 3,199 stores are real (IKEA's and Walmart's, third-party data beside the checkout). The positions are drawn, from a
-seed: half of them anywhere on the globe, half at 10 m to 50 km from a store. At each radius every position's answer is
-held against brute force: numpy's chord to each store, then the exact distance for what may be within. Exit code 1 if
-one differs.
+The 3,199 stores are real: public lists of IKEA's shops and of Walmart's openings from 1962 to 2006, which are not part
+of this repository. The folder with both is named by GEO_DATA (`FILES` says which files and columns).
+
+The positions are drawn, from a seed: half of them anywhere on the globe, half at 10 m to 50 km from a store. At each
+radius every position's answer is held against brute force: numpy's chord to each store, then the exact distance for
+what may be within. Exit code 1 if one differs.
 
 Process time for each call of `StoreIndex.within`, where a store is near and where none is, as median of ten parts with
 the least and the most; and what a table of a resolution takes to make.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import os
 import sys
 import time
 from pathlib import Path
@@ -36,7 +39,7 @@ from stream_app.domain.places.nearby import EARTH_RADIUS
 from tests.benchmarks import command, figures
 from tests.machine import machine
 
-GEO = Path(__file__).parents[3] / "shared" / "data" / "geo"
+GEO = Path(os.environ.get("GEO_DATA") or Path(__file__).parents[3] / "shared" / "data" / "geo")
 FILES = {
     "ikea_stores.csv": ("latitude", "longitude"),
     "walmart_store_openings_1962_2006.csv": ("LAT", "LON"),
@@ -202,7 +205,10 @@ def main() -> int:
     parser.add_argument("--positions", type=int, default=1_000_000)
     options = parser.parse_args()
     if not GEO.exists():
-        print(f"positions: third-party data is not there: {GEO}", file=sys.stderr)
+        print(
+            f"positions: third-party data is not there: {GEO}; name a folder with {' and '.join(FILES)} in GEO_DATA",
+            file=sys.stderr,
+        )
         return EXIT_MISSING
     console = command.console(120)
     gc.set_threshold(100_000, 50, 100)  # as a worker does

@@ -20,15 +20,33 @@ DOCUMENTS = sorted(
 )
 
 
+SENT = """\
+before=$(raccord dead-letters list --json | wc -l)
+python producer.py
+echo SENT
+for try in $(seq 15); do raccord identity show email:ana@example.org | grep cookie:c-81 && break; sleep 1; done
+raccord identity show email:ana@example.org
+test $(raccord dead-letters list --json | wc -l) -eq $before
+"""
+"""What the README says to do about one's own producer."""
+
+
 @pytest.mark.slow
 def test_the_commands_that_the_readme_shows_run_as_they_stand(tmp_path):
-    block = re.search(r"```sh\n(.*?)```", README, re.DOTALL)
-    assert block is not None
+    (block,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    (producer,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     # A folder of its own, so that a broker which happens to run in the checkout is left alone.
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (tmp_path / ".venv" / "bin" / "raccord").symlink_to(Path(sys.executable).parent / "raccord")
-    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
-    script = "set -em\ntrap '.venv/bin/raccord kafka stop' EXIT\n" + block.group(1)
+    commands = tmp_path / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    (commands / "raccord").symlink_to(Path(sys.executable).parent / "raccord")
+    (commands / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (commands / "python").chmod(0o755)
+    (commands / "activate").write_text(f"export PATH={commands}:$PATH\n")
+    (tmp_path / "producer.py").write_text(producer)
+    script = (
+        "set -em\ntrap 'kill %1 2>/dev/null || true; .venv/bin/raccord kafka stop' EXIT\n"
+        + block.replace("kill %1\n", SENT + "kill %1\n")
+    )
     done = subprocess.run(
         [shutil.which("bash") or "/bin/bash", "-c", script],
         cwd=tmp_path,
@@ -45,6 +63,8 @@ def test_the_commands_that_the_readme_shows_run_as_they_stand(tmp_path):
     assert re.search(r"fire +abandoned_cart v\d+ +customer", done.stdout), done.stdout
     assert "conversion" in done.stdout
     assert "time_out_of_range" in done.stdout
+    shown = done.stdout.partition("SENT\n")[2]
+    assert {"email:ana@example.org", "cookie:c-81"} <= set(shown.split())
 
 
 def test_every_command_is_in_the_readme_and_every_command_in_the_readme_exists():
@@ -64,6 +84,14 @@ def test_the_files_that_a_document_links_to_exist(document):
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
         if "://" not in link:
             assert (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_sections_that_a_document_links_to_exist(document):
+    for path, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
+        target = document.parent / path if path else document
+        titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, anchor
 
 
 def test_the_tests_that_the_readme_claims_exist():

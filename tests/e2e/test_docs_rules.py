@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import schemas
 from stream_app.domain.rules import Retracted
@@ -28,6 +29,7 @@ def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     commands.mkdir(parents=True, exist_ok=True)
     if not (commands / "raccord").exists():
         (commands / "raccord").symlink_to(Path(sys.executable).parent / "raccord")
+        (commands / "activate").write_text(f"export PATH={commands}:$PATH\n")
     bash = shutil.which("bash") or "/bin/bash"
     return subprocess.run(
         [bash, "-c", script], cwd=folder, capture_output=True, text=True, timeout=280, check=False
@@ -71,8 +73,35 @@ def test_the_mistake_that_is_shown_is_reported_as_shown(worked):
     right = rule.read_text()
     rule.write_text(right.replace("after: 3h", "after: 3 hours"))
     done = run(folder, ".venv/bin/raccord rules validate my-rules/size_help.yaml")
+    rule.write_text(right)
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == shown
+
+
+def test_the_consent_that_is_shown_is_what_the_shipped_sending_policy_waits_for(worked):
+    folder, before = worked
+    assert before.returncode == 0
+    shown = json.loads(
+        next(
+            line
+            for line in section("Your own rule in five minutes").splitlines()
+            if '"Consent Changed"' in line
+        )
+    )
+    yes = {
+        "event_id": shown["id"],
+        "time": shown["time"],
+        "channel": "web",
+        "type": shown["type"],
+        **shown["data"],
+    }
+    case = json.loads((folder / "my-rules" / "size_help.cases.jsonl").read_text().splitlines()[0])
+    case["policy"] = yaml.safe_load(schemas.read_text("policies/sending.yaml"))
+    silent = {**case, "id": "silent", "expect": {"triggers": [], "held_back": [{"reason": "consent"}]}}
+    asked = {**case, "id": "asked", "events": [yes, *case["events"]]}
+    (folder / "consent.jsonl").write_text(f"{json.dumps(silent)}\n{json.dumps(asked)}\n")
+    done = run(folder, ".venv/bin/raccord rules check consent.jsonl --rules my-rules")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_field_of_the_language_is_explained():

@@ -103,7 +103,7 @@ def test_who_is_logged_in_as_nobody_has_to_say_who_it_is(written, monkeypatch, c
     [
         (
             ("deny", PAIR[0], "mail:x", *WHY),
-            "B is not namespace:value with a namespace of the policy: user_id",
+            "B is not namespace:value, like email:name@example.org, with a namespace of the policy: user_id",
         ),
         (("deny", SECRET, PAIR[1], *WHY), "A is not namespace:value"),
         (("assert", "email:ana", PAIR[1], *WHY), "A is no valid value of namespace email"),
@@ -147,7 +147,8 @@ def test_an_erasure_has_to_be_confirmed(answer, written, capsys, monkeypatch):
         assert cli.run(["identity", "erase", PAIR[0], *WHY]) == Exit.OK
         assert [command.op for command in written] == [Op.ERASE]
     else:
-        assert "nothing was written" in refused(capsys, "erase", PAIR[0], *WHY, code=Exit.FAILED)
+        said = refused(capsys, "erase", PAIR[0], *WHY, code=Exit.FAILED)
+        assert "\nraccord: not confirmed, so nothing was written" in said  # on a line of its own
         assert written == []
 
 

@@ -132,15 +132,33 @@ def test_rules_that_cannot_be_read_are_one_sentence(capsys, folder):
     assert "no UTF-8" in run(capsys, "check", "--rules", folder, code=Exit.USAGE)
 
 
+def test_rule_files_are_sent_to_the_command_that_takes_them(capsys, folder):
+    said = run(capsys, "check", folder / "wish.yaml", code=Exit.USAGE)
+    assert said == (
+        f"raccord: {folder / 'wish.yaml'}: this takes cases (*.jsonl); for rule files: raccord rules validate\n"
+    )
+
+
+def test_a_case_of_rules_that_are_not_there_says_how_to_name_them(capsys, folder):
+    said = run(capsys, "check", folder / "wish.cases.jsonl", code=Exit.FAILED)
+    assert ": it can't be run: rules: there is no rule `wish`; there are: abandoned_browse, " in said
+    assert "; --rules FOLDER names others\n" in said
+
+
 # -- validate ---------------------------------------------------------------------------------------------
 
 
 def test_what_ships_is_right(capsys):
-    places = [schemas.__path__[0] + place for place in ("/rules", "/policies")]
+    places = [schemas.__path__[0] + place for place in ("/rules", "/policies", "/segments")]
     said = json.loads(run(capsys, "validate", *places, "--json"))
     assert said["errors"] == []
     found = {(document["kind"], document["name"]) for document in said["documents"]}
-    assert {("rule", "abandoned_cart"), ("identity policy", None), ("sending policy", None)} <= found
+    assert {
+        ("rule", "abandoned_cart"),
+        ("segment", "vip"),
+        ("identity policy", None),
+        ("sending policy", None),
+    } <= found
 
 
 def test_what_is_wrong_is_told_with_line_and_column(capsys, folder):
@@ -165,6 +183,10 @@ def test_what_is_wrong_is_told_with_line_and_column(capsys, folder):
         ("name: [", "not YAML"),
         ("namespaces: []", "1:1: policy.namespaces: at least one"),
         ("timezone: UTC\ncaps: [{times: 0}]", "2:16: times must be a whole number, 1 or more"),
+        ("name: vip\nif: customer.orders >", "2:22: if: the end is not expected here"),
+        ("name: vip\nif: customer.segments == 1", "segments don't rest on each other"),
+        ("name: decisions\nopens: {event: A}\nafter: 1h", "1:1: name: triggers.decisions is another topic"),
+        ("name: shadow\nopens: {event: A}\nafter: 1h", "1:1: name: triggers.shadow is another topic"),
         ("segments: []", "1:1: segments are not supported by this version"),
     ],
 )
@@ -180,6 +202,14 @@ def test_two_files_with_one_version_of_a_rule_are_wrong(capsys, folder):
     assert f"wish_2.yaml:1:1: wish version 2 is in {folder / 'wish.yaml'} too" in said
     (folder / "wish_2.yaml").write_text(RULE.replace("version: 2", "version: 3"))
     assert "2 right, 0 wrong" in run(capsys, "validate", folder)
+
+
+def test_a_segment_may_have_a_rules_name_but_no_other_segments(capsys, folder):
+    (folder / "a.yaml").write_text("name: wish\nversion: 2\nif: customer.orders > 1\n")
+    assert "2 right, 0 wrong" in run(capsys, "validate", folder)
+    (folder / "b.yaml").write_text("name: wish\nversion: 2\nif: customer.orders > 2\n")
+    said = run(capsys, "validate", folder, code=Exit.FAILED)
+    assert f"b.yaml:1:1: wish version 2 is in {folder / 'a.yaml'} too" in said
 
 
 def test_a_file_that_workers_would_not_read_is_wrong(capsys, folder):

@@ -208,10 +208,34 @@ def test_secrets_come_from_the_environment_and_have_no_default():
         assert example[secret] == ""
         assert re.findall(rf"\$\{{{secret}(:\?|[^}}])", text) == [":?"]
     for name, value in example.items():
-        if value:
-            assert f"${{{name}:-{value}}}" in text
+        if name not in {"RACCORD_CUSTOMER_KEY", "GRAFANA_ADMIN_PASSWORD"}:
+            assert f"{name}: ${{{name}:-{value}}}" in text
     ignored = (DEPLOY / ".gitignore").read_text().splitlines()
     assert ".env" in ignored
+
+
+def test_every_setting_that_is_to_be_chosen_reaches_the_topics_and_the_workers():
+    named = {
+        name
+        for name in re.findall(r"^- \*\*.*$", (DEPLOY / "README.md").read_text(), re.MULTILINE)
+        for name in re.findall(r"\bRACCORD_[A-Z_]+", name)
+    }
+    own = {"RACCORD_WORKER", "RACCORD_NATIVE", "RACCORD_TOPIC_MAX_BYTES", "RACCORD_TRANSACTION_TIMEOUT_MS"}
+    assert {"RACCORD_RETENTION_DAYS", "RACCORD_PREFIX", "RACCORD_RULES"} <= named
+    for name in ("topics", *WORKERS):
+        assert named - own <= SERVICES[name]["environment"].keys()
+
+
+def test_what_compose_passes_on_when_nothing_is_chosen_is_the_default():
+    passed = {
+        name.removeprefix("RACCORD_").lower(): value
+        for name, value in re.findall(
+            r"^  (RACCORD_\w+): \$\{\w+:-(.*)\}$", (DEPLOY / "compose.yaml").read_text(), re.MULTILINE
+        )
+    }
+    read = Settings.model_validate(passed)
+    for name in passed.keys() - {"replicas"}:
+        assert getattr(read, name) == getattr(DEFAULTS, name), name
 
 
 def test_mounted_files_exist_and_are_read_only():

@@ -179,6 +179,10 @@ def test_what_is_given_up_on_the_way_is_told() -> None:
         ('{"policy": {}, "events": [{"time": 1, "op": "merge"}], "expect": {}}', "'merge'"),
         ('{"policy": {}, "events": [{"time": 1, "op": "deny", "a": "x:1"}], "expect": {}}', "a and b"),
         ('{"policy": {}, "events": [{"time": 1, "op": "erase", "a": "x:1"}], "expect": {}}', "needs id"),
+        (
+            '{"rules": [], "events": [], "expect": {"net": 0}}',
+            "a case of rules; `raccord rules check` runs it",
+        ),
     ],
 )
 def test_a_line_that_is_no_case_is_refused_with_its_number(line, what, tmp_path, capsys) -> None:

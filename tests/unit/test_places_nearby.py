@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from stream_app.domain.places import Store
 
-GEO = Path(__file__).parents[3] / "shared" / "data" / "geo"
-needs_geo = pytest.mark.skipif(not GEO.exists(), reason=f"third-party data is not there: {GEO}")
+GEO = Path(os.environ.get("GEO_DATA") or Path(__file__).parents[3] / "shared" / "data" / "geo")
+needs_geo = pytest.mark.skipif(not GEO.exists(), reason=f"third-party data is not there (GEO_DATA): {GEO}")
 DEGREE = math.pi / 180 * EARTH_RADIUS
 """Metres of a degree of latitude."""
 

@@ -122,6 +122,7 @@ def test_the_values_that_were_looked_at_are_noted_by_path() -> None:
         ("(" * 50 + "1" + ")" * 50, 40, "nested more than 40 deep"),
         ("!" * 50 + "true", 41, "nested more than 40 deep"),
         ("1 == 'abc", 5, "is not expected here"),
+        ("event.price = 3", 12, "`=` is not expected here (equality is `==`)"),
         ("event.list.exists(x)", 11, "exists() takes a name"),
         ("event.list.exists()", 11, "exists() takes a name"),
         ("event.list.all(x, true, true)", 11, "all() takes a name"),

@@ -6,13 +6,16 @@ from dataclasses import fields, replace
 
 import pytest
 
+from stream_app.app import topics_of
 from stream_app.settings import Settings
 from stream_app.topology import DAY_MS, INTERNAL_RETENTION_MS
 from tests.benchmarks.scale.planning import (
     DAY_S,
+    EXCHANGES,
     FORMULAS,
     INTERNAL_DAYS,
     MOST_PARTITIONS,
+    OWN_OUTPUTS,
     Assumptions,
     Machine,
     Measured,
@@ -78,8 +81,8 @@ def test_an_example_worked_out_by_hand():
     assert (found.worker_machines, found.workers_bound_by) == (3, "disk")
     assert found.processes == 3
     assert found.partitions == 4
-    # Each second an epoch of each process: 5 topics in its own partitions, both topics between the stages in all.
-    assert found.touched_s == 4 * 5 + 3 * 4 * 2
+    # Each second an epoch of each process: 5 topics in its own partitions, the three topics between the stages in all.
+    assert found.touched_s == 4 * 5 + 3 * 4 * 3
     assert found.partition_recovery_s == pytest.approx(70.32e9 / 4 / 10e6)
     assert found.cold_recovery_s == pytest.approx(70.32e9 / 3 / 10e6)
     assert found.reads_s_per_machine == pytest.approx(800 / 3)
@@ -164,10 +167,10 @@ def test_epochs_cost_what_they_write_to_by_processes_times_partitions():
 
 
 def test_machines_that_epochs_need_have_processes_with_epochs_of_their_own():
-    found = planned(replace(MEASURED, worker_touch_us=140_000.0))
+    found = planned(replace(MEASURED, worker_touch_us=107_000.0))
     assert (found.workers_bound_by, found.worker_machines, found.processes) == ("processor", 4, 4)
-    assert found.touched_s == 4 * 5 + 4 * 4 * 2
-    assert found.worker_cores == pytest.approx(0.4 + 52 * 0.14 / 0.5)
+    assert found.touched_s == 4 * 5 + 4 * 4 * 3
+    assert found.worker_cores == pytest.approx(0.4 + 68 * 0.107 / 0.5)
 
 
 def test_epochs_that_need_more_machines_than_they_leave_room_for_end_in_too_many_partitions():
@@ -198,3 +201,15 @@ def test_what_the_plan_knows_of_the_product_is_so():
     limit = Settings.model_json_schema()["properties"]["partitions"]["maximum"]
     assert limit == MOST_PARTITIONS
     assert Targets().retention_days == Settings.model_fields["retention_days"].default
+
+
+def test_the_topics_of_a_plan_are_those_of_the_topology():
+    settings = Settings(bootstrap_servers="none:0")
+    topics = topics_of(settings)
+    specs = topics.specs(settings)
+    assert Assumptions().topics == len(specs)
+    own = {getattr(topics, name) for name in OWN_OUTPUTS} | set(topics.changelogs.values())
+    assert own <= {spec.name for spec in specs}
+    assert Assumptions().own_topics == len(own)
+    internal = [spec for spec in specs if spec.config.get("retention.ms") == str(INTERNAL_RETENTION_MS)]
+    assert len(internal) == EXCHANGES

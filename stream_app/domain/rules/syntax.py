@@ -246,7 +246,8 @@ def _tokens(source: str) -> list[tuple[str, str, int]]:
     while at < len(source):
         match = _TOKEN.match(source, at)
         if match is None:
-            raise CelSyntaxError(f"`{source[at]}` is not expected here", at)
+            hint = " (equality is `==`)" if source[at] == "=" else ""
+            raise CelSyntaxError(f"`{source[at]}` is not expected here{hint}", at)
         if match.lastgroup != "space":
             tokens.append((str(match.lastgroup), match.group(), at))
         at = match.end()

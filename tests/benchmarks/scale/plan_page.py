@@ -65,7 +65,7 @@ ASSUMED = {
     "topics": "topics with that many partitions each: channels, internal, outputs, one a rule, changelogs",
 }
 PRICES_FROM = """\
-Public list prices in US dollars, us-east-1, on demand, as publicly listed in November 2026: check before use, they are
+List prices in US dollars, us-east-1, on demand, as collected in November 2026: check before use. They are
 the fields of `Prices` in [planning.py](../tests/benchmarks/scale/planning.py). The vendor's pages
 ([EC2](https://aws.amazon.com/ec2/pricing/on-demand/), [EBS](https://aws.amazon.com/ebs/pricing/)) have the last word;
 these figures are second-hand: machines from price tables in public repositories, volumes from

@@ -6,15 +6,25 @@ Each step of `plan` has its formula beside it in `FORMULAS`, which the page show
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from math import ceil
+from typing import TYPE_CHECKING
+
+from stream_app.app import topics_of
+from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from stream_app.topology import Topics
 
 DAY_S = 86_400
 MONTH_H = 730
 INTERNAL_DAYS = 2
 """How long the topics between the stages are kept: `INTERNAL_RETENTION_MS` in stream_app/topology.py."""
-EXCHANGES = 2
+EXCHANGES = 3
 """Topics between the stages. A process writes to every partition of them; to the others, to its own partitions only."""
+OWN_OUTPUTS = ("timeline", "profiles", "segments", "decisions", "numbers")
+"""Outputs that nearly every epoch writes to, as `Topics` calls them; the others are seldom written to."""
 MOST_PARTITIONS = 1_024
 """What RACCORD_PARTITIONS takes at most."""
 
@@ -72,6 +82,23 @@ class Targets:
     """A machine's state should be back from changelogs in so long, where no standby has it; the page says if not."""
 
 
+_SHIPPED = Settings(bootstrap_servers="none:0")
+
+
+@cache
+def _shipped() -> Topics:
+    """Return the topics of a deployment with what ships."""
+    return topics_of(_SHIPPED)
+
+
+def _all_topics() -> int:
+    return len(_shipped().specs(_SHIPPED))
+
+
+def _own_topics() -> int:
+    return len(_shipped().changelogs) + len(OWN_OUTPUTS)
+
+
 @dataclass(frozen=True)
 class Assumptions:
     """What was not measured here."""
@@ -83,9 +110,9 @@ class Assumptions:
     output_readers: float = 1.0
     crossing_share: float = 2 / 3
     replicas_per_broker: int = 4_000
-    topics: int = 36
+    topics: int = field(default_factory=_all_topics)
     epochs_s: float = 1.0
-    own_topics: int = 7
+    own_topics: int = field(default_factory=_own_topics)
 
 
 @dataclass(frozen=True)
