@@ -28,7 +28,8 @@ NO_POLICY = Path("none")
 """As a sending policy: everything may be sent, as recorded data without consent want it."""
 
 _CHANNEL = re.compile(r"[a-z0-9_]+")
-_BROKER = re.compile(r"[^\s,/]+:[0-9]+")
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s,/:\[\]]+):[0-9]{1,5}")
+_MAX_PORT = 65_535
 
 
 def _channels() -> tuple[str, ...]:
@@ -156,7 +157,7 @@ class Settings(BaseSettings):
     def _check_brokers(cls, value: str) -> str:
         brokers = [part.strip() for part in value.split(",")]
         for broker in brokers:
-            if not _BROKER.fullmatch(broker):
+            if not _BROKER.fullmatch(broker) or not 0 < int(broker.rpartition(":")[2]) <= _MAX_PORT:
                 msg = f"write host:port, several with commas between; {broker!r} isn't that"
                 raise ValueError(msg)
         return ",".join(brokers)
@@ -185,6 +186,12 @@ class Settings(BaseSettings):
             msg = f"the stages are {', '.join(STAGES)}"
             raise ValueError(msg)
         return value
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _default_if_empty(cls, value: object) -> object:
+        """Read an empty text as nothing said: as a path it would be the current folder."""
+        return cls.model_fields["data"].default if value == "" else value
 
     @field_validator("identity_policy", "rules", "shadow_rules", "sending_policy", "segments", mode="before")
     @classmethod

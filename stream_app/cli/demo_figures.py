@@ -51,11 +51,14 @@ def reported(sums: Sums, checked: Checked) -> dict[str, Any]:
 
 def verdict(checked: Checked) -> Iterator[str]:
     """Yield lines that say whether the figures are those of the books."""
-    if not checked.differences:
+    if not checked.compared:
+        yield "figures: none to compare: nothing was ordered, refunded or sent"
+    elif not checked.differences:
         yield f"figures: {checked.compared} held against the books, all equal"
-        return
-    yield f"figures: {len(checked.differences)} of {checked.compared} differ from what the audit counted in the topics:"
-    yield from (f"  {line}" for line in checked.differences)
+    else:
+        differ = f"{len(checked.differences)} of {checked.compared} differ"
+        yield f"figures: {differ} from what the audit counted in the topics:"
+        yield from (f"  {line}" for line in checked.differences)
 
 
 def _channels(sums: Sums) -> Group | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-ROWS_VERSION = 5
+ROWS_VERSION = 6
 """What the rows mean: rows of another version have to be rebuilt from the channels."""
 
 _sorted = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -193,8 +193,8 @@ def _timed(rows: Sequence[_Row], moments: Iterable[Moment]) -> Iterator[tuple[_R
         if path in said:
             yield row, said[path]
             continue
-        end = min([last + 1, *(time for station, time in others if station == item and time > first)])
-        yield from ((row, time) for time in range(first, end, FRESH_MS))
+        end = min([last + 1, *(time for station, time in others if station == item and time >= first)])
+        yield from ((row, time) for time in range(first, max(end, first + 1), FRESH_MS))
 
 
 def _fields(kind: str, row: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class CustomerStage:
     """The stage; `rules` are those in force, None: those that ship."""
 
     def __init__(self, folder: Path, rules: Sequence[Rule] | None = None) -> None:
-        settings = Settings(bootstrap_servers="none:0", partitions=1)
+        settings = Settings(bootstrap_servers="none:9", partitions=1)
         policy = load_policy(settings)
         written = read_rules(settings, policy)
         if rules is not None:

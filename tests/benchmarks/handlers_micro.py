@@ -64,7 +64,7 @@ def move_clock(tasks: Iterable[Task], customers: Task) -> None:
 
 def main() -> None:
     shoppers = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
-    settings = Settings(bootstrap_servers="none:0", partitions=1)
+    settings = Settings(bootstrap_servers="none:9", partitions=1)
     in_force = in_force_of(settings)
     topics = in_force.terms.topics
     stages = {stage.name: stage for stage in _stages(settings, in_force, load_policy(settings))}

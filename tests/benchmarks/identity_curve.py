@@ -90,7 +90,7 @@ class Stage:
     """The customer stage of one partition."""
 
     def __init__(self, folder: Path) -> None:
-        settings = Settings(bootstrap_servers="none:0", partitions=1)
+        settings = Settings(bootstrap_servers="none:9", partitions=1)
         in_force = in_force_of(settings)
         topics = in_force.terms.topics
         stage = next(one for one in _stages(settings, in_force, POLICY) if one.name == "customer")

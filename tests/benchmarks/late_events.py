@@ -66,7 +66,7 @@ class Life:
 
     def __init__(self, folder: Path, rows: int) -> None:
         """Have her live until she has so many rows."""
-        settings = Settings(bootstrap_servers="none:0", partitions=1)
+        settings = Settings(bootstrap_servers="none:9", partitions=1)
         key = settings.customer_key.get_secret_value().encode()
         self._label = Labels(load_policy(settings), key).of(WHO)
         self._events = lived()

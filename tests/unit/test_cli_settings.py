@@ -39,7 +39,22 @@ def test_a_wrong_setting_is_named_with_what_is_wrong(name, value, said, monkeypa
 
 
 @pytest.mark.parametrize("name", ["KAFKA_BOOTSTRAP_SERVERS", "RACCORD_BOOTSTRAP_SERVERS"])
-@pytest.mark.parametrize("brokers", ["localhost", "", "a:9092,b", "a:9092,", "a:", "http://a:9092", "a:port"])
+@pytest.mark.parametrize(
+    "brokers",
+    [
+        "localhost",
+        "",
+        "a:9092,b",
+        "a:9092,",
+        "a:",
+        "http://a:9092",
+        "a:port",
+        "a:0",
+        "a:65536",
+        "::1",
+        "a:9092:1",
+    ],
+)
 def test_a_broker_without_a_port_is_a_wrong_setting(name, brokers, monkeypatch):
     monkeypatch.setenv(name, brokers)
     with pytest.raises(UserError) as caught:

@@ -36,7 +36,7 @@ class Desk:
         self.folder.mkdir()
         self.policy.write_text("caps: [{times: 3, per: 1d}]\n")
         self.write("cart", 1)
-        settings = Settings(rules=self.folder, sending_policy=self.policy, bootstrap_servers="none:0")
+        settings = Settings(rules=self.folder, sending_policy=self.policy, bootstrap_servers="none:9")
         self.missing: list[str] = []
         self.reads = 0
         monkeypatch.setattr(app.kafka_topics, "check", self._check)

@@ -204,7 +204,7 @@ def test_what_the_plan_knows_of_the_product_is_so():
 
 
 def test_the_topics_of_a_plan_are_those_of_the_topology():
-    settings = Settings(bootstrap_servers="none:0")
+    settings = Settings(bootstrap_servers="none:9")
     topics = topics_of(settings)
     specs = topics.specs(settings)
     assert Assumptions().topics == len(specs)

@@ -181,7 +181,7 @@ def test_another_plan_takes_targets_assumptions_and_measured_figures_and_nothing
 
 
 def test_every_topic_is_of_one_kind():
-    settings = Settings(bootstrap_servers="none:0", _env_file=None)
+    settings = Settings(bootstrap_servers="none:9", _env_file=None)
     topics = topics_of(settings)
     sizes = {spec.name: 2**place for place, spec in enumerate(topics.specs(settings))}
     kinds = command.bed.by_kind(topics, sizes)

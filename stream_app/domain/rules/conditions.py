@@ -312,7 +312,12 @@ def _guarded(node: Node, text: str, emit: Callable[[Node], str]) -> str:
 
 
 def _selections(node: Node) -> list[Node]:
-    """List the selections of an operand, outermost last; what macros inside select is their own business."""
+    """List the selections of an operand, outermost last; what macros inside select is their own business.
+
+    `has` asks whether something is there, and of `?:` only one side is wanted.
+    """
+    if node.kind in {"has", "ternary"}:
+        return []
     if node.kind == "macro":
         return _selections(node.args[0])
     inner = [found for arg in node.args for found in _selections(arg)]

@@ -2,24 +2,30 @@
 
 A store has more products than a condition could be shown. Shown are those that may be asked about:
 1. what she has wished for, and what is in her baskets: so `size(stock) > 0` asks whether it has something for her;
-2. what the condition itself names, in so many words (`stock["A"] > 0`, `"A" in stock`), by a property
-   (`stock[opened.sku] > 0`), or as the items of a list (`customer.recently_viewed.exists(sku, sku in stock)`).
+2. what the condition itself names: by a text (`"A" in stock`), by a property (`opened.sku in stock`), one of two
+   (`(has(opened.sku) ? opened.sku : opened.product_id) in stock`), or as the items of a list
+   (`customer.recently_viewed.exists(sku, sku in stock)`).
 
-Of these, those that the store had are 1; where a truth value is wanted, `stock[sku]` is `sku in stock`. How many it
-had, nobody keeps (`domain.stock`): so a condition can compare with 0 and 1, and what asks for more is refused when the
-rule is read.
+`stock[sku]` is asked for its truth, or compared with 0 or 1 or a truth value; each is read as `sku in stock` or its
+opposite. How many a store had, nobody keeps (`domain.stock`). What asks for more, or for a product in a way that can't
+be looked up, is refused when the rule is read: else it would be false without a word, and its negation true.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import cel
 
 from stream_app.domain.rules.paths import Path, path_of, resolve
 from stream_app.domain.rules.plain import COMPARE, MIRRORED, literal
 from stream_app.domain.rules.syntax import CelSyntaxError, Node, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+
+    Bound = Mapping[str, Path | list[Node] | None]
+    """Names of the macros around -> the list that each stands for the items of: at a path, or written out."""
 
 STOCK = "stock"
 HAS = 1
@@ -52,11 +58,9 @@ def asked(source: str) -> frozenset[Asked]:
     """Return what a condition asks the store for by name.
 
     Raises:
-        CelSyntaxError: It takes `stock[...]` for a number of pieces.
+        CelSyntaxError: It asks in a way that can't be answered.
     """
-    tree = parse(source)
-    _check(tree)
-    return frozenset(_asked(tree, {}))
+    return frozenset(_asked(spelled_out(parse(source)), {}))
 
 
 def named(found: frozenset[Asked], variables: Mapping[str, Any]) -> set[str]:
@@ -64,8 +68,41 @@ def named(found: frozenset[Asked], variables: Mapping[str, Any]) -> set[str]:
     return {sku for one in found for sku in one.among(variables) if type(sku) is str}
 
 
-def _is_stock(node: Node) -> bool:
-    return node.kind == "name" and node.text == STOCK
+# -- what `stock[...]` stands for -----------------------------------------------------------------------
+
+
+def spelled_out(node: Node, *, truth: bool = True) -> Node:
+    """Return a tree with `sku in stock` for each `stock[sku]`; `truth`: a truth value is wanted here.
+
+    Raises:
+        CelSyntaxError: It is asked for more than whether the store had it.
+    """
+    if node.kind == "macro" and node.args[1].text == STOCK:
+        _refuse("`stock` is what the store has; take another name for the items", node.args[1])
+    key = _key(node)
+    if key is not None and node.kind != "binary":
+        if truth:
+            return _in_stock(node, key)
+        _refuse("ask only whether the store has it: `stock[sku]`, or `sku in stock`", node.args[0])
+    if node.kind == "binary" and node.text in COMPARE:
+        left, right = node.args
+        for one, other, relation in ((left, right, node.text), (right, left, MIRRORED[node.text])):
+            key, value = _key(one), literal(other)
+            if key is not None and one.kind != "binary" and value is not None:
+                return _whether(one, key, relation, value)
+    if node.kind == "has":
+        return node
+    inner = node.kind == "not" or (node.kind == "binary" and node.text in _LOGIC)
+    args = []
+    for place, arg in enumerate(node.args):
+        judged = node.kind == "macro" and node.text in _JUDGE and place == len(node.args) - 1
+        chosen = node.kind == "ternary" and (place == 0 or truth)
+        args.append(spelled_out(arg, truth=inner or judged or chosen))
+    return Node(node.kind, node.text, node.offset, args)
+
+
+def _refuse(why: str, at: Node) -> NoReturn:
+    raise CelSyntaxError(why, at.offset)
 
 
 def _key(node: Node) -> Node | str | None:
@@ -79,8 +116,32 @@ def _key(node: Node) -> Node | str | None:
     return None
 
 
-def _asked(node: Node, bound: Mapping[str, Path | None]) -> Iterator[Asked]:
-    """Walk a tree; `bound`: the names of the macros around, and the lists that they stand for the items of."""
+def _is_stock(node: Node) -> bool:
+    return node.kind == "name" and node.text == STOCK
+
+
+def _in_stock(node: Node, key: Node | str) -> Node:
+    name = Node("literal", f"'{key}'", node.offset) if isinstance(key, str) else key
+    return Node("binary", "in", node.offset, [name, node.args[0]])
+
+
+def _whether(node: Node, key: Node | str, relation: str, value: Any) -> Node:
+    """Return what a comparison of `stock[...]` with a literal comes to: that the store has it, or that it hasn't."""
+    if not isinstance(value, bool | int | float) or value not in (0, 1):
+        _refuse("how many a store has isn't known, only whether it has any: compare with 0", node.args[0])
+    if isinstance(value, bool) and relation not in {"==", "!="}:
+        _refuse("a truth value is equal to another or not, no more", node.args[0])
+    with_it, without = COMPARE[relation](HAS, value), COMPARE[relation](0, value)
+    if with_it == without:
+        _refuse("this says the same of what the store has and of what it hasn't: compare `> 0`", node.args[0])
+    found = _in_stock(node, key)
+    return found if with_it else Node("not", "", node.offset, [found])
+
+
+# -- which products are asked for -----------------------------------------------------------------------
+
+
+def _asked(node: Node, bound: Bound) -> Iterator[Asked]:
     key = _key(node)
     if isinstance(key, str):
         yield Asked(sku=key)
@@ -91,74 +152,45 @@ def _asked(node: Node, bound: Mapping[str, Path | None]) -> Iterator[Asked]:
             yield from _asked(arg, bound)
         return
     yield from _asked(node.args[0], bound)
-    inner = {**bound, node.args[1].text: path_of(_whole(node.args[0]))}
+    inner = {**bound, node.args[1].text: _items(node.args[0], bound)}
     for arg in node.args[2:]:
         yield from _asked(arg, inner)
 
 
-def _whole(node: Node) -> Node:
-    """Return the list that parts are filtered from."""
+def _items(node: Node, bound: Bound) -> Path | list[Node] | None:
+    """Return the list that a macro goes through, as far as it can be looked up."""
     while node.kind == "macro" and node.text == "filter":
         node = node.args[0]
-    return node
+    if node.kind == "list":
+        return node.args
+    path = path_of(node)
+    return None if path is None or path[0] in bound else path
 
 
-def _named_by(key: Node, bound: Mapping[str, Path | None]) -> Iterator[Asked]:
-    value, path = literal(key), path_of(key)
-    if isinstance(value, str):
-        yield Asked(sku=value)
+def _named_by(key: Node, bound: Bound) -> Iterator[Asked]:
+    path = path_of(key)
+    items = None if path is None else bound.get(path[0])
+    if key.kind == "ternary":
+        for arm in key.args[1:]:
+            yield from _named_by(arm, bound)
+    elif (text := _text(key)) is not None:
+        if text:
+            yield Asked(sku=text)
     elif path is not None and path[0] not in bound:
         yield Asked(path=path)
-    elif path is not None and (items := bound[path[0]]) is not None:
+    elif path is not None and isinstance(items, Path):
         yield Asked(path=items, each=path[1:])
+    elif isinstance(items, list) and path is not None and len(path) == 1:
+        for item in items:
+            yield from _named_by(item, {})
+    else:
+        why = "can't tell which product is meant: name it by a text, a property, or the items of a list"
+        _refuse(why, key)
 
 
-def spelled_out(node: Node, *, truth: bool = True, inside: bool = False) -> Node:
-    """Return a tree that says in so many words what `stock[...]` means.
-
-    Where a truth value is wanted (`truth`), `stock[sku]` is `sku in stock`. So is, `inside` a macro, whatever holds of
-    what the store had: there CEL makes an error of the whole of it where one product is missing.
-    """
-    key = _key(node)
-    if truth and key is not None and node.kind != "binary":
-        return _in_stock(node, key)
-    if inside and (found := _compared(node)) is not None:
-        one, number, relation = found
-        key = _key(one)
-        if key is not None and relation(HAS, number):
-            return _in_stock(one, key)
-    inner = node.kind == "not" or (node.kind == "binary" and node.text in _LOGIC)
-    args = []
-    for place, arg in enumerate(node.args):
-        judged = node.kind == "macro" and node.text in _JUDGE and place == len(node.args) - 1
-        chosen = node.kind == "ternary" and (place == 0 or truth)
-        within = inside or (node.kind == "macro" and place > 0)
-        args.append(spelled_out(arg, truth=inner or judged or chosen, inside=within))
-    return Node(node.kind, node.text, node.offset, args)
-
-
-def _in_stock(node: Node, key: Node | str) -> Node:
-    name = Node("literal", f"'{key}'", node.offset) if isinstance(key, str) else key
-    return Node("binary", "in", node.offset, [name, node.args[0]])
-
-
-def _compared(node: Node) -> tuple[Node, Any, Callable[[Any, Any], bool]] | None:
-    """Return what a relation compares with a literal: a node, the literal's value, and (node, literal) -> verdict."""
-    if node.kind != "binary" or node.text not in COMPARE:
+def _text(node: Node) -> str | None:
+    """Return the text that a literal is, in whatever way it is written."""
+    if node.kind != "literal" or node.text[-1] not in "'\"":
         return None
-    left, right = node.args
-    if (value := literal(right)) is not None:
-        return left, value, COMPARE[node.text]
-    if (value := literal(left)) is not None:
-        return right, value, COMPARE[MIRRORED[node.text]]
-    return None
-
-
-def _check(node: Node) -> None:
-    """Refuse what takes a product of `stock` for more than had or not."""
-    found = _compared(node)
-    if found is not None and _key(found[0]) is not None and found[1] not in (0, 1):
-        what = "how many a store has isn't known, only whether it has any: compare with 0"
-        raise CelSyntaxError(what, found[0].args[0].offset)
-    for arg in node.args:
-        _check(arg)
+    value = cel.compile(node.text).execute({})
+    return value if isinstance(value, str) else None

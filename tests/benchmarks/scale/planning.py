@@ -82,7 +82,7 @@ class Targets:
     """A machine's state should be back from changelogs in so long, where no standby has it; the page says if not."""
 
 
-_SHIPPED = Settings(bootstrap_servers="none:0")
+_SHIPPED = Settings(bootstrap_servers="none:9")
 
 
 @cache
