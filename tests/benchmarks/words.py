@@ -47,14 +47,15 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def facts(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Yield what a page says first of a machine that was described before the run (`tests.machine.with_broker`)."""
-    load = ", ".join(f"{one:g}" for one in machine["load_average"])
+    """Yield what a page says first of a machine that was described before the run (`tests.machine.with_broker`).
+
+    Results of before it was noted lack the processor and how busy it was.
+    """
+    cores = f"{machine['cores']} cores" + (f" of {machine['processor']}" if "processor" in machine else "")
     yield "date", machine["date"]
-    yield (
-        "machine",
-        f"{machine['cores']} cores of {machine['processor']}, {machine['system']}; {machine['note']}",
-    )
-    yield "load average before it", load
+    yield "machine", f"{cores}, {machine['system']}; {machine['note']}"
+    if "load_average" in machine:
+        yield "load average before it", ", ".join(f"{one:g}" for one in machine["load_average"])
     yield "broker", f"Apache Kafka {machine['kafka']}, one node"
     yield (
         "Python",

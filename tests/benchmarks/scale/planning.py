@@ -201,7 +201,7 @@ FORMULAS = {
     ),
     "processes": "those, and one a machine at least",
     "partitions": "the least power of two that is no less than processes",
-    "touched_s": "epochs/s x partitions x (topics of one's own + 2 x processes)",
+    "touched_s": "epochs/s x partitions x (topics of one's own + 3 x processes)",
     "state_bytes": "customers x state of one + (events/s x history - customers) x state of a further event",
     "state_per_machine": "state / worker machines",
     "state_growth_day": "events/s x 86,400 s x state of a further event",
