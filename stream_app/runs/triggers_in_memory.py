@@ -110,8 +110,13 @@ class TriggersInMemory:
 
     def advance(self, to: int) -> None:
         """Move the clock to `to` (ms), deciding what falls due; a timer goes off when the clock has passed it."""
-        while self._ahead and self._ahead[0].time <= to:
-            self.refer(self._ahead.popleft())
+        while self._ahead and self._ahead[0].time <= to:  # of one time, in the order in which they were said
+            said = self._ahead.popleft()
+            self._pass(said.time)
+            self._deployment.refer((said,), self.clock)
+        self._pass(to)
+
+    def _pass(self, to: int) -> None:
         time = self._time
         while (timer := time.take(to)) is not None:
             due, key = timer
