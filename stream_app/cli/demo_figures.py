@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stream_app.cli.kpis_overview import returns
+from stream_app.cli.kpis_overview import returns, triggers
 from stream_app.cli.kpis_text import json_of, shown, table
 from stream_app.domain.numbers import Unit
 from stream_app.runs.kpis import SHARE, figures
@@ -95,27 +95,10 @@ def _channels(sums: Sums) -> Group | None:
 
 
 def _triggers(sums: Sums) -> Iterator[Group | str | None]:
-    sent, back = _values("triggers_sent", sums, "rule"), _values("triggers_taken_back", sums, "rule")
-    returned, bought = (
-        _values(name, sums, "rule") for name in ("trigger_return_rate", "trigger_purchase_rate")
-    )
-    rules = sorted(sent, key=lambda rule: (-sent[rule], rule))
-    yield table(
-        "what came of our triggers within 7 days",
-        ["rule", "sent", "taken back", "came back", "bought"],
-        [
-            [
-                *rule,
-                shown(sent[rule], Unit.COUNT),
-                shown(back.get(rule, 0), Unit.COUNT),
-                shown(returned.get(rule), SHARE),
-                shown(bought.get(rule), SHARE),
-            ]
-            for rule in rules[:RULES]
-        ],
-    )
-    if len(rules) > RULES:
-        yield f"and {len(rules) - RULES} more rules, which report.json has"
+    found, more = triggers(sums, RULES)
+    yield found
+    if more:
+        yield f"and {more} more rules, which report.json has"
 
 
 def _values(name: str, sums: Sums, *by: str) -> dict[tuple[str, ...], Value]:

@@ -171,28 +171,34 @@ def _clicks(sums: Sums) -> Iterator[Group | str | None]:
     yield _more(groups, "ctr")
 
 
-def _triggers(sums: Sums) -> Iterator[Group | str | None]:
+def triggers(sums: Sums, most: int) -> tuple[Group | None, int]:
+    """Return what came of our triggers, of the rules that sent most, and how many rules that leaves out."""
     sent, back = _values("triggers_sent", sums, "rule"), _values("triggers_taken_back", sums, "rule")
     returned, bought = (
         _values("trigger_return_rate", sums, "rule"),
         _values("trigger_purchase_rate", sums, "rule"),
     )
     rules = sorted(sent, key=lambda one: (-sent[one], one))
-    yield table(
-        "our triggers: who came back, who bought within 7 days",
-        ["rule", "sent", "taken back", "came back", "bought"],
+    shown_rules = [
         [
-            [
-                *rule,
-                shown(sent[rule], Unit.COUNT),
-                shown(back.get(rule, 0), Unit.COUNT),
-                shown(returned.get(rule), SHARE),
-                shown(bought.get(rule), SHARE),
-            ]
-            for rule in rules[:TOP]
-        ],
-    )
-    yield _more(rules, "trigger_return_rate")
+            *rule,
+            shown(sent[rule], Unit.COUNT),
+            shown(back.get(rule, 0), Unit.COUNT),
+            shown(returned.get(rule), SHARE),
+            shown(bought.get(rule), SHARE),
+        ]
+        for rule in rules[:most]
+    ]
+    head = ["rule", "sent", "taken back", "came back", "bought"]
+    found = table("what came of our triggers within 7 days", head, shown_rules)
+    return found, max(0, len(rules) - most)
+
+
+def _triggers(sums: Sums) -> Iterator[Group | str | None]:
+    found, more = triggers(sums, TOP)
+    yield found
+    if more:
+        yield f"and {more} more: raccord kpis trigger_return_rate"
 
 
 def _triangles(sums: Sums, width: int) -> Iterator[Group | str | None]:
